@@ -1,0 +1,1 @@
+"""Operations: answers with data, for the command line and others."""

@@ -1,0 +1,1 @@
+"""The door for clients: TLS, SASL, binding, resumption."""

@@ -1,0 +1,1 @@
+"""A small XMPP client for the demonstration, the tests and the benchmarks."""

@@ -1,0 +1,1 @@
+"""The door for external components (XEP-0114)."""

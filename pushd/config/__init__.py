@@ -1,0 +1,1 @@
+"""The configuration: YAML in, frozen dataclasses out, errors that name the key."""

@@ -1,0 +1,1 @@
+"""What XMPP means: one file per specification."""

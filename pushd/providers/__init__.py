@@ -1,0 +1,1 @@
+"""The push networks: notifications into requests, responses into outcomes."""

@@ -1,0 +1,1 @@
+"""The hall: sessions, delivery, requests and events."""

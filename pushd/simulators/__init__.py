@@ -1,0 +1,1 @@
+"""Stand-ins for the push networks, written apart from the providers."""

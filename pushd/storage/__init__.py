@@ -1,0 +1,1 @@
+"""Tables: what is kept over a restart, and when it is durable."""

@@ -1,0 +1,1 @@
+"""The ground: pure values of the protocol, no sockets and no clock."""

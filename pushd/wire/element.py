@@ -1,0 +1,223 @@
+"""XML elements: made, read from bytes, and written as bytes.
+
+An `Element` is a domish element, so that wokkel's forms, disco and pubsub values fit.
+Reading and writing are our own: domish's parser lets in what XMPP forbids, and its
+writer leaves namespace names unescaped, so that a stranger could inject stanzas.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.parsers import expat
+
+from twisted.words.xish.domish import Element
+
+from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS, NS_XML
+
+__all__ = [
+    "Element",
+    "MalformedXML",
+    "child",
+    "children",
+    "element",
+    "escape",
+    "parse",
+    "serialize",
+    "text",
+]
+
+MAX_DEPTH = 100
+_BAD_NAMESPACE = re.compile(r"[<>\"'\s]")
+_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_ATTRIBUTE = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "'": "&apos;",
+        "\r": "&#13;",
+        "\n": "&#10;",
+        "\t": "&#9;",
+    }
+)
+
+
+class MalformedXML(ValueError):
+    """The bytes are not the well-formed, restricted XML of RFC 6120 §11."""
+
+
+def element(namespace: str, name: str, *content: "str | Element", **attributes: str) -> Element:
+    """Make an element with text and child elements in the order given.
+
+    A trailing underscore of an attribute's name is dropped (`from_`, `type_`).
+    """
+    made: Element = Element((namespace, name))
+    for key, value in attributes.items():
+        made.attributes[key.rstrip("_")] = value
+    for part in content:
+        if isinstance(part, str):
+            if part:
+                made.children.append(part)
+        else:
+            made.addChild(part)
+    return made
+
+
+def children(parent: Element) -> Iterator[Element]:
+    """The child elements, in document order."""
+    return (node for node in parent.children if isinstance(node, Element))
+
+
+def child(parent: Element, namespace: str, name: str) -> Element | None:
+    """The first child element of that name, or None."""
+    for node in children(parent):
+        if node.name == name and node.uri == namespace:
+            return node
+    return None
+
+
+def text(node: Element | None) -> str:
+    """The element's own character data, joined; empty when there is none."""
+    if node is None:
+        return ""
+    return "".join(part for part in node.children if isinstance(part, str))
+
+
+def escape(value: str) -> str:
+    """Escape for an attribute in single quotes; line breaks and tabs survive normalisation."""
+    return value.translate(_ATTRIBUTE)
+
+
+def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
+    """Write an element as it stands inside a stream whose default namespace is `default`.
+
+    Element namespaces become default declarations, attribute namespaces local prefixes;
+    the stream namespace keeps its prefix `stream`, which every stream header declares.
+    """
+    out: list[str] = []
+    pending: list[tuple[Any, str, str]] = [(root, default, "")]
+    while pending:
+        node, inherited, closing = pending.pop()
+        if closing:
+            out.append(closing)
+        elif isinstance(node, Element):
+            namespace = node.uri if node.uri is not None else inherited
+            name = f"stream:{node.name}" if namespace == NS_STREAMS else node.name
+            out.append(_start_tag(node, name, namespace, inherited))
+            if node.children:
+                out.append(">")
+                pending.append((None, "", f"</{name}>"))
+                scope = inherited if namespace == NS_STREAMS else namespace
+                pending.extend((part, scope, "") for part in reversed(node.children))
+            else:
+                out.append("/>")
+        else:
+            out.append(str(node).translate(_TEXT))
+    return "".join(out).encode()
+
+
+def _start_tag(node: Element, name: str, namespace: str, inherited: str) -> str:
+    parts = ["<", name]
+    if namespace not in (inherited, NS_STREAMS):
+        parts.append(f" xmlns='{escape(namespace)}'")
+    prefixes: dict[str, str] = {}
+    for key, value in node.attributes.items():
+        if isinstance(key, tuple):
+            uri, local = key
+            if uri == NS_XML:
+                key = f"xml:{local}"
+            elif uri:
+                if uri not in prefixes:
+                    prefixes[uri] = f"n{len(prefixes)}"
+                    parts.append(f" xmlns:{prefixes[uri]}='{escape(uri)}'")
+                key = f"{prefixes[uri]}:{local}"
+            else:
+                key = local
+        parts.append(f" {key}='{escape(value)}'")
+    return "".join(parts)
+
+
+def parse(data: bytes, default: str = NS_CLIENT) -> Element:
+    """Read one element as it stood inside a stream whose default namespace is `default`.
+
+    Raises MalformedXML; comments, doctypes, processing instructions and entities are refused.
+    """
+    return _Builder(default).build(data)
+
+
+class _Builder:
+    """Builds one element from the bytes of a stanza, inside a stream header of our own."""
+
+    def __init__(self, default: str) -> None:
+        parser = expat.ParserCreate("UTF-8", " ")
+        parser.buffer_text = True
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartNamespaceDeclHandler = self._declare
+        for forbidden in (
+            "StartDoctypeDeclHandler",
+            "CommentHandler",
+            "ProcessingInstructionHandler",
+        ):
+            setattr(parser, forbidden, self._refuse)
+        self._parser = parser
+        self._open: list[Element] = []
+        self._root: Element | None = None
+        self._header = f"<s xmlns='{escape(default)}' xmlns:stream='{NS_STREAMS}'>".encode()
+
+    def build(self, data: bytes) -> Element:
+        try:
+            self._parser.Parse(self._header, False)
+            self._open = []
+            self._parser.Parse(data, False)
+            self._parser.Parse(b"</s>", True)
+        except expat.ExpatError as error:
+            raise MalformedXML(expat.errors.messages.get(error.code, "not well-formed")) from None
+        finally:
+            self._release()
+        if self._root is None:
+            raise MalformedXML("no element")
+        return self._root
+
+    def _release(self) -> None:
+        parser = self._parser
+        parser.StartElementHandler = parser.EndElementHandler = None
+        parser.CharacterDataHandler = parser.StartNamespaceDeclHandler = None
+        parser.StartDoctypeDeclHandler = parser.CommentHandler = None
+        parser.ProcessingInstructionHandler = None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._open) > MAX_DEPTH:
+            raise MalformedXML("nested too deeply")
+        namespace, _, local = name.rpartition(" ")
+        made: Element = Element((namespace, local))
+        for key, value in attributes.items():
+            uri, _, attribute = key.rpartition(" ")
+            made.attributes[(uri, attribute) if uri else attribute] = value
+        if self._open:
+            self._open[-1].addChild(made)
+        self._open.append(made)
+
+    def _end(self, name: str) -> None:
+        if self._open:
+            closed = self._open.pop()
+            if not self._open:
+                if self._root is not None:
+                    raise MalformedXML("more than one element")
+                self._root = closed
+
+    def _characters(self, data: str) -> None:
+        if self._open:
+            self._open[-1].children.append(data)
+        elif data.strip():
+            raise MalformedXML("text outside the element")
+
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
+        if uri and _BAD_NAMESPACE.search(uri):
+            raise MalformedXML("namespace name")
+
+    def _refuse(self, *ignored: object) -> None:
+        raise MalformedXML("restricted XML")

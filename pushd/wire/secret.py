@@ -1,0 +1,43 @@
+"""Values that must never be printed: tokens, passwords, message bodies."""
+
+import hashlib
+import hmac
+
+
+class Secret:
+    """A string that prints as a short digest; `reveal()` is the only way to its text.
+
+    Two secrets are compared in constant time. The digest identifies a value in a log
+    without giving it away: six hexadecimal digits of its SHA-256.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+
+    def __repr__(self) -> str:
+        return f"Secret({self.digest})" if self._value else "Secret(empty)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled")
