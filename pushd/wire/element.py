@@ -6,7 +6,7 @@ writer leaves namespace names unescaped, so that a stranger could inject stanzas
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.parsers import expat
 
@@ -137,18 +137,22 @@ def _start_tag(node: Element, name: str, namespace: str, inherited: str) -> str:
     return "".join(parts)
 
 
-def parse(data: bytes, default: str = NS_CLIENT) -> Element:
+def parse(
+    data: bytes, default: str = NS_CLIENT, prefixes: Mapping[str, str] | None = None
+) -> Element:
     """Read one element as it stood inside a stream whose default namespace is `default`.
+
+    `prefixes` are those that the stream header declared besides `stream`.
 
     Raises MalformedXML; comments, doctypes, processing instructions and entities are refused.
     """
-    return _Builder(default).build(data)
+    return _Builder(default, prefixes or {}).build(data)
 
 
 class _Builder:
     """Builds one element from the bytes of a stanza, inside a stream header of our own."""
 
-    def __init__(self, default: str) -> None:
+    def __init__(self, default: str, prefixes: Mapping[str, str]) -> None:
         parser = expat.ParserCreate("UTF-8", " ")
         parser.buffer_text = True
         if hasattr(parser, "SetReparseDeferralEnabled"):
@@ -166,7 +170,9 @@ class _Builder:
         self._parser = parser
         self._open: list[Element] = []
         self._root: Element | None = None
-        self._header = f"<s xmlns='{escape(default)}' xmlns:stream='{NS_STREAMS}'>".encode()
+        declared = {"stream": NS_STREAMS, **prefixes}
+        others = "".join(f" xmlns:{key}='{escape(uri)}'" for key, uri in declared.items())
+        self._header = f"<s xmlns='{escape(default)}'{others}>".encode()
 
     def build(self, data: bytes) -> Element:
         try:

@@ -11,7 +11,7 @@ from pushd.wire.namespaces import NS_STANZA_ERRORS, NS_STREAM_ERRORS, NS_STREAMS
 
 
 class StanzaError(Exception):
-    """A stanza error: its condition and type, a text for people, and an application's own element."""
+    """A stanza error: its condition and type, a text for people, an application's own element."""
 
     condition: ClassVar[str] = "undefined-condition"
     type: ClassVar[str] = "cancel"

@@ -1,0 +1,119 @@
+"""XEP-0198: what was sent and is not acknowledged, and what was received and is safe.
+
+Counters on the wire wrap at 2**32 (§4); inside they do not.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+MODULUS = 1 << 32
+
+
+class HandledCountTooHigh(Exception):
+    """The peer acknowledges more than it was sent (§4): `h` and `sent`, as on the wire."""
+
+    def __init__(self, h: int, sent: int) -> None:
+        super().__init__(f"h={h}, sent={sent}")
+        self.h = h
+        self.sent = sent
+
+
+class AckQueue:
+    """The stanzas sent to a peer that it has not acknowledged, oldest first.
+
+    An entry is the bytes and the instant (seconds since the epoch) at which they were
+    queued. `acked` counts what is acknowledged, without wrapping.
+    """
+
+    __slots__ = ("acked", "entries", "lenient", "size")
+
+    def __init__(self, acked: int = 0, lenient: bool = False) -> None:
+        self.acked = acked
+        self.entries: deque[tuple[bytes, float]] = deque()
+        self.size = 0  # bytes in the entries
+        self.lenient = lenient  # after a crash the peer may know more than we stored
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[tuple[bytes, float]]:
+        return iter(self.entries)
+
+    @property
+    def sent(self) -> int:
+        """How many stanzas were sent in all, without wrapping."""
+        return self.acked + len(self.entries)
+
+    def append(self, data: bytes, at: float) -> None:
+        self.entries.append((data, at))
+        self.size += len(data)
+
+    def acknowledge(self, h: int) -> int:
+        """Drop what `h` covers; give how many entries that were.
+
+        Raises HandledCountTooHigh, and drops nothing, when `h` is beyond what was sent.
+        A queue recovered from storage accepts once a count above its own: the peer was
+        sent more than the last commit before the crash knew of.
+        """
+        covered = (h - self.acked) % MODULUS
+        entries = self.entries
+        if covered > len(entries):
+            if not self.lenient or covered >= MODULUS // 2:
+                raise HandledCountTooHigh(h, self.sent % MODULUS)
+            dropped = len(entries)
+            entries.clear()
+            self.size = 0
+        else:
+            dropped = covered
+            for _ in range(covered):
+                self.size -= len(entries.popleft()[0])
+        self.lenient = False
+        self.acked += covered
+        return dropped
+
+
+class Handled:
+    """The stanzas received from a peer: how many came, and how many are safe.
+
+    A number is safe once its stanza is committed or needs no commit. Requests whose
+    answer is still to come hold the count back, since a crash would lose the answer.
+    """
+
+    __slots__ = ("_open", "received", "safe")
+
+    def __init__(self, safe: int = 0) -> None:
+        self.received = safe
+        self.safe = safe
+        self._open: deque[int] = deque()
+
+    @property
+    def h(self) -> int:
+        """The count to report (§4)."""
+        return self.safe % MODULUS
+
+    @property
+    def is_behind(self) -> bool:
+        return self.safe != self.received
+
+    def count(self) -> int:
+        """One more stanza came: its number."""
+        self.received += 1
+        return self.received
+
+    def hold(self, number: int) -> None:
+        """Stanza `number` is not safe until it is released, whatever is committed."""
+        self._open.append(number)
+
+    def release(self, number: int) -> None:
+        self._open.remove(number)
+
+    def committable(self) -> int:
+        """What will be safe once all that is now waiting is committed."""
+        return min(self._open) - 1 if self._open else self.received
+
+    def commit(self, number: int) -> bool:
+        """All up to `number` is safe; tells whether that is news."""
+        if number <= self.safe:
+            return False
+        self.safe = number
+        return True

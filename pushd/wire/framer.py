@@ -1,0 +1,317 @@
+"""Bytes of a stream into sealed stanzas and stream events, within limits (RFC 6120 §4, §11).
+
+One expat parser per stream, driven without trees: where a stanza begins and ends is read
+off the parser, and the bytes between are the stanza. What another parser could read
+differently (CDATA, prefixes declared outside the stanza) is written anew from its tree,
+so that whatever leaves here is in the plain form and may be forwarded.
+
+Nothing here raises for what a peer sends: an offence is a `StreamError` among the
+events, always the last one.
+"""
+
+import re
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from pushd.wire.element import MAX_DEPTH, Element, MalformedXML, parse, serialize
+from pushd.wire.errors import StreamError
+from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
+from pushd.wire.stanza import DELAY, LANG, STANZA_ID, Stanza
+
+_WHITE = b" \t\r\n"
+_BAD_NAMESPACE = re.compile(r"[<>\"'\s]")
+_CLAIMS = {STANZA_ID: "by", DELAY: "from"}
+_STANZAS = {
+    f"{NS_CLIENT} {name}": (NS_CLIENT, name, f"<{name}".encode(), f"</{name}".encode())
+    for name in ("message", "presence", "iq")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one stanza may cost: bytes, levels, attributes of one element, elements."""
+
+    stanza_bytes: int = 262_144
+    depth: int = MAX_DEPTH
+    attributes: int = 64
+    elements: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The peer's stream header: its attributes, and the namespace of its content."""
+
+    attributes: dict[str, str]
+    content: str
+    end: int
+
+    @property
+    def lang(self) -> str:
+        return self.attributes.get(LANG, "")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The peer closed its stream."""
+
+    end: int
+
+
+Event = Stanza | StreamOpened | StreamClosed | StreamError
+
+
+class Framer:
+    """The receiving half of one stream, from its header to its end; a restart takes a new one.
+
+    `feed` takes bytes and gives events; once these are handled, `settle` forgets the
+    bytes that they came from. In between, `unread` gives what stood behind an event.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._depth_limit = limits.depth
+        self._attribute_limit = limits.attributes
+        self._events: list[Event] = []
+        self._buffer: bytes | bytearray = b""
+        self._base = 0  # where the buffer begins, counted in bytes of the stream
+        self._done = 0  # where the last event ended
+        self._begin = 0  # where the stanza under way began
+        self._depth = 0
+        self._names: list[str] = []
+        self._claims: list[tuple[str, str]] = []
+        self._attributes: dict[str, str] = {}
+        self._content = NS_CLIENT
+        self._prefixes: dict[str, str] = {}
+        self._prefix_marks: tuple[bytes, ...] = ()
+        self._broken = False
+        parser = self._parser = expat.ParserCreate("UTF-8", " ")
+        # Expat 2.6 holds back split tokens: the last stanza would wait for the next one.
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.StartNamespaceDeclHandler = self._declare
+        parser.XmlDeclHandler = self._declaration
+        parser.StartDoctypeDeclHandler = self._restricted
+        parser.EntityDeclHandler = self._restricted
+        parser.CommentHandler = self._restricted
+        parser.ProcessingInstructionHandler = self._restricted
+
+    def release(self) -> None:
+        """Break the circle of parser and handlers, so that a lost stream is freed at once."""
+        parser = self._parser
+        parser.StartElementHandler = parser.EndElementHandler = None
+        parser.StartNamespaceDeclHandler = parser.XmlDeclHandler = None
+        parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = None
+        parser.CommentHandler = parser.ProcessingInstructionHandler = None
+        self._broken = True
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes as they came; give what they complete, in order."""
+        if self._broken:
+            return []
+        self.settle()
+        events = self._events = []
+        if self._buffer:
+            assert isinstance(self._buffer, bytearray)
+            self._buffer += data
+        else:
+            self._buffer = data
+        try:
+            self._parser.Parse(data, False)
+            self._judge_rest()
+        except expat.ExpatError as error:
+            events.append(_offence(error))
+            self._broken = True
+        except StreamError as error:
+            events.append(error)
+            self._broken = True
+        return events
+
+    def unread(self, event: Stanza | StreamOpened) -> bytes:
+        """The bytes behind an event of the last feed: what a restart must take over."""
+        return bytes(self._buffer[event.end - self._base :])
+
+    def settle(self) -> None:
+        """Forget the bytes of the events handled, and white space between stanzas."""
+        consumed = self._done - self._base
+        rest = self._buffer[consumed:] if consumed else self._buffer
+        if self._depth <= 1:
+            rest = rest.lstrip(_WHITE)
+        self._base = self._done = self._base + len(self._buffer) - len(rest)
+        if not rest:
+            self._buffer = b""
+        elif rest is not self._buffer or not isinstance(rest, bytearray):
+            self._buffer = bytearray(rest)
+
+    def _judge_rest(self) -> None:
+        """What is left of the bytes belongs to a stanza under way, within its limit."""
+        begin = self._done - self._base
+        if self._depth == 1 and not _is_markup(self._buffer[begin : begin + 4096]):
+            raise StreamError("bad-format", "text between stanzas")
+        if len(self._buffer) - begin > self._limits.stanza_bytes:
+            raise StreamError("policy-violation", "the stanza is too big")
+
+    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8"):
+            raise StreamError("unsupported-encoding")
+
+    def _restricted(self, *ignored: object) -> None:
+        raise StreamError("restricted-xml")
+
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
+        if uri and _BAD_NAMESPACE.search(uri):
+            raise StreamError("bad-namespace-prefix", "forbidden characters in a namespace name")
+        if self._depth == 0:
+            if prefix is None:
+                self._content = uri or ""
+            else:
+                self._prefixes[prefix] = uri or ""
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        depth = self._depth
+        self._depth = depth + 1
+        if len(attributes) > self._attribute_limit:
+            raise StreamError("policy-violation", "too many attributes")
+        if depth > 2:
+            if depth > self._depth_limit:
+                raise StreamError("policy-violation", "nested too deeply")
+        elif depth == 2:
+            self._names.append(name)
+            if name in _CLAIMS:
+                self._claims.append((name, attributes.get(_CLAIMS[name], "")))
+        elif depth == 1:
+            begin = self._begin = self._parser.CurrentByteIndex
+            gap = begin - self._done
+            if gap and self._buffer[begin - gap - self._base : begin - self._base].strip(_WHITE):
+                raise StreamError("bad-format", "text between stanzas")
+            self._attributes = attributes
+            self._names = []
+            self._claims = []
+        else:
+            self._open(name, attributes)
+
+    def _open(self, name: str, attributes: dict[str, str]) -> None:
+        namespace, _, local = name.rpartition(" ")
+        if local != "stream":
+            raise StreamError("bad-format", "a stream begins with its header")
+        if namespace != NS_STREAMS:
+            raise StreamError("invalid-namespace")
+        self._done = self._tag_end(self._parser.CurrentByteIndex)
+        self._prefix_marks = tuple(f"{prefix}:".encode() for prefix in self._prefixes)
+        self._events.append(StreamOpened(attributes, self._content, self._done))
+
+    def _tag_end(self, begin: int) -> int:
+        """Where the start tag that begins here ends: the first `>` outside quotes."""
+        quote = 0
+        for place in range(begin - self._base, len(self._buffer)):
+            byte = self._buffer[place]
+            if quote:
+                quote = 0 if byte == quote else quote
+            elif byte in b"'\"":
+                quote = byte
+            elif byte == ord(">"):
+                return self._base + place + 1
+        raise StreamError("not-well-formed")
+
+    def _end(self, name: str) -> None:
+        depth = self._depth = self._depth - 1
+        if depth == 1:
+            self._finish(name)
+        elif depth == 0:
+            self._done = self._base + len(self._buffer)
+            self._events.append(StreamClosed(self._done))
+
+    def _finish(self, name: str) -> None:
+        """A stanza is complete: cut its bytes out, and seal it."""
+        known = _STANZAS.get(name)
+        if known is None:
+            namespace, _, local = name.rpartition(" ")
+            opening, closing = f"<{local}".encode(), f"</{local}".encode()
+        else:
+            namespace, local, opening, closing = known
+        buffer, base = self._buffer, self._base
+        begin, end = self._begin - base, self._parser.CurrentByteIndex - base
+        plain = buffer.startswith(opening, begin) and (buffer[begin + len(opening)] in b" />\t\r\n")
+        if not plain:
+            closing = b"</" + _written_name(buffer, begin)
+        # The index is the start of an end tag, but the place after an empty-element tag.
+        if buffer.startswith(closing, end):
+            end = buffer.index(b">", end) + 1
+        raw = bytes(buffer[begin:end])
+        self._done = base + end
+        if len(raw) > self._limits.stanza_bytes:
+            raise StreamError("policy-violation", "the stanza is too big")
+        if len(raw) > 65_536 and raw.count(b"<") > 2 * self._limits.elements:
+            raise StreamError("policy-violation", "too many elements")
+        names = tuple(self._names)
+        if self._content != NS_CLIENT:
+            names = tuple(self._as_client(child) for child in names)
+            namespace = NS_CLIENT if namespace == self._content else namespace
+            plain = plain and self._content.encode() not in raw
+        if plain and b"<![CDATA[" not in raw:
+            for mark in self._prefix_marks:
+                if mark in raw:
+                    raw = self._rewritten(raw)
+                    break
+        else:
+            raw = self._rewritten(raw)
+        claims = tuple(self._claims) if self._claims else ()
+        self._events.append(
+            Stanza(namespace, local, self._attributes, names, raw, None, claims, self._done)
+        )
+
+    def _as_client(self, name: str) -> str:
+        """A child's name, with the content namespace of any kind of stream as `jabber:client`."""
+        namespace, _, local = name.rpartition(" ")
+        return f"{NS_CLIENT} {local}" if namespace == self._content else name
+
+    def _rewritten(self, raw: bytes) -> bytes:
+        """The stanza in the plain form, from its tree."""
+        try:
+            tree = parse(raw, NS_CLIENT, self._prefixes)
+        except MalformedXML:
+            raise StreamError("not-well-formed") from None
+        if self._content not in (NS_CLIENT, ""):
+            _move(tree, self._content)
+        return serialize(tree)
+
+
+def _move(tree: Element, content: str) -> None:
+    """Bring what names another kind of stream's namespace over to `jabber:client`."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if node.uri == content:
+            node.uri = NS_CLIENT
+        pending.extend(part for part in node.children if isinstance(part, Element))
+
+
+def _is_markup(rest: bytes | bytearray) -> bool:
+    rest = rest.lstrip(_WHITE)
+    return not rest or rest.startswith(b"<")
+
+
+def _written_name(buffer: bytes | bytearray, begin: int) -> bytes:
+    """The name of the start tag that begins here, with its prefix."""
+    place = begin + 1
+    while buffer[place] not in b" />\t\r\n":
+        place += 1
+    return bytes(buffer[begin + 1 : place])
+
+
+_CONDITIONS = {
+    expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]: "bad-namespace-prefix",
+    expat.errors.codes[expat.errors.XML_ERROR_UNDECLARING_PREFIX]: "bad-namespace-prefix",
+    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_PREFIX_XML]: "bad-namespace-prefix",
+    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_PREFIX_XMLNS]: "bad-namespace-prefix",
+    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_NAMESPACE_URI]: "bad-namespace-prefix",
+    expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]: "restricted-xml",
+    expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]: "unsupported-encoding",
+    expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING]: "unsupported-encoding",
+}
+
+
+def _offence(error: expat.ExpatError) -> StreamError:
+    return StreamError(_CONDITIONS.get(error.code, "not-well-formed"))

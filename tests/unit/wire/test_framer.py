@@ -1,0 +1,217 @@
+"""The framer: where stanzas begin and end, what is refused, what is written anew."""
+
+import pytest
+
+from pushd.wire.errors import StreamError
+from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
+from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
+from pushd.wire.stanza import LANG, Stanza
+
+HEADER = (
+    b"<?xml version='1.0'?><stream:stream to='example.net' version='1.0' xml:lang='de' "
+    b"xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+)
+
+
+def opened(limits: Limits | None = None, header: bytes = HEADER) -> Framer:
+    framer = Framer(limits or Limits())
+    assert isinstance(framer.feed(header)[0], StreamOpened)
+    return framer
+
+
+def stanzas(data: bytes, header: bytes = HEADER) -> list[Stanza]:
+    events = opened(header=header).feed(data)
+    assert all(isinstance(event, Stanza) for event in events), events
+    return [event for event in events if isinstance(event, Stanza)]
+
+
+def offence(data: bytes, limits: Limits | None = None) -> str:
+    events = opened(limits).feed(data)
+    assert isinstance(events[-1], StreamError), events
+    return events[-1].condition
+
+
+def test_a_header_tells_its_attributes_and_content() -> None:
+    (event,) = Framer(Limits()).feed(HEADER)
+    assert isinstance(event, StreamOpened)
+    assert event.attributes["to"] == "example.net"
+    assert event.lang == "de"
+    assert event.content == NS_CLIENT
+
+
+def test_a_stanza_keeps_its_bytes_and_shows_its_envelope() -> None:
+    raw = b"<message to='a@b' id=\"1\"><body>x &gt; y</body><x xmlns='urn:y'><z/></x></message>"
+    (stanza,) = stanzas(raw)
+    assert stanza.raw == raw
+    assert (stanza.namespace, stanza.name) == (NS_CLIENT, "message")
+    assert stanza.attributes == {"to": "a@b", "id": "1"}
+    assert stanza.children == ("jabber:client body", "urn:y x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<presence/>",
+        b"<presence />",
+        b"<presence></presence>",
+        b"<presence></presence\n>",
+        b"<presence><show>/></show></presence>",
+        b"<presence a='/>'/>",
+        b"<presence a='>'><b/></presence>",
+        b"<presence>/></presence>",
+    ],
+)
+def test_the_end_of_a_stanza_is_found(data: bytes) -> None:
+    first, second = stanzas(data + b"<iq/>")
+    assert first.raw == data
+    assert second.raw == b"<iq/>"
+
+
+def test_an_empty_stanza_before_the_end_of_the_stream_ends_where_it_ends() -> None:
+    stanza, end = opened().feed(b"<presence/></stream:stream>")
+    assert isinstance(stanza, Stanza)
+    assert stanza.raw == b"<presence/>"
+    assert isinstance(end, StreamClosed)
+
+
+def test_a_stanza_in_pieces_comes_with_its_last_byte() -> None:
+    framer, data = opened(), b" \n<message to='a@b'><body>hello</body></message>"
+    for byte in data[:-1]:
+        assert framer.feed(bytes([byte])) == []
+    (stanza,) = framer.feed(data[-1:])
+    assert isinstance(stanza, Stanza)
+    assert stanza.raw == data.strip()
+
+
+def test_white_space_between_stanzas_is_not_kept() -> None:
+    framer = opened(Limits(stanza_bytes=100))
+    for _ in range(50):
+        assert framer.feed(b" \n\t ") == []
+    (stanza,) = framer.feed(b"<iq/>")
+    assert isinstance(stanza, Stanza)
+
+
+@pytest.mark.parametrize(
+    ("data", "condition"),
+    [
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><message/>", "not-well-formed"),
+        (b"<!-- c --><message/>", "restricted-xml"),
+        (b"<message><!-- c --></message>", "restricted-xml"),
+        (b"<?pi x?><message/>", "restricted-xml"),
+        (b"<message>&unknown;</message>", "restricted-xml"),
+        (b"<message></presence>", "not-well-formed"),
+        (b"<x:message/>", "bad-namespace-prefix"),
+        (b"<message><a xmlns='urn:\"'/></message>", "bad-namespace-prefix"),
+        (b"<message><a xmlns='urn a'/></message>", "not-well-formed"),
+        (b"<message>\xff</message>", "not-well-formed"),
+        (b"<message>\xed\xa0\x80</message>", "not-well-formed"),
+        (b"<message>\x01</message>", "not-well-formed"),
+        (b"text<message/>", "bad-format"),
+        (b"<message/>text", "bad-format"),
+        (b"<message/>text<message/>", "bad-format"),
+        (b"<?xml version='1.0'?>", "not-well-formed"),
+        (b"<message" + b"".join(b" a%d=''" % n for n in range(70)) + b"/>", "policy-violation"),
+        (b"<message>" + b"<a>" * 200, "policy-violation"),
+        (b"<message>" + b"x" * 300_000, "policy-violation"),
+    ],
+)
+def test_an_offence_is_named(data: bytes, condition: str) -> None:
+    assert offence(data) == condition
+
+
+def test_a_doctype_before_the_header_is_refused() -> None:
+    (event,) = Framer(Limits()).feed(b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + HEADER)
+    assert isinstance(event, StreamError)
+    assert event.condition == "restricted-xml"
+
+
+@pytest.mark.parametrize(
+    ("header", "condition"),
+    [
+        (b"<stream xmlns='urn:other'>", "invalid-namespace"),
+        (b"<html>", "bad-format"),
+        (b"<?xml version='1.0' encoding='ISO-8859-1'?>" + HEADER[21:], "unsupported-encoding"),
+        (b"GET / HTTP/1.1\r\n", "not-well-formed"),
+    ],
+)
+def test_a_wrong_header_is_named(header: bytes, condition: str) -> None:
+    events = Framer(Limits()).feed(header)
+    assert isinstance(events[-1], StreamError)
+    assert events[-1].condition == condition
+
+
+def test_nothing_follows_an_offence() -> None:
+    framer = opened()
+    events = framer.feed(b"<iq/><!-- --><iq/>")
+    assert [type(event) for event in events] == [Stanza, StreamError]
+    assert framer.feed(b"<iq/>") == []
+
+
+def test_the_limit_counts_one_stanza_not_the_stream() -> None:
+    framer = opened(Limits(stanza_bytes=1000))
+    for _ in range(10):
+        events = framer.feed(b"<message><body>" + b"x" * 900 + b"</body></message>")
+        assert [type(event) for event in events] == [Stanza]
+
+
+def test_what_stands_behind_an_event_can_be_taken_over() -> None:
+    framer = opened()
+    events = framer.feed(b"<a xmlns='urn:x'/> <b xmlns='urn:x'/><c")
+    assert isinstance(events[0], Stanza)
+    assert framer.unread(events[0]) == b" <b xmlns='urn:x'/><c"
+    first = Framer(Limits()).feed(HEADER + b"<iq/>")[0]
+    assert isinstance(first, StreamOpened)
+
+
+def test_cdata_is_written_anew() -> None:
+    (stanza,) = stanzas(b"<message><body><![CDATA[a<b]]></body></message>")
+    assert stanza.raw == b"<message><body>a&lt;b</body></message>"
+
+
+def test_a_prefix_of_the_header_is_written_out() -> None:
+    header = HEADER.replace(b" to=", b" xmlns:q='urn:q' xmlns:c='jabber:client' to=")
+    (stanza, other) = stanzas(
+        b"<message q:a='1'><q:x/><b xmlns='urn:b' q:c=''/></message><c:iq><c:b/></c:iq>", header
+    )
+    assert stanza.raw == (
+        b"<message xmlns:n0='urn:q' n0:a='1'><x xmlns='urn:q'/>"
+        b"<b xmlns='urn:b' xmlns:n0='urn:q' n0:c=''/></message>"
+    )
+    assert other.raw == b"<iq><b/></iq>"
+
+
+def test_content_of_a_component_stream_reads_as_client_content() -> None:
+    header = HEADER.replace(b"jabber:client", b"jabber:component:accept")
+    plain, explicit = stanzas(
+        b"<message><body/></message>"
+        b"<message xmlns='jabber:component:accept'><body/><q xmlns='urn:q'/></message>",
+        header,
+    )
+    for stanza in (plain, explicit):
+        assert stanza.namespace == NS_CLIENT
+        assert stanza.children[0] == "jabber:client body"
+        assert stanza.tree.uri == NS_CLIENT
+    assert explicit.raw == b"<message><body/><q xmlns='urn:q'/></message>"
+
+
+def test_claims_of_others_are_noted() -> None:
+    (stanza,) = stanzas(
+        b"<message><stanza-id xmlns='urn:xmpp:sid:0' by='a@b' id='1'/>"
+        b"<delay xmlns='urn:xmpp:delay' from='example.net' stamp=''/><x xmlns='urn:x'>"
+        b"<delay xmlns='urn:xmpp:delay' from='inner'/></x></message>"
+    )
+    assert stanza.claims == (
+        ("urn:xmpp:sid:0 stanza-id", "a@b"),
+        ("urn:xmpp:delay delay", "example.net"),
+    )
+
+
+def test_an_element_of_the_streams_namespace_inside_a_stanza_passes() -> None:
+    (stanza,) = stanzas(b"<message><stream:x><y/></stream:x></message>")
+    assert stanza.children == (f"{NS_STREAMS} x",)
+    assert stanza.raw == b"<message><stream:x><y/></stream:x></message>"
+
+
+def test_the_language_of_a_stanza_is_an_attribute() -> None:
+    (stanza,) = stanzas(b"<message xml:lang='fr'/>")
+    assert stanza.attributes == {LANG: "fr"}
