@@ -1,0 +1,62 @@
+"""One server to a database: the lock beside the file, and the modes of what is created."""
+
+import fcntl
+import os
+
+from pushd.storage.errors import InUse, StorageError
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+class Lock:
+    """An exclusive lock on `<path>.lock`, held until `release()` or the end of the process.
+
+    The file stays when the lock is released: removing it would let two processes each hold
+    a lock on a file of that name.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = -1
+        self._path = f"{path}.lock"
+        self._of = path
+
+    def take(self) -> None:
+        """Raises InUse, which names the process that holds the lock as far as that is known."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            raise StorageError(f"cannot open {self._path}: {error.strerror}") from None
+        try:
+            # flock, not lockf: it belongs to this descriptor, so a second Database in this
+            # very process is refused as well, and no other close() in it drops the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            by = f"process {holder}" if holder.isdigit() else "another process"
+            raise InUse(f"{self._of} is in use by {by}: only one may serve from it") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageError(f"cannot lock {self._path}: {error.strerror}") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def prepare(path: str) -> None:
+    """Create the folder (0700) and the empty file (0600) where they are missing.
+
+    The engine gives its own files beside it the mode of the database.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, mode=FOLDER_MODE, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from None

@@ -1,0 +1,394 @@
+"""SQLite with one writer and group commit: when something is durable, and who is told.
+
+Writing is a plain call that queues a statement. As soon as the writer is idle, all that
+waits becomes one transaction; then those who asked are told. So a commit, which costs the
+same whatever it holds, is shared by everything that came while the one before was under
+way, and nothing waits for a clock.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, TypeAlias
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from pushd.storage import schema
+from pushd.storage.errors import (
+    InUse,
+    SchemaChanged,
+    SchemaTooNew,
+    StatementRefused,
+    StorageError,
+)
+from pushd.storage.lock import Lock, prepare
+from pushd.storage.runner import InlineRunner, Runner, ThreadRunner
+from pushd.storage.writer import Outcome, Read, Row, Write, Writer
+
+__all__ = [
+    "Database",
+    "InUse",
+    "InlineRunner",
+    "Row",
+    "Runner",
+    "SchemaChanged",
+    "SchemaTooNew",
+    "StatementRefused",
+    "StorageError",
+    "ThreadRunner",
+]
+
+AfterCommit: TypeAlias = Callable[[], None]
+Collector: TypeAlias = Callable[[], AfterCommit | None]
+
+RETRY = 2.0  # seconds between attempts while commits fail and nobody writes
+BUSY = 5.0  # seconds to wait for a lock that another program holds, such as a backup
+
+log = Logger()
+
+
+@dataclass(slots=True)
+class _Commit:
+    """Somebody who waits until the first `position` writes of the group are durable."""
+
+    position: int
+    told: Deferred[None]
+
+
+@dataclass(slots=True)
+class _Question:
+    read: Read
+    told: Deferred[list[Row]]
+
+    @property
+    def position(self) -> int:
+        return self.read.position
+
+
+@dataclass(slots=True)
+class _Group:
+    """What becomes one transaction, and who is told of it, in the order of the calls."""
+
+    writes: list[Write] = field(default_factory=list)
+    waiting: list[_Commit | _Question] = field(default_factory=list)
+    afters: list[tuple[int, AfterCommit]] = field(default_factory=list)  # with its position
+
+    def reads(self) -> list[Read]:
+        return [one.read for one in self.waiting if isinstance(one, _Question)]
+
+    def put_before(self, later: "_Group") -> None:
+        """Make this group's writes the first ones of `later`."""
+        kept = len(self.writes)
+        for one in later.waiting:
+            if isinstance(one, _Question):
+                one.read.position += kept
+            else:
+                one.position += kept
+        later.writes = self.writes + later.writes
+        later.afters = self.afters  # nothing is collected for a group before it is taken
+
+
+class Database:
+    """A file of tables. All methods are for the reactor's thread.
+
+    `path` may be ":memory:". With `synchronous="NORMAL"` a commit survives the death of the
+    process, with "FULL" also a power cut. `connection` is the class of the connection.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        clock: IReactorTime,
+        run: Runner,
+        *,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        connection: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._run = run
+        self._synchronous = synchronous
+        self._factory = connection
+        self._writer: Writer
+        self._lock = Lock(path) if path != ":memory:" else None
+        self._collectors: list[Collector] = []
+        self._next = _Group()  # what the next transaction will hold
+        self._taken: _Group | None = None  # what the writer has in hand
+        self._armed = False  # the next group will be taken without further ado
+        self._touched = False
+        self._failing = False
+        self._retry: IDelayedCall | None = None
+        self._open = False
+        self._last = False  # the attempt under way is the one that close() makes
+        self._closers: list[Deferred[None]] = []
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to commit failed: what needs storage is best refused now."""
+        return self._failing
+
+    def open(self) -> None:
+        """Lock the file, make it when it is missing, bring its tables up to date.
+
+        Returns when all is ready; this starts the writer's thread, so it comes after any fork.
+        Raises InUse, SchemaTooNew, SchemaChanged, or StorageError with what the system says.
+        """
+        if self._open:
+            raise StorageError(f"{self.path} is open already")
+        if self._lock is not None:
+            prepare(self.path)
+            self._lock.take()
+        try:
+            self._writer = Writer(self._connect())
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+        self._open = True
+        self._run.start()
+
+    def close(self) -> Deferred[None]:
+        """Commit what waits, stop the writer, let go of the file.
+
+        One attempt is made: the Deferred errbacks with StorageError when it fails, and what
+        could not be committed (and thus was never promised) is lost. Closing twice is fine.
+        """
+        if not self._open and not self._closers:
+            return succeed(None)
+        told: Deferred[None] = Deferred()
+        self._closers.append(told)
+        if self._open:
+            self.touch()
+        return told
+
+    def write(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
+        """Queue one statement that changes rows; order is kept.
+
+        A statement that turns out wrong (a constraint, a value that cannot be stored) is
+        logged without its parameters and dropped; only `committed()` tells the caller.
+        Raises StorageError when the database is not open.
+        """
+        if not self._open:
+            raise self._not_open()
+        self._next.writes.append(Write(sql, parameters))
+        if not self._armed:
+            self._arm()
+
+    def touch(self) -> None:
+        """Have a group taken soon although nothing is written: a collector has something."""
+        if not self._open:
+            raise self._not_open()
+        self._touched = True
+        if not self._armed:
+            self._arm()
+
+    def committed(self) -> Deferred[None]:
+        """Fires when all that was written before this call is durable; at once if it is.
+
+        Errbacks with StorageError when the next attempt fails (the writes are kept and tried
+        again), with StatementRefused when a statement before it in its group was dropped.
+        """
+        if not self._open:
+            return fail(self._not_open())
+        following, taken = self._next, self._taken
+        told: Deferred[None] = Deferred()
+        if following.writes or following.waiting or self._touched:
+            following.waiting.append(_Commit(len(following.writes), told))
+            if not self._armed:
+                self._arm()
+        elif taken is not None:
+            taken.waiting.append(_Commit(len(taken.writes), told))
+        else:
+            told.callback(None)
+        return told
+
+    def read(self, sql: str, parameters: tuple[object, ...] = ()) -> Deferred[list[Row]]:
+        """The rows that `sql` selects, seeing exactly what was written before this call.
+
+        What is seen need not be durable yet. Errbacks with StorageError.
+        """
+        if not self._open:
+            return fail(self._not_open())
+        told: Deferred[list[Row]] = Deferred()
+        question = _Question(Read(len(self._next.writes), sql, parameters), told)
+        self._next.waiting.append(question)
+        if not self._armed:
+            self._arm()
+        return told
+
+    def collect(self, collector: Collector) -> None:
+        """Have `collector` called whenever a group is about to be taken.
+
+        It may write. What it returns is called when the group is durable, before those who
+        wait for `committed()` are told: collectors in the order of their registration. After
+        a failure it is kept with the group, and collectors are asked anew for the next attempt.
+        It is never called when the group lost a statement that was wrong in itself.
+        """
+        self._collectors.append(collector)
+
+    async def quick_check(self) -> list[str]:
+        """Read the whole file and answer what is wrong with it: an empty list when nothing is."""
+        found = [str(row[0]) for row in await self.read("PRAGMA quick_check")]
+        return [] if found == ["ok"] else found
+
+    # -- opening ------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                self.path,
+                timeout=BUSY,
+                isolation_level=None,  # transactions begin and end where we say
+                check_same_thread=False,  # opened here, then used by the writer alone
+                factory=self._factory,
+            )
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if self._lock is not None and mode != "wal":
+                raise StorageError("its file system cannot hold a write-ahead log")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            for step in schema.migrate(connection, schema.steps(), self._clock.seconds()):
+                log.info(
+                    "applied migration {number:04}_{name} to {path}",
+                    number=step.number,
+                    name=step.name,
+                    path=self.path,
+                )
+        except (sqlite3.Error, StorageError) as error:
+            if connection is not None:
+                connection.close()
+            kind = type(error) if isinstance(error, StorageError) else StorageError
+            raise kind(f"cannot use {self.path}: {error}") from None
+        return connection
+
+    def _not_open(self) -> StorageError:
+        return StorageError(f"{self.path} is not open")
+
+    # -- the way of a group -----------------------------------------------------------
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._clock.callLater(0, self._take)
+
+    @property
+    def _wanted(self) -> bool:
+        return self._touched or bool(self._next.writes or self._next.waiting)
+
+    def _take(self) -> None:
+        self._touched = False
+        self._last = bool(self._closers)
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        for collector in self._collectors:
+            try:
+                after = collector()
+            except Exception:  # noqa: BLE001  one that fails is logged alone
+                log.failure("a collector failed")
+            else:
+                if after is not None:
+                    self._next.afters.append((len(self._next.writes), after))
+        group, self._next = self._next, _Group()
+        self._taken = group
+        reads = group.reads()
+        if group.writes or reads:
+            self._run.run(partial(self._writer.attempt, group.writes, reads), self._done)
+        else:  # all that came before is durable already
+            self._done(Outcome())
+
+    def _done(self, outcome: Outcome) -> None:
+        """The writer is idle again: tell who waits, and go on with what came meanwhile."""
+        group = self._taken
+        assert group is not None
+        self._taken = None
+        self._armed = False
+        if outcome.failure:
+            self._keep(group, outcome)
+        else:
+            self._tell(group, outcome)
+        if self._armed:
+            return
+        if self._closers and (self._last if outcome.failure else not self._wanted):
+            self._shut(outcome.failure)
+        elif self._wanted and not outcome.failure:
+            self._arm()
+
+    def _tell(self, group: _Group, outcome: Outcome) -> None:
+        """The group is durable, except for statements that were dropped."""
+        if self._failing and group.writes:
+            self._failing = False
+            log.info("commits to {path} succeed again", path=self.path)
+        for position, reason in outcome.refused.items():
+            sql = group.writes[position].sql
+            log.error("dropped a statement: {reason}: {sql}", reason=reason, sql=sql)
+        sound = min(outcome.refused, default=len(group.writes))  # the writes before this one hold
+        for position, after in group.afters:
+            if position <= sound:
+                try:
+                    after()
+                except Exception:  # noqa: BLE001  one that fails is logged alone
+                    log.failure("what follows a commit failed")
+        results = iter(outcome.results)
+        for one in group.waiting:
+            if isinstance(one, _Question):
+                _answer(one, next(results))
+            elif one.position <= sound:
+                one.told.callback(None)
+            else:
+                dropped = group.writes[sound].sql
+                one.told.errback(StatementRefused(f"{outcome.refused[sound]}: {dropped}"))
+
+    def _keep(self, group: _Group, outcome: Outcome) -> None:
+        """Nothing of the group is durable: its writes go first in the next attempt."""
+        if not self._failing:
+            self._failing = True
+            log.error("cannot commit to {path}: {why}", path=self.path, why=outcome.failure)
+        if self._wanted and not self._last:
+            self._arm()
+        else:
+            self._retry = self._clock.callLater(RETRY, self._try_again)
+        group.put_before(self._next)
+        results = iter(outcome.results)
+        for one in group.waiting:
+            if isinstance(one, _Question):
+                _answer(one, next(results))
+            else:
+                one.told.errback(StorageError(f"cannot commit to {self.path}: {outcome.failure}"))
+
+    def _try_again(self) -> None:
+        if not self._armed:
+            self._arm()
+
+    def _shut(self, failure: str) -> None:
+        lost, self._next = self._next, _Group()
+        self._open = self._failing = False
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        for one in lost.waiting:
+            one.told.errback(self._not_open())
+        error = None
+        if failure:
+            error = f"{len(lost.writes)} statements to {self.path} are lost: {failure}"
+            log.error("{error}", error=error)
+        self._run.run(self._writer.close, lambda _: self._shut_down(error))
+
+    def _shut_down(self, error: str | None) -> None:
+        self._run.stop()
+        if self._lock is not None:
+            self._lock.release()
+        closers, self._closers = self._closers, []
+        for told in closers:
+            if error is None:
+                told.callback(None)
+            else:
+                told.errback(StorageError(error))
+
+
+def _answer(question: _Question, result: list[Row] | StorageError) -> None:
+    if isinstance(result, StorageError):
+        question.told.errback(result)
+    else:
+        question.told.callback(result)
