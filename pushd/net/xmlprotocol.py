@@ -6,6 +6,7 @@ business.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import (
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -60,6 +62,7 @@ class Turn:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._waiting: list[XMLStream] = []
+        self._closing: list[Callable[[], None]] = []
         self._depth = 0
         self._scheduled = False
 
@@ -71,6 +74,10 @@ class Turn:
         if not self._depth:
             self.flush()
 
+    def before_writing(self, say: Callable[[], None]) -> None:
+        """Have `say` called at the end of each turn, before anything is written."""
+        self._closing.append(say)
+
     def add(self, stream: "XMLStream") -> None:
         """This stream has something to write."""
         self._waiting.append(stream)
@@ -80,6 +87,8 @@ class Turn:
 
     def flush(self) -> None:
         self._scheduled = False
+        for say in self._closing:
+            say()
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             for stream in waiting:
@@ -128,7 +137,7 @@ class XMLStream(TwistedProtocol):
         if not self._handling and not self._held:
             self._handle()
 
-    def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended = self._lost = True
         self._framer.release()
         self._events.clear()
@@ -280,6 +289,6 @@ class XMLStream(TwistedProtocol):
                 self.receiver.offended(event)
         except StreamError as error:
             self.receiver.offended(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - one broken stream is not the server's end
             log.failure("a stream's receiver failed")
             self.receiver.offended(StreamError("internal-server-error"))

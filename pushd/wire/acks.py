@@ -9,6 +9,18 @@ from collections.abc import Iterator
 MODULUS = 1 << 32
 
 
+class Copies:
+    """What the copies of one message share: whether any receiver acknowledged its own."""
+
+    __slots__ = ("acknowledged",)
+
+    def __init__(self) -> None:
+        self.acknowledged = False
+
+
+Entry = tuple[bytes, float, Copies | None]
+
+
 class HandledCountTooHigh(Exception):
     """The peer acknowledges more than it was sent (§4): `h` and `sent`, as on the wire."""
 
@@ -21,22 +33,22 @@ class HandledCountTooHigh(Exception):
 class AckQueue:
     """The stanzas sent to a peer that it has not acknowledged, oldest first.
 
-    An entry is the bytes and the instant (seconds since the epoch) at which they were
-    queued. `acked` counts what is acknowledged, without wrapping.
+    An entry is the bytes, the instant (seconds since the epoch) at which they were
+    queued, and what it shares with its copies. `acked` counts what is acknowledged, without wrapping.
     """
 
     __slots__ = ("acked", "entries", "lenient", "size")
 
     def __init__(self, acked: int = 0, lenient: bool = False) -> None:
         self.acked = acked
-        self.entries: deque[tuple[bytes, float]] = deque()
+        self.entries: deque[Entry] = deque()
         self.size = 0  # bytes in the entries
         self.lenient = lenient  # after a crash the peer may know more than we stored
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __iter__(self) -> Iterator[tuple[bytes, float]]:
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 
     @property
@@ -44,8 +56,8 @@ class AckQueue:
         """How many stanzas were sent in all, without wrapping."""
         return self.acked + len(self.entries)
 
-    def append(self, data: bytes, at: float) -> None:
-        self.entries.append((data, at))
+    def append(self, data: bytes, at: float, copies: Copies | None = None) -> None:
+        self.entries.append((data, at, copies))
         self.size += len(data)
 
     def acknowledge(self, h: int) -> int:
@@ -61,12 +73,13 @@ class AckQueue:
             if not self.lenient or covered >= MODULUS // 2:
                 raise HandledCountTooHigh(h, self.sent % MODULUS)
             dropped = len(entries)
-            entries.clear()
-            self.size = 0
         else:
             dropped = covered
-            for _ in range(covered):
-                self.size -= len(entries.popleft()[0])
+        for _ in range(dropped):
+            data, _at, copies = entries.popleft()
+            self.size -= len(data)
+            if copies is not None:
+                copies.acknowledged = True
         self.lenient = False
         self.acked += covered
         return dropped

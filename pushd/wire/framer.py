@@ -21,6 +21,7 @@ from pushd.wire.stanza import DELAY, LANG, STANZA_ID, Stanza
 _WHITE = b" \t\r\n"
 _BAD_NAMESPACE = re.compile(r"[<>\"'\s]")
 _CLAIMS = {STANZA_ID: "by", DELAY: "from"}
+_OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 _STANZAS = {
     f"{NS_CLIENT} {name}": (NS_CLIENT, name, f"<{name}".encode(), f"</{name}".encode())
     for name in ("message", "presence", "iq")
@@ -276,6 +277,20 @@ class Framer:
         if self._content not in (NS_CLIENT, ""):
             _move(tree, self._content)
         return serialize(tree)
+
+
+def seal(raw: bytes) -> Stanza:
+    """The stanza of bytes that once left a framer: what storage and queues hold.
+
+    Raises ValueError when they are not one stanza.
+    """
+    framer = Framer(Limits(stanza_bytes=len(raw) + 1))
+    framer.feed(_OWN_HEADER)
+    events = framer.feed(raw)
+    framer.release()
+    if len(events) != 1 or not isinstance(events[0], Stanza):
+        raise ValueError("not one stanza")
+    return events[0]
 
 
 def _move(tree: Element, content: str) -> None:

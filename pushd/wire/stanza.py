@@ -6,7 +6,7 @@ Bytes are spliced here and nowhere else.
 """
 
 import re
-from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from pushd.wire.element import Element, children, escape, parse, serialize
 from pushd.wire.namespaces import NS_CLIENT, NS_DELAY, NS_STANZA_ID, NS_XML
@@ -140,6 +140,7 @@ def with_child(raw: bytes, child: bytes) -> bytes:
     return raw[:end] + child + raw[end:]
 
 
-def start_tag(name: str, attributes: Mapping[str, str]) -> str:
-    """An opening tag as text, for what is written a thousand times alike."""
-    return f"<{name}" + "".join(f" {key}='{escape(value)}'" for key, value in attributes.items())
+def delay(domain: str, at: float) -> bytes:
+    """The `<delay/>` of a server that kept a stanza since `at`, seconds since the epoch (XEP-0203)."""
+    stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6]
+    return f"<delay xmlns='{NS_DELAY}' from='{escape(domain)}' stamp='{stamp}Z'/>".encode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushd.wire.acks import MODULUS, AckQueue, HandledCountTooHigh, Handled
+from pushd.wire.acks import MODULUS, AckQueue, Copies, Handled, HandledCountTooHigh
 
 
 def queue(count: int, acked: int = 0, lenient: bool = False) -> AckQueue:
@@ -15,7 +15,7 @@ def queue(count: int, acked: int = 0, lenient: bool = False) -> AckQueue:
 def test_an_acknowledgement_drops_what_it_covers() -> None:
     sent = queue(5)
     assert sent.acknowledge(3) == 3
-    assert [data for data, _ in sent] == [b"3", b"4"]
+    assert [entry[0] for entry in sent] == [b"3", b"4"]
     assert (sent.acked, sent.sent, sent.size) == (3, 5, 2)
 
 
@@ -43,7 +43,7 @@ def test_a_count_that_goes_back_is_refused() -> None:
 def test_counters_wrap_at_two_to_the_thirty_second() -> None:
     sent = queue(4, acked=MODULUS - 2)
     assert sent.acknowledge(1) == 3
-    assert [data for data, _ in sent] == [b"3"]
+    assert [entry[0] for entry in sent] == [b"3"]
     assert sent.acknowledge(2) == 1
 
 
@@ -87,3 +87,12 @@ def test_the_count_of_received_stanzas_wraps_on_the_wire() -> None:
     handled = Handled(MODULUS - 1)
     handled.commit(handled.count())
     assert handled.h == 0
+
+
+def test_an_acknowledged_copy_tells_the_others() -> None:
+    copies, one, other = Copies(), AckQueue(), AckQueue()
+    for sent in (one, other):
+        sent.append(b"x", 0.0, copies)
+    one.acknowledge(1)
+    assert [entry[2] for entry in other] == [copies]
+    assert copies.acknowledged

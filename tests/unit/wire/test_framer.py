@@ -3,7 +3,7 @@
 import pytest
 
 from pushd.wire.errors import StreamError
-from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
+from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened, seal
 from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
 from pushd.wire.stanza import LANG, Stanza
 
@@ -215,3 +215,10 @@ def test_an_element_of_the_streams_namespace_inside_a_stanza_passes() -> None:
 def test_the_language_of_a_stanza_is_an_attribute() -> None:
     (stanza,) = stanzas(b"<message xml:lang='fr'/>")
     assert stanza.attributes == {LANG: "fr"}
+
+
+def test_stored_bytes_are_sealed_again() -> None:
+    stanza = seal(b"<message to='a@b'><body>x</body></message>")
+    assert stanza.attributes == {"to": "a@b"}
+    with pytest.raises(ValueError, match="not one stanza"):
+        seal(b"<message/><message/>")

@@ -2,7 +2,7 @@
 
 from pushd.wire.element import element
 from pushd.wire.namespaces import NS_CLIENT
-from pushd.wire.stanza import Stanza, with_child
+from pushd.wire.stanza import Stanza, delay, with_child
 
 
 def sealed(raw: bytes, **attributes: str) -> Stanza:
@@ -47,3 +47,9 @@ def test_an_element_of_ours_is_sealed_without_being_written() -> None:
 def test_a_printed_stanza_shows_no_body() -> None:
     stanza = sealed(b"<message to='a@b'><body>secret</body></message>", to="a@b")
     assert "secret" not in repr(stanza)
+
+
+def test_a_delay_tells_the_instant_in_utc() -> None:
+    assert delay("example.net", 0.25) == (
+        b"<delay xmlns='urn:xmpp:delay' from='example.net' stamp='1970-01-01T00:00:00.250Z'/>"
+    )

@@ -1,0 +1,110 @@
+"""Accounts: who has one, and the keys with which a login is checked (RFC 5802).
+
+Names are held in memory, so that routing asks without waiting; keys are read when needed.
+Passwords are never stored.
+"""
+
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from pushd.routing.events import AccountRemoved, Events
+from pushd.storage.sqlite import Database
+from pushd.wire.errors import Conflict, ItemNotFound
+from pushd.wire.sasl import ScramKeys
+
+UPSERT_KEYS = (
+    "INSERT INTO credentials (account, hash, salt, iterations, stored_key, server_key) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, hash) DO UPDATE SET "
+    "salt = excluded.salt, iterations = excluded.iterations, "
+    "stored_key = excluded.stored_key, server_key = excluded.server_key"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    number: int
+    jid: str  # bare
+    created_at: float
+    disabled: bool = False
+
+
+class Accounts:
+    """The accounts of all virtual hosts."""
+
+    def __init__(self, clock: IReactorTime, database: Database, events: Events) -> None:
+        self._clock = clock
+        self._database = database
+        self._events = events
+        self._known: dict[str, Account] = {}
+        self._next = 1
+
+    async def load(self) -> None:
+        """Read the names; before anything is routed."""
+        rows = await self._database.read("SELECT id, jid, created_at, disabled FROM accounts")
+        for number, jid, created_at, disabled in rows:
+            self._known[jid] = Account(number, jid, created_at, bool(disabled))
+            self._next = max(self._next, number + 1)
+
+    def exists(self, bare: str) -> bool:
+        return bare in self._known
+
+    def get(self, bare: str) -> Account | None:
+        return self._known.get(bare)
+
+    def all(self) -> list[Account]:
+        return sorted(self._known.values(), key=lambda account: account.jid)
+
+    async def add(self, bare: str, keys: dict[str, ScramKeys]) -> None:
+        """Make an account with its keys by hash name; raises Conflict when it exists."""
+        if bare in self._known:
+            raise Conflict("the account exists already")
+        account = Account(self._next, bare, self._clock.seconds())
+        self._next += 1
+        self._known[bare] = account
+        self._database.write(
+            "INSERT INTO accounts (id, jid, created_at, disabled) VALUES (?, ?, ?, 0)",
+            (account.number, bare, account.created_at),
+        )
+        await self.set_keys(bare, keys)
+
+    async def set_keys(self, bare: str, keys: dict[str, ScramKeys]) -> None:
+        """Replace the keys of an account; raises ItemNotFound when there is none."""
+        account = self._known.get(bare)
+        if account is None:
+            raise ItemNotFound("no such account")
+        for name, key in keys.items():
+            self._database.write(
+                UPSERT_KEYS,
+                (
+                    account.number,
+                    name,
+                    key.salt,
+                    key.iterations,
+                    key.stored_key,
+                    key.server_key,
+                ),
+            )
+        await self._database.committed()
+
+    async def keys(self, bare: str, hash_name: str) -> ScramKeys | None:
+        """The keys of an account for one hash; None when it has none, or may not log in."""
+        account = self._known.get(bare)
+        if account is None or account.disabled:
+            return None
+        rows = await self._database.read(
+            "SELECT salt, iterations, stored_key, server_key FROM credentials "
+            "WHERE account = ? AND hash = ?",
+            (account.number, hash_name),
+        )
+        return ScramKeys(*rows[0]) if rows else None
+
+    async def remove(self, bare: str) -> None:
+        """Delete an account and all that is its own; raises ItemNotFound when there is none."""
+        account = self._known.pop(bare, None)
+        if account is None:
+            raise ItemNotFound("no such account")
+        self._database.write("DELETE FROM credentials WHERE account = ?", (account.number,))
+        self._database.write("DELETE FROM accounts WHERE id = ?", (account.number,))
+        self._events.emit(AccountRemoved(bare))
+        await self._database.committed()

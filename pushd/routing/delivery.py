@@ -1,0 +1,206 @@
+"""The last step to a session, and what an acknowledgement means (XEP-0198).
+
+A stanza goes to the stream of its session, or waits on the queue of a detached one, or
+is stored for an account that has none. At each commit everything that its receiver has
+not acknowledged yet is written with it, so that what a sender is told of (`h`) is on disk
+or with its receiver; SIGKILL turns live sessions into detached ones and loses nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from pushd.net.xmlprotocol import Turn
+from pushd.routing.events import Cause, Events, Undelivered
+from pushd.routing.sessions import Session
+from pushd.storage.sqlite import Database
+from pushd.wire.acks import Copies
+from pushd.wire.namespaces import NS_SM
+from pushd.wire.stanza import DELAY, Stanza, delay, with_child
+
+ASK = f"<r xmlns='{NS_SM}'/>".encode()
+
+INSERT_ROW = "INSERT INTO queue (id, session, stanza, at) VALUES (?, ?, ?, ?)"
+DELETE_ROW = "DELETE FROM queue WHERE id = ?"
+UPDATE_SESSION = "UPDATE sessions SET handled = ?, acked = ? WHERE id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What a detached session may hold before it ends into offline storage."""
+
+    stanzas: int = 5_000
+    size: int = 10_000_000  # bytes
+
+
+class OfflineStore(Protocol):
+    """Where messages wait for an account without a session; a module hands it down."""
+
+    def accepts(self, stanza: Stanza) -> bool:
+        """Whether a message of this kind is kept (XEP-0160 §3)."""
+
+    def keep(self, account: str, stanza: Stanza, at: float) -> bool:
+        """Store a message that came at `at`; False when it cannot be kept (a quota)."""
+
+
+class Delivery:
+    """Stanzas to sessions: plain calls, and one commit for all that came meanwhile."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        events: Events,
+        database: Database,
+        turn: Turn,
+        limits: QueueLimits,
+    ) -> None:
+        self.reroute: Callable[[Stanza], None]
+        self.overflow: Callable[[Session], None]
+        self.offline: OfflineStore | None = None
+        self.next_row = 1
+        self._clock = clock
+        self._events = events
+        self._database = database
+        self._limits = limits
+        self._dirty: list[Session] = []
+        self._asking: list[Session] = []
+        database.collect(self._collect)
+        turn.before_writing(self._ask)
+
+    def deliver(self, session: Session, stanza: Stanza, copies: Copies | None = None) -> None:
+        """Hand a stanza to a session, whatever state it is in."""
+        stream = session.stream
+        if stream is None:
+            self._wait(session, stanza, copies)
+            return
+        data = stanza.raw
+        queue = session.queue
+        if queue is not None:
+            queue.append(data, self._clock.seconds(), copies)
+            if not session.dirty:
+                self.touch(session)
+            if not session.asked:
+                session.asked = True
+                self._asking.append(session)
+        elif copies is not None:
+            copies.acknowledged = True
+        stream.send(data)
+
+    def store(self, account: str, stanza: Stanza, at: float | None = None) -> bool:
+        """Keep a message for an account without a session; tells whether it is dealt with.
+
+        What is not worth keeping (a chat state) is dealt with by dropping it.
+        """
+        if self.offline is None:
+            return False
+        if not self.offline.accepts(stanza):
+            return True
+        came_at = self._clock.seconds() if at is None else at
+        if not self.offline.keep(account, stanza, came_at):
+            return False
+        self._events.emit(Undelivered(account, None, stanza, Cause.ABSENT, came_at))
+        return True
+
+    def acknowledged(self, session: Session, h: int) -> None:
+        """The peer acknowledges up to `h`. Raises HandledCountTooHigh (XEP-0198 §4)."""
+        queue = session.queue
+        assert queue is not None
+        dropped = queue.acknowledge(h)
+        session.asked = False
+        if dropped:
+            rows, forgotten = session.rows, session.forgotten
+            for _ in range(min(dropped, len(rows))):
+                forgotten.append(rows.popleft())
+            self.touch(session)
+        if queue.entries and session.stream is not None:
+            session.asked = True
+            self._asking.append(session)
+
+    def touch(self, session: Session) -> None:
+        """This session has something for the next commit."""
+        if not session.dirty and session.row:
+            session.dirty = True
+            self._dirty.append(session)
+            self._database.touch()
+
+    def ask_again(self, session: Session) -> None:
+        """Request an acknowledgement of what is queued at the end of this turn."""
+        if session.queue is not None and session.queue.entries:
+            session.asked = True
+            self._asking.append(session)
+
+    def _wait(self, session: Session, stanza: Stanza, copies: Copies | None) -> None:
+        """Queue a stanza on a detached session, and announce it."""
+        queue = session.queue
+        assert queue is not None
+        now = self._clock.seconds()
+        data = stanza.raw
+        if stanza.name != "iq":
+            data = stamped(data, stanza, session.jid.domain, now)
+        queue.append(data, now, copies)
+        self.touch(session)
+        self._events.emit(Undelivered(session.account, session, stanza, Cause.DETACHED, now))
+        if len(queue.entries) > self._limits.stanzas or queue.size > self._limits.size:
+            self.overflow(session)
+
+    def _ask(self) -> None:
+        """At the end of a turn: one request to each session that has had something."""
+        if self._asking:
+            asking, self._asking = self._asking, []
+            for session in asking:
+                if session.stream is not None:
+                    session.stream.send(ASK)
+
+    def _collect(self) -> Callable[[], None] | None:
+        """A commit begins: add to it whatever is unacknowledged, and note what it makes safe."""
+        if not self._dirty:
+            return None
+        dirty, self._dirty = self._dirty, []
+        write = self._database.write
+        committing: list[tuple[Session, int]] = []
+        updates: list[tuple[int, int, int]] = []
+        for session in dirty:
+            session.dirty = False
+            queue, handled = session.queue, session.handled
+            if queue is None or handled is None or not session.row:
+                continue
+            entries, rows = queue.entries, session.rows
+            for place in range(len(rows) - len(entries), 0):
+                data, at, _ = entries[place]
+                write(INSERT_ROW, (self.next_row, session.row, data, at))
+                rows.append(self.next_row)
+                self.next_row += 1
+            number = handled.committable()
+            updates.append((number, queue.acked, session.row))
+            if number > handled.safe:
+                committing.append((session, number))
+        for session in dirty:
+            if session.forgotten:
+                for row in session.forgotten:
+                    write(DELETE_ROW, (row,))
+                session.forgotten.clear()
+        for update in updates:
+            write(UPDATE_SESSION, update)
+        return partial(self._committed, committing)
+
+    def _committed(self, committing: list[tuple[Session, int]]) -> None:
+        """Tell the senders what is safe now, without being asked (XEP-0198 §4)."""
+        for session, number in committing:
+            handled = session.handled
+            if handled is not None and handled.commit(number) and session.stream is not None:
+                session.stream.send(answer(handled.h))
+
+
+def answer(h: int) -> bytes:
+    """The `<a/>` that acknowledges up to `h`."""
+    return f"<a xmlns='{NS_SM}' h='{h}'/>".encode()
+
+
+def stamped(data: bytes, stanza: Stanza, domain: str, at: float) -> bytes:
+    """The bytes with a delay stamp of ours, unless they have one: the first one stays."""
+    if (DELAY, domain) in stanza.claims:
+        return data
+    return with_child(data, delay(domain, at))

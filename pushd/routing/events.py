@@ -1,0 +1,159 @@
+"""Facts that others may hear: typed, in the past tense, stopped by nobody."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.logger import Logger
+
+from pushd.wire.stanza import Stanza
+
+if TYPE_CHECKING:
+    from pushd.routing.sessions import Session
+
+log = Logger()
+E = TypeVar("E")
+
+
+class Cause(Enum):
+    """Why a stanza did not reach a device (see `Undelivered`)."""
+
+    DETACHED = "detached"  # queued on a session without a stream
+    UNACKED = "unacked"  # written, but an acknowledgement is overdue
+    ABSENT = "absent"  # stored: the account has no session for it
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The one door between delivery and push: a stanza waits for a device, and why."""
+
+    account: str
+    session: "Session | None"
+    stanza: Stanza
+    cause: Cause
+    at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBound:
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAvailable:
+    """The session sent its first available presence (RFC 6121 §4.2)."""
+
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetached:
+    """The stream is gone; the session waits to be resumed (XEP-0198 §5)."""
+
+    session: "Session"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResumed:
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    session: "Session"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRemoved:
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushEnabled:
+    account: str
+    service: str
+    node: str
+    session: str  # full JID
+
+
+@dataclass(frozen=True, slots=True)
+class PushDisabled:
+    account: str
+    service: str
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushDecided:
+    """Whether an undelivered stanza wakes a device, and why or why not."""
+
+    account: str
+    service: str
+    node: str
+    pushed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationPublished:
+    account: str
+    service: str
+    node: str
+    id: str
+    message_count: int
+    subscription_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAnswered:
+    account: str
+    service: str
+    node: str
+    id: str
+    outcome: str  # "accepted", "refused" or "silence"
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRegistered:
+    account: str
+    service: str
+    node: str
+    type: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUnregistered:
+    account: str
+    service: str
+    node: str
+    type: str
+    device: str
+    reason: str
+
+
+class Events:
+    """Who listens to what. A listener that fails is logged alone."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[type, list[Callable[[Any], object]]] = {}
+        self._everything: list[Callable[[object], object]] = []
+
+    def listen(self, kind: type[E], listener: Callable[[E], object]) -> None:
+        """Have `listener` called with each event of exactly this type, in the order of asking."""
+        self._listeners.setdefault(kind, []).append(listener)
+
+    def listen_all(self, listener: Callable[[object], object]) -> None:
+        self._everything.append(listener)
+
+    def emit(self, event: object) -> None:
+        for listener in (*self._listeners.get(type(event), ()), *self._everything):
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - the other listeners still hear it
+                log.failure("a listener of {kind} failed", kind=type(event).__name__)

@@ -1,0 +1,303 @@
+"""The life of a session: bound, managed, detached, resumed, ended, and recovered after a crash.
+
+XEP-0198 §3 and §5, RFC 6120 §7.7. What a session holds when it ends goes where `PUSH`'s
+promise wants it: messages that nobody acknowledged to another session or to the offline
+store, requests back to their senders as errors; presence and room traffic are dropped.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pushd.routing.delivery import DELETE_ROW, Delivery, stamped
+from pushd.routing.events import (
+    Events,
+    SessionBound,
+    SessionDetached,
+    SessionEnded,
+    SessionResumed,
+)
+from pushd.routing.router import Router
+from pushd.routing.sessions import Outlet, Session, Sessions
+from pushd.storage.sqlite import Database
+from pushd.wire.acks import AckQueue, Entry, Handled
+from pushd.wire.errors import ServiceUnavailable, StreamError
+from pushd.wire.framer import seal
+from pushd.wire.jid import JID, parse
+from pushd.wire.stanza import Stanza
+
+log = Logger()
+
+INSERT_SESSION = (
+    "INSERT INTO sessions (id, token, jid, handled, acked, hold, priority) "
+    "VALUES (?, ?, ?, 0, 0, ?, 0)"
+)
+UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
+UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ? WHERE id = ?"
+DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
+ALIVE = "alive_at"
+BEAT = 60.0  # seconds between the notes of being alive
+
+
+class Lifecycle:
+    """Everything that begins, suspends or ends a session."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        events: Events,
+        database: Database,
+        sessions: Sessions,
+        delivery: Delivery,
+        router: Router,
+        resume_timeout: float,
+    ) -> None:
+        self._clock = clock
+        self._events = events
+        self._database = database
+        self._sessions = sessions
+        self._delivery = delivery
+        self._router = router
+        self._resume_timeout = resume_timeout
+        self._holds: list[Callable[[Session], float]] = []
+        self._next_session = 1
+        self._stopping = False
+        delivery.overflow = lambda session: self.end(session, "its queue is full")
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether sessions are held at all (`resume_timeout` is not 0)."""
+        return self._resume_timeout > 0
+
+    def hold_for(self, ask: Callable[[Session], float]) -> None:
+        """Ask this, too, how long (seconds) a detached session is held; the longest wins."""
+        self._holds.append(ask)
+
+    def bind(self, jid: JID, stream: Outlet) -> Session:
+        """Bind a resource; a session that has it already ends with `conflict` (RFC 6120 §7.7.2.2)."""
+        old = self._sessions.get(jid)
+        session = Session(jid, stream)
+        if old is not None:
+            if old.stream is not None:
+                old.stream.end(StreamError("conflict", "this resource was bound anew"))
+            self.end(old, "replaced by a new session", heir=session)
+        self._sessions.add(session)
+        self._events.emit(SessionBound(session))
+        return session
+
+    def manage(self, session: Session, resume: bool, max_hold: float | None) -> "Deferred[None]":
+        """Begin stream management (XEP-0198 §3); fires when a resumption would find the session.
+
+        Counting begins at once for what the client sends, and with the caller's
+        `<enabled/>` for what it receives (`start_counting`).
+        """
+        session.row = self._next_session
+        self._next_session += 1
+        session.max_hold = max_hold
+        session.handled = Handled()
+        token = secrets.token_urlsafe(18) if resume and self.can_resume else ""
+        if token:
+            self._sessions.name(session, token)
+        # Without resumption the row still keeps what is unacknowledged for the offline store.
+        stored = token or f"-{session.row}"
+        self._database.write(
+            INSERT_SESSION, (session.row, stored, session.full, self.hold_of(session))
+        )
+        self._remember_presence(session)
+        return self._database.committed()
+
+    def start_counting(self, session: Session) -> None:
+        """From now on, what the session is sent waits for an acknowledgement."""
+        session.queue = AckQueue()
+
+    def hold_of(self, session: Session) -> float:
+        """Seconds for which this session is held once it is detached."""
+        asked = self._resume_timeout
+        if session.max_hold is not None:
+            asked = min(asked, session.max_hold)
+        return max([asked, *(ask(session) for ask in self._holds)])
+
+    def present(self, session: Session, presence: Stanza | None, priority: int) -> None:
+        """The session's own presence changed; None is unavailable (RFC 6121 §4)."""
+        session.presence = presence
+        session.priority = priority
+        self._remember_presence(session)
+
+    def detach(self, session: Session, reason: str) -> None:
+        """The stream is lost without a farewell: hold the session, or end it."""
+        session.stream = None
+        session.asked = False
+        if session.queue is None or not session.token:
+            self.end(session, reason)
+            return
+        session.detached_at = self._clock.seconds()
+        session.hold = self.hold_of(session)
+        self._note_detached(session)
+        self._schedule(session)
+        self._events.emit(SessionDetached(session, reason))
+
+    def resume(self, session: Session, stream: Outlet, h: int) -> "Deferred[None]":
+        """Give a session a new stream (XEP-0198 §5); fires when all that was handled is safe.
+
+        Raises HandledCountTooHigh and changes nothing when `h` is more than was sent. The
+        old stream, where it still looks open, is closed. The caller then answers
+        `<resumed/>` and sends `queue` anew.
+        """
+        self._delivery.acknowledged(session, h)
+        if session.stream is not None:
+            session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
+        if session.expiry is not None and session.expiry.active():
+            session.expiry.cancel()
+        session.expiry = None
+        session.stream = stream
+        session.detached_at = None
+        session.asked = False
+        self._note_detached(session)
+        self._delivery.touch(session)
+        return self._database.committed()
+
+    def resumed(self, session: Session) -> None:
+        """The new stream has been told; what was queued is on its way."""
+        self._delivery.ask_again(session)
+        self._events.emit(SessionResumed(session))
+
+    def end(self, session: Session, reason: str, heir: Session | None = None) -> None:
+        """End a session for good, and give what it holds to whoever should have it."""
+        if not self._sessions.remove(session):
+            return
+        session.stream = None
+        if session.expiry is not None and session.expiry.active():
+            session.expiry.cancel()
+        self._forget(session)
+        entries = list(session.queue) if session.queue is not None else []
+        self._events.emit(SessionEnded(session, reason))
+        for entry in entries:
+            self._pass_on(session, entry, heir)
+
+    def expire(self, session: Session) -> None:
+        self.end(session, "not resumed in time")
+
+    async def recover(self) -> int:
+        """Bring back what the last run left: every session detached, with its queue.
+
+        Time in which the server was down does not count against a hold. Gives the number
+        of sessions that can be resumed.
+        """
+        now = self._clock.seconds()
+        alive = await self._database.read("SELECT value FROM settings WHERE name = ?", (ALIVE,))
+        down = max(0.0, now - float(str(alive[0][0]))) if alive else 0.0
+        rows = await self._database.read(
+            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority "
+            "FROM sessions ORDER BY id"
+        )
+        found = [self._revived(row, now, down) for row in rows]
+        by_row = {session.row: session for session in found}
+        queued = await self._database.read("SELECT id, session, stanza, at FROM queue ORDER BY id")
+        for row, number, data, at in queued:
+            session = by_row.get(number)
+            self._delivery.next_row = row + 1
+            if session is None or session.queue is None:
+                self._database.write(DELETE_ROW, (row,))
+            else:
+                session.queue.append(data, at)
+                session.rows.append(row)
+        for session in found:
+            self._next_session = max(self._next_session, session.row + 1)
+            if session.token:
+                self._schedule(session)
+        for session in found:
+            if not session.token:
+                self.end(session, "not resumable after a restart")
+        self.beat()
+        return sum(1 for session in found if session.token)
+
+    def beat(self) -> None:
+        """Note that the server is alive, now and then until it stops."""
+        if self._stopping:
+            return
+        self._note_alive()
+        self._clock.callLater(BEAT, self.beat)
+
+    def stop(self) -> None:
+        """The server stops: sessions stay in storage, as detached from this moment on."""
+        self._stopping = True
+        self._note_alive()
+
+    def _note_alive(self) -> None:
+        self._database.write(
+            "INSERT INTO settings (name, value) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (ALIVE, repr(self._clock.seconds())),
+        )
+
+    def _revived(self, row: tuple[object, ...], now: float, down: float) -> Session:
+        number, token, jid, handled, acked, hold, detached_at, presence, priority = row
+        session = Session(parse(str(jid)), None)
+        session.row = int(str(number))
+        session.queue = AckQueue(int(str(acked)), lenient=True)
+        session.handled = Handled(int(str(handled)))
+        session.hold = float(str(hold))
+        session.detached_at = now if detached_at is None else float(str(detached_at)) + down
+        if isinstance(presence, bytes):
+            session.presence = seal(presence)
+            session.priority = int(str(priority))
+        self._sessions.add(session)
+        if not str(token).startswith("-"):
+            self._sessions.name(session, str(token))
+        return session
+
+    def _remember_presence(self, session: Session) -> None:
+        if session.row:
+            raw = session.presence.raw if session.presence is not None else None
+            self._database.write(UPDATE_PRESENCE, (raw, session.priority, session.row))
+
+    def _note_detached(self, session: Session) -> None:
+        self._database.write(UPDATE_DETACHED, (session.detached_at, session.hold, session.row))
+
+    def _schedule(self, session: Session) -> None:
+        assert session.detached_at is not None
+        left = session.detached_at + session.hold - self._clock.seconds()
+        session.expiry = self._clock.callLater(max(0.0, left), lambda: self.expire(session))
+
+    def _forget(self, session: Session) -> None:
+        """Delete a session's rows, in the commit that stores what it held elsewhere."""
+        if session.row:
+            for row in (*session.rows, *session.forgotten):
+                self._database.write(DELETE_ROW, (row,))
+            session.rows.clear()
+            session.forgotten.clear()
+            self._database.write(DELETE_SESSION, (session.row,))
+            session.row = 0
+
+    def _pass_on(self, session: Session, entry: Entry, heir: Session | None) -> None:
+        data, at, copies = entry
+        try:
+            stanza = seal(data)
+        except ValueError:
+            log.error("an unreadable stanza was queued for {session}", session=session.full)
+            return
+        if stanza.name == "iq":
+            self._router.refuse(stanza, ServiceUnavailable())
+        elif stanza.name == "message" and stanza.type in ("", "normal", "chat"):
+            if copies is None or not copies.acknowledged:
+                self._keep(session, stanza, at, heir)
+
+    def _keep(self, session: Session, stanza: Stanza, at: float, heir: Session | None) -> None:
+        """Give an unacknowledged message to the account's other sessions, or store it."""
+        late = seal(stamped(stanza.raw, stanza, session.jid.domain, at))
+        others = [
+            other
+            for other in self._sessions.of(session.account).values()
+            if other.is_available and other.priority >= 0
+        ]
+        for other in others:
+            self._delivery.deliver(other, late)
+        if not others:
+            offline = self._delivery.offline
+            if heir is not None and offline is not None and offline.accepts(late):
+                offline.keep(session.account, late, at)
+            elif not self._delivery.store(session.account, late, at):
+                self._router.refuse(stanza, ServiceUnavailable())

@@ -1,0 +1,212 @@
+"""IQ requests: who answers which, each exactly once; and the questions we ask (RFC 6120 §8.2.3).
+
+A request has one owner, found in one dictionary. What a handler returns or raises becomes
+the answer here and nowhere else.
+"""
+
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pushd.routing.sessions import Session
+from pushd.wire.element import Element, child, children, element, text
+from pushd.wire.errors import BadRequest, InternalServerError, ServiceUnavailable, StanzaError
+from pushd.wire.jid import JID, parse
+from pushd.wire.namespaces import NS_CLIENT, NS_STANZA_ERRORS
+from pushd.wire.stanza import Stanza
+
+if TYPE_CHECKING:
+    from pushd.routing.router import Router
+
+log = Logger()
+
+
+@dataclass(slots=True)
+class IQ:
+    """A request that is being answered. `session` is the asker's, when it is one of ours."""
+
+    stanza: Stanza
+    sender: JID
+    recipient: JID
+    session: Session | None
+
+    @property
+    def id(self) -> str:
+        return self.stanza.id
+
+    @property
+    def type(self) -> str:
+        return self.stanza.type
+
+    @property
+    def payload(self) -> Element:
+        return next(children(self.stanza.tree))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to a question of ours, with its payload."""
+
+    payload: Element | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A question of ours was answered with an error (RFC 6120 §8.3)."""
+
+    condition: str
+    type: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A question of ours was not answered in time."""
+
+
+Answer = Result | Refusal | Silence
+Handler = Callable[[IQ], "Element | None | Coroutine[Any, Any, Element | None]"]
+
+
+class Requests:
+    """The table of IQ handlers, and the questions under way."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.router: Router
+        self._clock = clock
+        self._handlers: dict[tuple[str, str, str], Handler] = {}
+        self._asked: dict[str, tuple[str, Deferred[Answer]]] = {}
+
+    def add(self, type: str, namespace: str, name: str, to: str, handler: Handler) -> None:
+        """Let `handler` answer requests of this type and payload.
+
+        `to` is "account" (the bare JID of a local account), "server" (a domain served
+        here) or the name of one host. A key claimed twice is a ValueError.
+        """
+        key = (to, type, f"{namespace} {name}")
+        if key in self._handlers:
+            raise ValueError(f"two handlers for {key}")
+        self._handlers[key] = handler
+
+    def handle(self, stanza: Stanza, to: JID, where: str, session: Session | None = None) -> None:
+        """Answer a request addressed to one of us, now or when its handler is done."""
+        if stanza.type not in ("get", "set"):
+            self._answered(stanza)
+            return
+        request = IQ(stanza, parse(stanza.attributes["from"]), to, session)
+        if len(stanza.children) != 1:
+            self.router.refuse(stanza, BadRequest("a request has exactly one child element"))
+            return
+        handler = self._handlers.get((where, stanza.type, stanza.children[0]))
+        if handler is None:
+            self.router.refuse(stanza, ServiceUnavailable())
+            return
+        try:
+            answer = handler(request)
+        except Exception as error:  # noqa: BLE001 - the asker gets an answer whatever happens
+            self._refuse(request, error)
+            return
+        if answer is None or isinstance(answer, Element):
+            self._reply(request, answer)
+        else:
+            self._await(request, answer)
+
+    def _await(self, request: IQ, answer: Coroutine[Any, Any, Element | None]) -> None:
+        """The answer comes later; until then the asker's `h` does not cover its request."""
+        handled = request.session.handled if request.session else None
+        number = handled.received if handled else 0
+        if handled:
+            handled.hold(number)
+
+        def done(ignored: object) -> None:
+            if handled:
+                handled.release(number)
+
+        deferred = Deferred.fromCoroutine(answer)
+        deferred.addCallbacks(
+            lambda payload: self._reply(request, payload),
+            lambda failure: self._refuse(request, failure.value),
+        )
+        deferred.addBoth(done)
+
+    def _reply(self, request: IQ, payload: Element | None) -> None:
+        reply = element(
+            NS_CLIENT,
+            "iq",
+            *(() if payload is None else (payload,)),
+            type="result",
+            id=request.id,
+            from_=request.recipient.full,
+            to=request.sender.full,
+        )
+        self.router.route(Stanza.of(reply))
+
+    def _refuse(self, request: IQ, error: BaseException) -> None:
+        if not isinstance(error, StanzaError):
+            log.error(
+                "answering {stanza} failed: {error!r}",
+                stanza=request.stanza,
+                error=type(error).__name__,
+                log_failure=_failure(error),
+            )
+            error = InternalServerError()
+        self.router.refuse(request.stanza, error)
+
+    def ask(
+        self, to: str, sender: str, payload: Element, type: str = "set", timeout: float = 30.0
+    ) -> "Deferred[Answer]":
+        """Send a request; fires with the answer, or with `Silence` after `timeout` seconds."""
+        id = secrets.token_urlsafe(9)
+        late = self._clock.callLater(timeout, lambda: self._finish(id, Silence()))
+
+        def settled(answer: Answer) -> Answer:
+            if late.active():
+                late.cancel()
+            return answer
+
+        answered: Deferred[Answer] = Deferred()
+        answered.addCallback(settled)
+        self._asked[id] = (to, answered)
+        question = element(NS_CLIENT, "iq", payload, type=type, id=id, from_=sender, to=to)
+        self.router.route(Stanza.of(question))
+        return answered
+
+    def _answered(self, stanza: Stanza) -> None:
+        """An answer came: it counts only from whom we asked."""
+        asked = self._asked.get(stanza.id)
+        if asked is None or asked[0] != stanza.attributes.get("from"):
+            return
+        if stanza.type == "result":
+            self._finish(stanza.id, Result(next(children(stanza.tree), None)))
+        elif stanza.type == "error":
+            self._finish(stanza.id, _refusal(stanza))
+
+    def _finish(self, id: str, answer: Answer) -> None:
+        _, answered = self._asked.pop(id, ("", None))
+        if answered is not None:
+            answered.callback(answer)
+
+
+def _refusal(stanza: Stanza) -> Refusal:
+    error = child(stanza.tree, NS_CLIENT, "error")
+    if error is None:
+        return Refusal("undefined-condition", "cancel")
+    conditions = [node for node in children(error) if node.uri == NS_STANZA_ERRORS]
+    names = [node.name for node in conditions if node.name != "text"]
+    said = text(child(error, NS_STANZA_ERRORS, "text"))
+    return Refusal(
+        names[0] if names else "undefined-condition",
+        error.attributes.get("type", "cancel"),
+        said,
+    )
+
+
+def _failure(error: BaseException) -> Any:
+    from twisted.python.failure import Failure
+
+    return Failure(error)

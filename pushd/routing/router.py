@@ -1,0 +1,183 @@
+"""Where a stanza goes: the rules of RFC 6121 §8, for local accounts, domains and services."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from pushd.routing.accounts import Accounts
+from pushd.routing.delivery import Delivery
+from pushd.routing.requests import Requests
+from pushd.routing.sessions import Session, Sessions
+from pushd.wire.acks import Copies
+from pushd.wire.element import element
+from pushd.wire.errors import (
+    BadRequest,
+    JIDMalformed,
+    RemoteServerNotFound,
+    ServiceUnavailable,
+    StanzaError,
+)
+from pushd.wire.jid import JID, parse
+from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.stanza import Stanza
+
+log = Logger()
+
+_ANSWERS = frozenset(("result", "error"))
+
+
+class PresenceRules(Protocol):
+    """Who decides about presence (RFC 6121 §3 and §4); a module hands it down."""
+
+    def outbound(self, session: Session, stanza: Stanza) -> None:
+        """A client sent presence, with or without `to`."""
+
+    def inbound(self, stanza: Stanza, to: JID) -> None:
+        """Presence came for a local account."""
+
+
+class Router:
+    """Plain calls, no waiting: a stanza is delivered, stored, answered or refused."""
+
+    def __init__(
+        self,
+        domains: frozenset[str],
+        accounts: Accounts,
+        sessions: Sessions,
+        delivery: Delivery,
+        requests: Requests,
+    ) -> None:
+        self.presence: PresenceRules
+        self._domains = domains
+        self._accounts = accounts
+        self._sessions = sessions
+        self._delivery = delivery
+        self._requests = requests
+        self._hosts: dict[str, Callable[[Stanza], None]] = {}
+        requests.router = self
+        delivery.reroute = self.route
+
+    def add_host(self, domain: str, receive: Callable[[Stanza], None]) -> None:
+        """Give everything addressed to this domain, and to whatever is at it, to `receive`."""
+        if domain in self._domains or domain in self._hosts:
+            raise ValueError(f"{domain} is served already")
+        self._hosts[domain] = receive
+
+    def remove_host(self, domain: str) -> None:
+        self._hosts.pop(domain, None)
+
+    def is_reachable(self, domain: str) -> bool:
+        """Whether this domain is served here, by us or by a component."""
+        return domain in self._domains or domain in self._hosts
+
+    def submit(self, session: Session, stanza: Stanza) -> None:
+        """Route what a client sent; its `from` is stamped already (RFC 6120 §10.3)."""
+        name = stanza.name
+        if name == "presence":
+            self.presence.outbound(session, stanza)
+        elif "to" in stanza.attributes:
+            self.route(stanza, session)
+        elif name == "iq":
+            self._requests.handle(stanza, parse(session.account), "account", session)
+        else:
+            self._message(stanza, parse(session.account))
+
+    def route(self, stanza: Stanza, session: Session | None = None) -> None:
+        """Route a stanza whose `from` and `to` are set. `session` is the sender's, if local."""
+        try:
+            to = parse(stanza.attributes["to"])
+        except JIDMalformed as error:
+            self.refuse(stanza, error)
+            return
+        domain = to.domain
+        if domain not in self._domains:
+            receive = self._hosts.get(domain)
+            if receive is None:
+                self.refuse(stanza, RemoteServerNotFound())
+            else:
+                receive(stanza)
+        elif stanza.name == "message":
+            self._message(stanza, to)
+        elif stanza.name == "iq":
+            self._iq(stanza, to, session)
+        elif to.local:
+            self.presence.inbound(stanza, to)
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer with an error; never an answer, and never an error (RFC 6120 §8.3.1)."""
+        sender = stanza.attributes.get("from")
+        if stanza.type in _ANSWERS or sender is None:
+            return
+        attributes = {"type": "error", "to": sender}
+        if "to" in stanza.attributes:
+            attributes["from"] = stanza.attributes["to"]
+        else:
+            attributes["from"] = parse(sender).bare
+        if stanza.id:
+            attributes["id"] = stanza.id
+        reply = element(NS_CLIENT, stanza.name, error.element(), **attributes)
+        self.route(Stanza.of(reply))
+
+    def _message(self, stanza: Stanza, to: JID) -> None:
+        """RFC 6121 §8.5.2.1.1, §8.5.3.1 and §8.5.3.2.1."""
+        sessions = self._sessions.of(to.bare)
+        kind = stanza.attributes.get("type")
+        if to.resource:
+            session = sessions.get(to.resource)
+            if session is not None:
+                self._delivery.deliver(session, stanza)
+                return
+            if kind != "chat":
+                if kind not in ("error", "headline"):
+                    self.refuse(stanza, ServiceUnavailable())
+                return
+        if not to.local:
+            if kind != "error":
+                self.refuse(stanza, ServiceUnavailable())
+            return
+        if kind == "headline":
+            for session in list(sessions.values()):
+                if session.is_available and session.priority >= 0:
+                    self._delivery.deliver(session, stanza)
+        elif kind == "groupchat":
+            self.refuse(stanza, ServiceUnavailable())
+        elif kind != "error":
+            self._to_account(stanza, to, sessions)
+
+    def _to_account(self, stanza: Stanza, to: JID, sessions: dict[str, Session]) -> None:
+        """A message for an account: its most available sessions, or else the offline store."""
+        receivers: list[Session] = []
+        best = 0
+        for session in sessions.values():
+            if session.presence is not None and session.priority >= best:
+                if session.priority > best:
+                    best = session.priority
+                    receivers.clear()
+                receivers.append(session)
+        if len(receivers) == 1:
+            self._delivery.deliver(receivers[0], stanza)
+        elif receivers:
+            copies = Copies()
+            for session in receivers:
+                self._delivery.deliver(session, stanza, copies)
+        elif not self._accounts.exists(to.bare) or not self._delivery.store(to.bare, stanza):
+            self.refuse(stanza, ServiceUnavailable())
+
+    def _iq(self, stanza: Stanza, to: JID, session: Session | None) -> None:
+        """RFC 6121 §8.5.1, §8.5.2.1.3, §8.5.3.1 and §8.5.3.2.3."""
+        if not stanza.id or not stanza.type:
+            self.refuse(stanza, BadRequest("an IQ has an id and a type"))
+        elif to.resource and to.local:
+            receiver = self._sessions.get(to)
+            if receiver is not None:
+                self._delivery.deliver(receiver, stanza)
+            else:
+                self.refuse(stanza, ServiceUnavailable())
+        elif to.local:
+            if self._accounts.exists(to.bare):
+                self._requests.handle(stanza, to, "account", session)
+            else:
+                self.refuse(stanza, ServiceUnavailable())
+        else:
+            self._requests.handle(stanza, to, "server", session)

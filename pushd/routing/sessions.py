@@ -1,0 +1,157 @@
+"""Sessions: bound resources, with a stream or waiting to be resumed (RFC 6120 §7, XEP-0198 §5)."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall
+
+from pushd.routing.events import Events, SessionEnded
+from pushd.wire.acks import AckQueue, Handled
+from pushd.wire.errors import StreamError
+from pushd.wire.jid import JID
+from pushd.wire.stanza import Stanza
+
+T = TypeVar("T")
+
+
+class Outlet(Protocol):
+    """The stream of a session, as the hall sees it."""
+
+    @property
+    def send(self) -> Any:
+        """Say these bytes at the end of the turn."""
+
+    def end(self, error: StreamError) -> None:
+        """The session is taken from this stream: close it with an error."""
+
+
+class Session:
+    """One bound resource. Nobody but the hall writes on it; modules keep a `SessionMap`."""
+
+    __slots__ = (
+        "__weakref__",
+        "account",
+        "asked",
+        "detached_at",
+        "dirty",
+        "expiry",
+        "forgotten",
+        "full",
+        "handled",
+        "hold",
+        "jid",
+        "max_hold",
+        "presence",
+        "priority",
+        "queue",
+        "resumable",
+        "row",
+        "rows",
+        "stream",
+        "token",
+    )
+
+    def __init__(self, jid: JID, stream: Outlet | None) -> None:
+        self.jid = jid
+        self.full = jid.full
+        self.account = jid.bare
+        self.stream = stream
+        self.presence: Stanza | None = None  # the last available presence
+        self.priority = 0
+        # Stream management; `queue` is None while it is not enabled.
+        self.queue: AckQueue | None = None
+        self.handled: Handled | None = None
+        self.asked = False  # an <r/> is unanswered
+        self.token = ""  # the id that <resume/> names; "" without resumption
+        self.max_hold: float | None = None  # what the client asked for with `max`
+        self.hold = 0.0  # seconds from the detaching to the end
+        self.detached_at: float | None = None  # seconds since the epoch
+        self.expiry: IDelayedCall | None = None
+        # Storage: the session's own row, the rows of the queue's oldest entries, and
+        # the rows that are acknowledged but still to be deleted.
+        self.row = 0
+        self.rows: deque[int] = deque()
+        self.forgotten: list[int] = []
+        self.dirty = False
+
+    @property
+    def is_available(self) -> bool:
+        return self.presence is not None
+
+    @property
+    def is_detached(self) -> bool:
+        return self.stream is None
+
+    def __repr__(self) -> str:
+        state = "detached" if self.is_detached else "live"
+        return f"<Session {self.full} {state}>"
+
+
+class Sessions:
+    """All sessions of this server, by account and resource: the one narrow place for it."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, dict[str, Session]] = {}
+        self._tokens: dict[str, Session] = {}
+
+    def of(self, account: str) -> dict[str, Session]:
+        """The sessions of a bare JID by resource; empty when there are none. Not to be changed."""
+        return self._accounts.get(account, _NONE)
+
+    def get(self, jid: JID) -> Session | None:
+        """The session of a full JID."""
+        return self._accounts.get(jid.bare, _NONE).get(jid.resource)
+
+    def by_token(self, token: str) -> Session | None:
+        """The resumable session with this id (XEP-0198 §5)."""
+        return self._tokens.get(token)
+
+    def everyone(self) -> Iterator[Session]:
+        for sessions in list(self._accounts.values()):
+            yield from list(sessions.values())
+
+    def add(self, session: Session) -> None:
+        self._accounts.setdefault(session.account, {})[session.jid.resource] = session
+
+    def name(self, session: Session, token: str) -> None:
+        """Make the session resumable by this id."""
+        session.token = token
+        self._tokens[token] = session
+
+    def remove(self, session: Session) -> bool:
+        """Forget a session; tells whether it was known."""
+        known = self._accounts.get(session.account, _NONE)
+        if known.get(session.jid.resource) is not session:
+            return False
+        del known[session.jid.resource]
+        if not known:
+            del self._accounts[session.account]
+        self._tokens.pop(session.token, None)
+        return True
+
+
+_NONE: dict[str, Session] = {}
+
+
+class SessionMap(Generic[T]):
+    """A module's own value per session; entries leave with the session."""
+
+    def __init__(self, events: Events) -> None:
+        self._values: dict[Session, T] = {}
+        events.listen(SessionEnded, lambda event: self._values.pop(event.session, None))
+
+    def __getitem__(self, session: Session) -> T:
+        return self._values[session]
+
+    def __setitem__(self, session: Session, value: T) -> None:
+        self._values[session] = value
+
+    def __contains__(self, session: object) -> bool:
+        return session in self._values
+
+    def get(self, session: Session) -> T | None:
+        return self._values.get(session)
+
+    def pop(self, session: Session) -> T | None:
+        return self._values.pop(session, None)
