@@ -1,97 +1,17 @@
-"""When something is durable, who is told, and what a failure leaves."""
+"""When something is durable, and who is told."""
 
 import sqlite3
-import stat
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
-from twisted.python.failure import Failure
+from twisted.logger import LogEvent
 
-from pushd.storage.sqlite import (
-    Database,
-    InlineRunner,
-    InUse,
-    SchemaChanged,
-    SchemaTooNew,
-    StatementRefused,
-    StorageError,
-)
-
-SETTING = "INSERT INTO settings (name, value) VALUES (?, ?)"
-SETTINGS = "SELECT name FROM settings ORDER BY rowid"
-
-
-class Disk(sqlite3.Connection):
-    """A connection that notes its statements, and whose commits fail while `broken` is set."""
-
-    broken: int | None = None  # an engine's error code
-    said: list[str] = []
-
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        self.said.append(sql)
-        if sql == "COMMIT" and Disk.broken is not None:
-            error = sqlite3.OperationalError("the disk says no")
-            error.sqlite_errorcode = Disk.broken
-            error.sqlite_errorname = "SQLITE_SHIM"
-            raise error
-        return super().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
-        self.said.append(f"many {sql}")
-        return super().executemany(sql, parameters)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(clock: Clock) -> Iterator[Database]:
-    Disk.broken = None
-    database = Database(":memory:", clock, InlineRunner(), connection=Disk)
-    database.open()
-    Disk.said.clear()
-    yield database
-    Disk.broken = None
-    database.close()
-    clock.advance(0)
-
-
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
-def outcomes(told: Deferred[Any]) -> list[Any]:
-    """A list that gets the Deferred's result, or its exception, once it is there."""
-    seen: list[Any] = []
-
-    def failed(failure: Failure) -> None:
-        seen.append(failure.value)
-
-    told.addCallbacks(seen.append, failed)
-    return seen
-
-
-def put(database: Database, *names: str) -> None:
-    for name in names:
-        database.write(SETTING, (name, b""))
-
-
-def names(database: Database, clock: Clock) -> list[str]:
-    rows = outcomes(database.read(SETTINGS))
-    clock.advance(0)
-    return [row[0] for row in rows[0]]
-
+from pushd.storage.sqlite import Database, InlineRunner, StorageError
+from tests.unit.storage.shim import SETTING, SETTINGS, Disk, names, outcomes, put
 
 # -- groups -------------------------------------------------------------------------
 
@@ -107,3 +27,232 @@ def test_what_is_written_before_the_writer_is_idle_is_one_transaction(
     clock.advance(0)
     assert (first, second) == ([None], [None])
     assert Disk.said == ["BEGIN IMMEDIATE", f"many {SETTING}", "COMMIT"]
+
+
+def test_nothing_waits_for_a_clock(database: Database, clock: Clock) -> None:
+    put(database, "a")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert told == [None]
+    assert clock.seconds() == 0
+    assert clock.getDelayedCalls() == []
+
+
+def test_only_neighbours_with_equal_sql_share_a_call_so_order_is_kept(
+    database: Database, clock: Clock
+) -> None:
+    remove = "DELETE FROM settings WHERE name = ?"
+    put(database, "a")
+    database.write(remove, ("a",))
+    put(database, "a", "b")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert told == [None]
+    assert Disk.said[1:-1] == [SETTING, remove, f"many {SETTING}"]
+    assert names(database, clock) == ["a", "b"]
+
+
+def test_when_nothing_waits_committed_fires_at_once(database: Database) -> None:
+    assert outcomes(database.committed()) == [None]
+
+
+def test_a_read_sees_exactly_what_was_written_before_it(database: Database, clock: Clock) -> None:
+    put(database, "a")
+    first = outcomes(database.read(SETTINGS))
+    put(database, "b", "c")
+    second = outcomes(database.read(SETTINGS))
+    put(database, "d")
+    clock.advance(0)
+    assert first == [[("a",)]]
+    assert second == [[("a",), ("b",), ("c",)]]
+    assert Disk.said.count("COMMIT") == 1
+
+
+def test_reading_alone_begins_no_transaction(database: Database, clock: Clock) -> None:
+    assert names(database, clock) == []
+    assert Disk.said == [SETTINGS]
+
+
+def test_those_who_wait_are_told_in_the_order_of_their_calls(
+    database: Database, clock: Clock
+) -> None:
+    heard: list[str] = []
+    put(database, "a")
+    database.committed().addCallback(lambda _: heard.append("first"))
+    database.read(SETTINGS).addCallback(lambda _: heard.append("second"))
+    database.committed().addCallback(lambda _: heard.append("third"))
+    clock.advance(0)
+    assert heard == ["first", "second", "third"]
+
+
+def test_what_a_commit_causes_to_be_written_is_committed_next(
+    database: Database, clock: Clock
+) -> None:
+    put(database, "a")
+    told: list[None] = []
+
+    def go_on(_: None) -> Deferred[None]:
+        put(database, "b")
+        return database.committed().addCallback(told.append)
+
+    database.committed().addCallback(go_on)
+    clock.advance(0)
+    assert told == [None]
+    assert Disk.said.count("COMMIT") == 2
+
+
+# -- collectors -----------------------------------------------------------------------
+
+
+def test_collectors_are_called_when_a_group_is_taken_and_told_before_the_others(
+    database: Database, clock: Clock
+) -> None:
+    heard: list[str] = []
+
+    def first() -> Any:
+        heard.append("first collects")
+        put(database, "collected")
+        return lambda: heard.append("first is told")
+
+    def second() -> Any:
+        heard.append("second collects")
+        return lambda: heard.append("second is told")
+
+    database.collect(first)
+    database.collect(second)
+    database.collect(lambda: None)
+    put(database, "a")
+    database.committed().addCallback(lambda _: heard.append("writer is told"))
+    assert heard == []
+    clock.advance(0)
+    assert heard == [
+        "first collects",
+        "second collects",
+        "first is told",
+        "second is told",
+        "writer is told",
+    ]
+    assert names(database, clock)[:2] == ["a", "collected"]
+
+
+def test_a_touch_alone_makes_collectors_commit(database: Database, clock: Clock) -> None:
+    heard: list[str] = []
+
+    def collect() -> Any:
+        put(database, "collected")
+        return lambda: heard.append("told")
+
+    database.collect(collect)
+    database.touch()
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert (heard, told) == (["told"], [None])
+    assert Disk.said == ["BEGIN IMMEDIATE", SETTING, "COMMIT"]
+
+
+def test_a_collector_that_has_nothing_costs_no_transaction(
+    database: Database, clock: Clock
+) -> None:
+    heard: list[str] = []
+    database.collect(lambda: lambda: heard.append("told"))
+    database.touch()
+    clock.advance(0)
+    assert (heard, Disk.said) == (["told"], [])
+
+
+def test_a_collector_that_fails_is_logged_alone(
+    database: Database, clock: Clock, logged: Sequence[LogEvent]
+) -> None:
+    heard: list[str] = []
+
+    def breaks() -> None:
+        raise ZeroDivisionError
+
+    database.collect(breaks)
+    database.collect(lambda: breaks)
+    database.collect(lambda: lambda: heard.append("told"))
+    put(database, "a")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert (heard, told) == (["told"], [None])
+    failures = [event["log_failure"] for event in logged if "log_failure" in event]
+    assert [failure.check(ZeroDivisionError) for failure in failures] == [ZeroDivisionError] * 2
+
+
+# -- opening and closing ----------------------------------------------------------------------
+
+
+def test_closing_commits_what_waits_and_what_collectors_have(tmp_path: Path, clock: Clock) -> None:
+    database = Database(str(tmp_path / "db"), clock, InlineRunner())
+    database.open()
+    heard: list[str] = []
+
+    def collect() -> Any:
+        put(database, "collected")
+        return lambda: heard.append("told")
+
+    database.collect(collect)
+    put(database, "a")
+    closed = outcomes(database.close())
+    again = outcomes(database.close())
+    clock.advance(0)
+    assert (closed, again, heard) == ([None], [None], ["told"])
+    assert clock.getDelayedCalls() == []
+    reopened = Database(str(tmp_path / "db"), clock, InlineRunner())
+    reopened.open()
+    assert names(reopened, clock) == ["a", "collected"]
+    reopened.close()
+    clock.advance(0)
+
+
+def test_closing_while_commits_fail_tries_once_and_says_what_is_lost(
+    tmp_path: Path, clock: Clock
+) -> None:
+    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Disk)
+    Disk.broken = None
+    database.open()
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a", "b")
+    closed = outcomes(database.close())
+    clock.advance(0)
+    assert "2 statements" in str(closed[0])
+    assert clock.getDelayedCalls() == []
+    Disk.broken = None
+    database.open()
+    assert names(database, clock) == []
+    database.close()
+    clock.advance(0)
+
+
+def test_a_closed_database_refuses_everything(clock: Clock) -> None:
+    database = Database(":memory:", clock, InlineRunner())
+    assert outcomes(database.close()) == [None]
+    with pytest.raises(StorageError, match="not open"):
+        database.write(SETTING, ("a", b""))
+    with pytest.raises(StorageError, match="not open"):
+        database.touch()
+    refused = outcomes(database.read(SETTINGS)) + outcomes(database.committed())
+    assert [type(error) for error in refused] == [StorageError, StorageError]
+
+
+def test_opening_twice_is_refused(database: Database) -> None:
+    with pytest.raises(StorageError, match="open already"):
+        database.open()
+
+
+def test_the_log_is_synced_at_each_commit_only_when_asked(tmp_path: Path, clock: Clock) -> None:
+    for synchronous, number in (("NORMAL", 1), ("FULL", 2)):
+        path = str(tmp_path / synchronous)
+        database = Database(path, clock, InlineRunner(), synchronous=synchronous)  # type: ignore[arg-type]
+        database.open()
+        told = outcomes(database.read("PRAGMA synchronous"))
+        mode = outcomes(database.read("PRAGMA journal_mode"))
+        database.close()
+        clock.advance(0)
+        assert (told, mode) == ([[(number,)]], [[("wal",)]])
+
+
+def test_quick_check_finds_nothing_wrong_with_a_new_file(database: Database, clock: Clock) -> None:
+    told = outcomes(Deferred.fromCoroutine(database.quick_check()))
+    clock.advance(0)
+    assert told == [[]]

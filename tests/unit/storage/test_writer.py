@@ -1,0 +1,257 @@
+"""What a failure of the machine or of a statement leaves."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent
+
+from pushd.storage.sqlite import Database, InlineRunner, StatementRefused, StorageError
+from tests.unit.storage.shim import SETTING, SETTINGS, Disk, names, outcomes, put
+
+# -- failures of the machine -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE]
+)
+def test_a_group_that_cannot_be_committed_is_kept_and_retried_by_itself(
+    database: Database, clock: Clock, code: int
+) -> None:
+    Disk.broken = code
+    put(database, "a", "b")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert isinstance(told[0], StorageError)
+    assert not isinstance(told[0], StatementRefused)
+    assert "the disk says no" in str(told[0])
+    assert database.failing
+    clock.advance(1)
+    again = outcomes(database.committed())
+    clock.advance(0)
+    assert isinstance(again[0], StorageError)
+    Disk.broken = None
+    Disk.said.clear()
+    clock.advance(2)
+    assert not database.failing
+    assert Disk.said == ["BEGIN IMMEDIATE", f"many {SETTING}", "COMMIT"]
+    assert names(database, clock) == ["a", "b"]
+    clock.advance(10)
+    assert clock.getDelayedCalls() == []
+
+
+def test_the_next_write_retries_at_once_and_comes_after_what_was_kept(
+    database: Database, clock: Clock
+) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    Disk.broken = None
+    put(database, "b")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert told == [None]
+    assert names(database, clock) == ["a", "b"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_touch_retries_at_once(database: Database, clock: Clock) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    Disk.broken = None
+    database.touch()
+    clock.advance(0)
+    assert not database.failing
+
+
+def test_what_a_collector_returned_is_called_only_after_the_retry_succeeds(
+    database: Database, clock: Clock
+) -> None:
+    heard: list[int] = []
+    rounds = iter(range(10))
+
+    def collect() -> Any:
+        number = next(rounds)
+        return lambda: heard.append(number)
+
+    database.collect(collect)
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    assert heard == []
+    Disk.broken = None
+    clock.advance(2)
+    assert heard == [0, 1]
+
+
+def test_reads_are_answered_while_commits_fail(database: Database, clock: Clock) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    assert names(database, clock) == ["a"]
+    put(database, "b")
+    assert names(database, clock) == ["a", "b"]
+    assert database.failing
+
+
+def test_a_failing_disk_is_logged_once_and_so_is_its_recovery(
+    database: Database, clock: Clock, logged: Sequence[LogEvent]
+) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    for _ in range(5):
+        clock.advance(2)
+    Disk.broken = None
+    clock.advance(2)
+    levels = [event["log_level"].name for event in logged]
+    assert levels == ["error", "info"]
+
+
+def test_a_full_file_keeps_the_group_until_there_is_room(tmp_path: Path, clock: Clock) -> None:
+    made: list[sqlite3.Connection] = []
+
+    class Kept(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Kept)
+    database.open()
+    pages = made[0].execute("PRAGMA page_count").fetchone()[0]
+    made[0].execute(f"PRAGMA max_page_count = {pages}")
+    database.write(SETTING, ("small", b""))
+    database.write(SETTING, ("large", bytes(100_000)))
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert "full" in str(told[0])
+    assert database.failing
+    made[0].execute("PRAGMA max_page_count = 100000")
+    clock.advance(2)
+    assert not database.failing
+    assert names(database, clock) == ["small", "large"]
+    database.close()
+    clock.advance(0)
+
+
+def test_a_file_that_became_read_only_keeps_the_group(tmp_path: Path, clock: Clock) -> None:
+    made: list[sqlite3.Connection] = []
+
+    class Kept(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Kept)
+    database.open()
+    made[0].execute("PRAGMA query_only = 1")
+    put(database, "a")
+    unread = outcomes(database.read(SETTINGS))
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert [type(answer) for answer in unread + told] == [StorageError, StorageError]
+    made[0].execute("PRAGMA query_only = 0")
+    assert names(database, clock) == ["a"]
+    database.close()
+    clock.advance(0)
+
+
+# -- statements that are wrong in themselves ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        (SETTING, ("a", b"")),  # a key that is there already
+        (SETTING, ("x", None)),  # NOT NULL
+        (SETTING, ("x",)),  # too few parameters
+        (SETTING, ("\udc80", b"")),  # no Unicode
+        (SETTING, ("x", 1 << 64)),  # no integer of SQLite's
+        (SETTING, ("x", object())),
+        ("INSERT INTO nowhere VALUES (?)", ("x",)),
+        ("INSRT INTO settings VALUES (?, ?)", ("x", b"")),
+        ("COMMIT", ()),
+        ("INSERT OR ROLLBACK INTO settings VALUES (?, ?)", ("a", b"")),
+        ("SELECT 1", ()),
+    ],
+)
+def test_a_bad_statement_is_dropped_and_the_others_are_committed(
+    database: Database,
+    clock: Clock,
+    logged: Sequence[LogEvent],
+    sql: str,
+    parameters: tuple[object, ...],
+) -> None:
+    put(database, "a", "b")
+    before = outcomes(database.committed())
+    database.write(sql, parameters)
+    seen = outcomes(database.read(SETTINGS))
+    put(database, "c", "d")
+    after = outcomes(database.committed())
+    clock.advance(0)
+    assert before == [None]
+    assert isinstance(after[0], StatementRefused)
+    assert seen == [[("a",), ("b",)]]
+    assert names(database, clock) == ["a", "b", "c", "d"]
+    assert not database.failing
+    assert [event["sql"] for event in logged] == [sql]
+    assert outcomes(database.committed()) == [None]
+
+
+def test_neither_log_nor_error_tells_the_parameters_of_a_bad_statement(
+    database: Database, clock: Clock, logged: Sequence[LogEvent]
+) -> None:
+    database.write(SETTING, ("swordfish", None))
+    database.write(SETTING, ("swordfish", b"swordfish", "swordfish"))
+    database.write(SETTING, ("swordfish\udc80", b""))
+    told = outcomes(database.committed())
+    read = outcomes(database.read("SELECT ?", ("swordfish\udc80",)))
+    clock.advance(0)
+    assert isinstance(told[0], StatementRefused)
+    assert isinstance(read[0], StatementRefused)
+    assert len(logged) == 3
+    assert "swordfish" not in f"{logged!r} {told!r} {read!r}"
+    assert told[0].__cause__ is None
+    assert told[0].__context__ is None
+
+
+def test_no_collector_is_told_of_a_group_that_lost_a_statement(
+    database: Database, clock: Clock
+) -> None:
+    heard: list[str] = []
+    database.collect(lambda: lambda: heard.append("told"))
+    put(database, "a", "a")
+    clock.advance(0)
+    assert heard == []
+    put(database, "b")
+    clock.advance(0)
+    assert heard == ["told"]
+
+
+def test_a_bad_statement_is_found_although_the_disk_fails_meanwhile(
+    database: Database, clock: Clock, logged: Sequence[LogEvent]
+) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a", "a", "b")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert type(told[0]) is StorageError
+    Disk.broken = None
+    clock.advance(2)
+    assert names(database, clock) == ["a", "b"]
+    assert [event["log_level"].name for event in logged] == ["error", "info", "error"]
+
+
+@pytest.mark.parametrize("sql", ["SELECT nothing", "DELETE FROM settings RETURNING name", "BEGIN"])
+def test_a_bad_read_is_refused_alone(database: Database, clock: Clock, sql: str) -> None:
+    put(database, "a")
+    refused = outcomes(database.read(sql))
+    put(database, "b")
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert isinstance(refused[0], StatementRefused)
+    assert told == [None]
+    assert names(database, clock) == ["a", "b"]
