@@ -1,6 +1,6 @@
 """The hall's face for modules and the app server: everything that floor 2 offers, in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,6 +14,7 @@ from pushd.routing.requests import Requests
 from pushd.routing.router import Router
 from pushd.routing.sessions import Sessions
 from pushd.storage.sqlite import Database
+from pushd.wire.element import Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,4 @@ class Host:
     requests: Requests
     disco: Disco
     commands: Commands
+    stream_features: list[Element] = field(default_factory=list)  # offered to who has logged in

@@ -6,6 +6,7 @@ store, requests back to their senders as errors; presence and room traffic are d
 """
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -39,6 +40,7 @@ UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
 UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ? WHERE id = ?"
 DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
 ALIVE = "alive_at"
+REMEMBERED = 4_096  # ended sessions whose last count is still told
 BEAT = 60.0  # seconds between the notes of being alive
 
 
@@ -64,6 +66,7 @@ class Lifecycle:
         self._resume_timeout = resume_timeout
         self._holds: list[Callable[[Session], float]] = []
         self._next_session = 1
+        self._ended: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._stopping = False
         delivery.overflow = lambda session: self.end(session, "its queue is full")
 
@@ -77,7 +80,10 @@ class Lifecycle:
         self._holds.append(ask)
 
     def bind(self, jid: JID, stream: Outlet) -> Session:
-        """Bind a resource; a session that has it already ends with `conflict` (RFC 6120 §7.7.2.2)."""
+        """Bind a resource; a session that has it already ends with `conflict`.
+
+        (RFC 6120 §7.7.2.2.)
+        """
         old = self._sessions.get(jid)
         session = Session(jid, stream)
         if old is not None:
@@ -139,16 +145,22 @@ class Lifecycle:
         self._schedule(session)
         self._events.emit(SessionDetached(session, reason))
 
-    def resume(self, session: Session, stream: Outlet, h: int) -> "Deferred[None]":
-        """Give a session a new stream (XEP-0198 §5); fires when all that was handled is safe.
+    def settle(self, session: Session, h: int) -> "Deferred[None]":
+        """Prepare a resumption (XEP-0198 §5); fires when all that was handled is safe.
 
         Raises HandledCountTooHigh and changes nothing when `h` is more than was sent. The
-        old stream, where it still looks open, is closed. The caller then answers
-        `<resumed/>` and sends `queue` anew.
+        old stream, where it still looks open, is closed.
         """
         self._delivery.acknowledged(session, h)
         if session.stream is not None:
             session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
+            session.stream = None
+            session.detached_at = self._clock.seconds()
+        self._delivery.touch(session)
+        return self._database.committed()
+
+    def resume(self, session: Session, stream: Outlet, greeting: bytes) -> None:
+        """Give a settled session its new stream: the greeting, and what is unacknowledged."""
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()
         session.expiry = None
@@ -156,13 +168,20 @@ class Lifecycle:
         session.detached_at = None
         session.asked = False
         self._note_detached(session)
-        self._delivery.touch(session)
-        return self._database.committed()
-
-    def resumed(self, session: Session) -> None:
-        """The new stream has been told; what was queued is on its way."""
+        stream.send(greeting)
+        assert session.queue is not None
+        for data, _, _ in session.queue:
+            stream.send(data)
         self._delivery.ask_again(session)
         self._events.emit(SessionResumed(session))
+
+    def is_alive(self, session: Session) -> bool:
+        return self._sessions.get(session.jid) is session
+
+    def last_count(self, token: str, account: str) -> int | None:
+        """The `h` of a session of this account that has ended (XEP-0198 §5), if remembered."""
+        known = self._ended.get(token)
+        return known[1] if known is not None and known[0] == account else None
 
     def end(self, session: Session, reason: str, heir: Session | None = None) -> None:
         """End a session for good, and give what it holds to whoever should have it."""
@@ -171,6 +190,7 @@ class Lifecycle:
         session.stream = None
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()
+        self._remember_end(session)
         self._forget(session)
         entries = list(session.queue) if session.queue is not None else []
         self._events.emit(SessionEnded(session, reason))
@@ -262,6 +282,12 @@ class Lifecycle:
         left = session.detached_at + session.hold - self._clock.seconds()
         session.expiry = self._clock.callLater(max(0.0, left), lambda: self.expire(session))
 
+    def _remember_end(self, session: Session) -> None:
+        if session.token and session.handled is not None:
+            self._ended[session.token] = (session.account, session.handled.h)
+            if len(self._ended) > REMEMBERED:
+                self._ended.popitem(last=False)
+
     def _forget(self, session: Session) -> None:
         """Delete a session's rows, in the commit that stores what it held elsewhere."""
         if session.row:
@@ -281,9 +307,12 @@ class Lifecycle:
             return
         if stanza.name == "iq":
             self._router.refuse(stanza, ServiceUnavailable())
-        elif stanza.name == "message" and stanza.type in ("", "normal", "chat"):
-            if copies is None or not copies.acknowledged:
-                self._keep(session, stanza, at, heir)
+        elif (
+            stanza.name == "message"
+            and stanza.type in ("", "normal", "chat")
+            and not (copies is not None and copies.acknowledged)
+        ):
+            self._keep(session, stanza, at, heir)
 
     def _keep(self, session: Session, stanza: Stanza, at: float, heir: Session | None) -> None:
         """Give an unacknowledged message to the account's other sessions, or store it."""

@@ -70,7 +70,7 @@ class Silence:
 
 
 Answer = Result | Refusal | Silence
-Handler = Callable[[IQ], "Element | None | Coroutine[Any, Any, Element | None]"]
+Handler = Callable[[IQ], "Element | Coroutine[Any, Any, Element | None] | None"]
 
 
 class Requests:

@@ -132,7 +132,7 @@ class Framer:
 
     def unread(self, event: Stanza | StreamOpened) -> bytes:
         """The bytes behind an event of the last feed: what a restart must take over."""
-        return bytes(self._buffer[event.end - self._base :])
+        return bytes(self._buffer[max(0, event.end - self._base) :])
 
     def settle(self) -> None:
         """Forget the bytes of the events handled, and white space between stanzas."""

@@ -1,0 +1,466 @@
+"""A client's stream: TLS, SASL, a resource or a resumption, and then stanzas (RFC 6120, XEP-0198).
+
+What may come when is `wire/stream.py`'s table; here is what is done about it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pushd.c2s.login import Login, Logins
+from pushd.net.tls import CertificateStore
+from pushd.net.xmlprotocol import XMLStream
+from pushd.routing.delivery import answer
+from pushd.routing.host import Host
+from pushd.routing.sessions import Session
+from pushd.wire.acks import HandledCountTooHigh
+from pushd.wire.element import Element, child, children, element, escape, serialize, text
+from pushd.wire.errors import (
+    BadRequest,
+    JIDMalformed,
+    NotAllowed,
+    ResourceConstraint,
+    StanzaError,
+    StreamError,
+)
+from pushd.wire.framer import Limits, StreamOpened
+from pushd.wire.jid import JID, parse
+from pushd.wire.namespaces import (
+    NS_BIND,
+    NS_CLIENT,
+    NS_SESSION,
+    NS_SM,
+    NS_STANZA_ERRORS,
+    NS_STREAMS,
+    NS_TLS,
+)
+from pushd.wire.stanza import DELAY, STANZA_ID, Stanza
+from pushd.wire.stream import (
+    CLIENT_DOOR,
+    CLOSING,
+    LOOPBACK_DOOR,
+    State,
+    Step,
+    header,
+    new_id,
+    step,
+)
+
+log = Logger()
+
+NS_LIMITS = "urn:xmpp:stream-limits:0"
+PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
+TRUE = ("true", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """How the door for clients treats them."""
+
+    unauthenticated: Limits = field(default_factory=lambda: Limits(10_000, depth=10))
+    authenticated: Limits = field(default_factory=Limits)
+    authentication_timeout: float = 30.0  # seconds from the connection to a session
+    login_attempts: int = 5  # on one stream (RFC 6120 §6.4.5)
+    sessions_per_account: int = 20
+    plaintext: bool = False  # logins without TLS, on loopback only
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What all streams of clients share."""
+
+    host: Host
+    logins: Logins
+    certificates: CertificateStore | None
+    options: DoorOptions
+
+
+class ClientStream:
+    """One connection of a client, from the first byte to the last."""
+
+    def __init__(
+        self, door: Door, stream: XMLStream, forget: Callable[["ClientStream"], None]
+    ) -> None:
+        self.send = stream.send
+        self.session: Session | None = None
+        self._door = door
+        self._host = door.host
+        self._router = door.host.router
+        self._delivery = door.host.delivery
+        self._stream = stream
+        self._forget = forget
+        self._table = LOOPBACK_DOOR if door.options.plaintext else CLIENT_DOOR
+        self._state = State.PLAIN
+        self._domain = ""
+        self._account: JID | None = None
+        self._lang = ""
+        self._login: Login | None = None
+        self._failures = 0
+        self._is_open = False
+        self._deadline: IDelayedCall | None = None
+
+    # What the connection tells.
+
+    def connected(self) -> None:
+        if self._stream.is_secure:
+            self._state = State.SECURE
+        self._deadline = self._host.clock.callLater(
+            self._door.options.authentication_timeout, self._too_late
+        )
+
+    def opened(self, opening: StreamOpened) -> None:
+        """Answer a stream header (RFC 6120 §4.7), the first one or one after a restart."""
+        wanted = opening.attributes.get("to", "")
+        try:
+            domain = parse(wanted).domain if wanted else ""
+        except JIDMalformed:
+            domain = ""
+        known = domain in self._host.domains
+        self._greet(domain if known else self._domain or min(self._host.domains), opening)
+        if opening.content != NS_CLIENT:
+            raise StreamError("invalid-namespace", f"the content of a stream here is {NS_CLIENT}")
+        if not known or self._domain not in ("", domain):
+            raise StreamError("host-unknown")
+        if not opening.attributes.get("version", "").startswith("1."):
+            raise StreamError("unsupported-version")
+        self._domain = domain
+        self._lang = opening.lang
+        self._check_identity(opening.attributes.get("from", ""))
+        self.send(serialize(element(NS_STREAMS, "features", *self._features())))
+
+    def received(self, stanza: Stanza) -> None:
+        found = step(self._table, self._state, stanza)
+        if found is Step.STANZA:
+            self._stanza(stanza)
+        else:
+            _STEPS[found](self, stanza)
+
+    def closed(self) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            self._host.lifecycle.end(session, "the client closed its stream")
+        self._finish()
+        self._stream.close(CLOSING)
+
+    def offended(self, error: StreamError) -> None:
+        """Close the stream with an error; a session that can be resumed waits for that."""
+        session, self.session = self.session, None
+        self.end(error)
+        if session is not None:
+            self._host.lifecycle.detach(session, error.condition)
+
+    def lost(self, reason: str) -> None:
+        session, self.session = self.session, None
+        self._finish()
+        if session is not None:
+            self._host.lifecycle.detach(session, reason)
+
+    def end(self, error: StreamError) -> None:
+        """Say why, and close. The session, if there was one, is somebody else's now."""
+        self.session = None
+        if not self._is_open:
+            self._greet(self._domain or min(self._host.domains), None)
+        self._finish()
+        self._stream.close(serialize(error.element()) + CLOSING)
+
+    def _finish(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if self._login is not None:
+            self._login.abandon()
+            self._login = None
+        self._forget(self)
+
+    def _too_late(self) -> None:
+        self.end(StreamError("connection-timeout", "no session within the time allowed"))
+
+    # Headers and features.
+
+    def _greet(self, domain: str, opening: StreamOpened | None) -> None:
+        self._is_open = True
+        claimed = opening.attributes.get("from", "") if opening is not None else ""
+        self.send(header(domain, new_id(), NS_CLIENT, claimed))
+
+    def _check_identity(self, claimed: str) -> None:
+        """A restarted stream speaks for whom it spoke before (RFC 6120 §4.7.1)."""
+        if self._account is not None and claimed:
+            try:
+                if parse(claimed).bare == self._account.bare:
+                    return
+            except JIDMalformed:
+                pass
+            raise StreamError("invalid-from")
+
+    def _features(self) -> list[Element]:
+        """What is offered now (RFC 6120 §4.3.2); the same to everyone in the same state."""
+        if self._state is State.PLAIN and self._door.certificates is not None:
+            tls = [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
+            if self._door.options.plaintext:
+                tls = [element(NS_TLS, "starttls"), *self._door.logins.features(None)]
+            return tls
+        if self._state in (State.PLAIN, State.SECURE):
+            return self._door.logins.features(self._stream.connection())
+        limit = str(self._door.options.authenticated.stanza_bytes)
+        return [
+            element(NS_BIND, "bind"),
+            element(NS_SESSION, "session", element(NS_SESSION, "optional")),
+            element(NS_SM, "sm"),
+            element(NS_LIMITS, "limits", element(NS_LIMITS, "max-bytes", limit)),
+            *self._host.stream_features,
+        ]
+
+    # Negotiation.
+
+    def _start_tls(self, stanza: Stanza) -> None:
+        if self._door.certificates is None:
+            self.send(f"<failure xmlns='{NS_TLS}'/>".encode())
+            raise StreamError("unsupported-stanza-type", "there is no certificate here")
+        self.send(PROCEED)
+        self._stream.start_tls(self._door.certificates.options)
+        self._state = State.SECURE
+        self._is_open = False
+
+    def _authenticate(self, stanza: Stanza) -> None:
+        if self._login is not None:
+            raise StreamError("policy-violation", "one authentication at a time")
+        connection = self._stream.connection()
+        self._login = Login(self._door.logins, self._domain, connection)
+        mechanism = stanza.attributes.get("mechanism", "")
+        self._attend(self._login.begin(mechanism, text(stanza.tree)))
+
+    def _respond(self, stanza: Stanza) -> None:
+        if self._login is None:
+            raise StreamError("not-authorized", "a response to nothing")
+        self._attend(self._login.respond(text(stanza.tree)))
+
+    def _abort(self, stanza: Stanza) -> None:
+        if self._login is not None:
+            self.send(self._login.abort())
+            self._login = None
+
+    def _attend(self, working: "Deferred[bytes]") -> None:
+        """Read nothing more until the login has something to say."""
+        self._stream.hold()
+        working.addCallback(self._logged)
+        working.addErrback(self._broke)
+        working.addBoth(lambda ignored: self._stream.release())
+
+    def _logged(self, reply: bytes) -> None:
+        login = self._login
+        if login is None:
+            return
+        self.send(reply)
+        if login.is_over:
+            self._login = None
+        if login.account is not None:
+            self._account = login.account
+            self._state = State.AUTHENTICATED
+            self._stream.restart(self._door.options.authenticated)
+        elif login.is_over:
+            self._failures += 1
+            if self._failures >= self._door.options.login_attempts:
+                self.end(StreamError("policy-violation", "too many failed logins"))
+
+    def _broke(self, failure: object) -> None:
+        log.error("a login broke: {failure}", failure=failure)
+        self.end(StreamError("internal-server-error"))
+
+    def _bind(self, stanza: Stanza) -> None:
+        """RFC 6120 §7: nothing but a binding comes before there is a resource."""
+        if stanza.children != (f"{NS_BIND} bind",) or stanza.type != "set":
+            raise StreamError("not-authorized", "a resource must be bound first")
+        assert self._account is not None
+        request = next(children(stanza.tree))
+        try:
+            jid = self._resource(self._account, text(child(request, NS_BIND, "resource")).strip())
+        except StanzaError as error:
+            reply = element(NS_CLIENT, "iq", error.element(), type="error", id=stanza.id)
+            self.send(serialize(reply))
+            return
+        self._begin(self._host.lifecycle.bind(jid, self))
+        bound = element(NS_BIND, "bind", element(NS_BIND, "jid", jid.full))
+        self.send(serialize(element(NS_CLIENT, "iq", bound, type="result", id=stanza.id)))
+
+    def _resource(self, account: JID, wanted: str) -> JID:
+        sessions = self._host.sessions.of(account.bare)
+        try:
+            jid = account.with_resource(wanted or new_id())
+        except JIDMalformed:
+            raise BadRequest("this resource is not allowed") from None
+        if jid.resource not in sessions:
+            if len(sessions) >= self._door.options.sessions_per_account:
+                raise ResourceConstraint("too many sessions of this account")
+            if not self._host.accounts.exists(account.bare):
+                raise NotAllowed("the account is gone")
+        return jid
+
+    def _begin(self, session: Session) -> None:
+        self.session = session
+        self._state = State.BOUND
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._stream.watch_pressure()
+
+    # Stream management (XEP-0198).
+
+    def _enable(self, stanza: Stanza) -> None:
+        session = self.session
+        assert session is not None
+        if session.handled is not None:
+            self._failed("unexpected-request")
+            return
+        asked = stanza.attributes.get("max", "")
+        max_hold = float(asked) if asked.isascii() and asked.isdigit() else None
+        self._stream.hold()
+        resume = stanza.attributes.get("resume") in TRUE
+        stored = self._host.lifecycle.manage(session, resume, max_hold)
+        stored.addCallbacks(lambda ignored: self._enabled(session), self._not_stored)
+        stored.addBoth(lambda ignored: self._stream.release())
+
+    def _enabled(self, session: Session) -> None:
+        if self.session is not session:
+            return
+        self._host.lifecycle.start_counting(session)
+        resumable = ""
+        if session.token:
+            hold = int(self._host.lifecycle.hold_of(session))
+            resumable = f" resume='true' id='{escape(session.token)}' max='{hold}'"
+        self.send(f"<enabled xmlns='{NS_SM}'{resumable}/>".encode())
+
+    def _not_stored(self, failure: object) -> None:
+        self._failed("internal-server-error")
+
+    def _asked(self, stanza: Stanza) -> None:
+        if self.session is not None and self.session.handled is not None:
+            self.send(answer(self.session.handled.h))
+
+    def _answered(self, stanza: Stanza) -> None:
+        session = self.session
+        if session is None or session.queue is None:
+            return
+        try:
+            self._delivery.acknowledged(session, _count(stanza))
+        except HandledCountTooHigh as error:
+            raise _too_high(error) from None
+
+    def _resume(self, stanza: Stanza) -> None:
+        token = stanza.attributes.get("previd", "")
+        session = self._host.sessions.by_token(token)
+        assert self._account is not None
+        if session is None or session.account != self._account.bare or session.queue is None:
+            last = self._host.lifecycle.last_count(token, self._account.bare)
+            self._failed("item-not-found", last)
+            return
+        try:
+            settled = self._host.lifecycle.settle(session, _count(stanza))
+        except HandledCountTooHigh as error:
+            raise _too_high(error) from None
+        self._stream.hold()
+        settled.addCallbacks(lambda ignored: self._resumed(session), self._not_stored)
+        settled.addBoth(lambda ignored: self._stream.release())
+
+    def _resumed(self, session: Session) -> None:
+        if self._state is not State.AUTHENTICATED or not self._is_open:
+            return
+        if session.stream is not None or not self._host.lifecycle.is_alive(session):
+            self._failed("item-not-found")
+            return
+        assert session.handled is not None
+        h = session.handled.received % 2**32
+        greeting = f"<resumed xmlns='{NS_SM}' h='{h}' previd='{escape(session.token)}'/>"
+        self._begin(session)
+        self._host.lifecycle.resume(session, self, greeting.encode())
+
+    def _misplaced(self, stanza: Stanza) -> None:
+        self._failed("unexpected-request")
+
+    def _failed(self, condition: str, h: int | None = None) -> None:
+        count = "" if h is None else f" h='{h}'"
+        reason = f"<{condition} xmlns='{NS_STANZA_ERRORS}'/>"
+        self.send(f"<failed xmlns='{NS_SM}'{count}>{reason}</failed>".encode())
+
+    # Stanzas.
+
+    def _stanza(self, stanza: Stanza) -> None:
+        """Count it, stamp it, and hand it to the router."""
+        session = self.session
+        if session is None:
+            return
+        handled = session.handled
+        if handled is not None:
+            handled.received += 1
+            if not session.dirty:
+                self._delivery.touch(session)
+        claimed = stanza.attributes.get("from")
+        if claimed is not None and claimed != session.full:
+            self._check_sender(session, claimed)
+        stanza.stamp(session.full, self._lang)
+        if stanza.claims:
+            stanza = self._without_forgeries(session, stanza)
+        self._router.submit(session, stanza)
+
+    def _check_sender(self, session: Session, claimed: str) -> None:
+        """RFC 6120 §8.1.2.1: the full or the bare JID of the session, and no other."""
+        try:
+            sender = parse(claimed)
+        except JIDMalformed:
+            raise StreamError("invalid-from") from None
+        if sender.full not in (session.full, session.account):
+            raise StreamError("invalid-from")
+
+    def _without_forgeries(self, session: Session, stanza: Stanza) -> Stanza:
+        """Nobody speaks for the server in a stanza-id or a delay (XEP-0359 §4, XEP-0203 §5)."""
+        ours = self._host.domains
+        forged = [
+            (name, claimed)
+            for name, claimed in stanza.claims
+            if claimed in ours or (name == STANZA_ID and claimed == _bare(stanza, session))
+        ]
+        if not forged:
+            return stanza
+        tree = stanza.tree
+        keys = {STANZA_ID: "by", DELAY: "from"}
+        for node in list(children(tree)):
+            name = f"{node.uri} {node.name}"
+            if name in keys and (name, node.attributes.get(keys[name], "")) in forged:
+                tree.children.remove(node)
+        return Stanza.of(tree)
+
+
+def _bare(stanza: Stanza, session: Session) -> str:
+    try:
+        return parse(stanza.attributes["to"]).bare
+    except (KeyError, JIDMalformed):
+        return session.account
+
+
+def _count(stanza: Stanza) -> int:
+    """The `h` of a nonza; one that is no count ends the stream (XEP-0198 §4)."""
+    h = stanza.attributes.get("h", "")
+    if not (h.isascii() and h.isdigit()) or int(h) >= 2**32:
+        raise StreamError("bad-format", "h is a count below 2**32")
+    return int(h)
+
+
+def _too_high(error: HandledCountTooHigh) -> StreamError:
+    extra = element(
+        NS_SM, "handled-count-too-high", h=str(error.h), **{"send-count": str(error.sent)}
+    )
+    return StreamError("undefined-condition", str(error), extra)
+
+
+_STEPS: dict[Step, Callable[[ClientStream, Stanza], None]] = {
+    Step.START_TLS: ClientStream._start_tls,
+    Step.AUTHENTICATE: ClientStream._authenticate,
+    Step.RESPOND: ClientStream._respond,
+    Step.ABORT: ClientStream._abort,
+    Step.BIND: ClientStream._bind,
+    Step.ENABLE: ClientStream._enable,
+    Step.RESUME: ClientStream._resume,
+    Step.ASKED: ClientStream._asked,
+    Step.ANSWERED: ClientStream._answered,
+    Step.MISPLACED: ClientStream._misplaced,
+}

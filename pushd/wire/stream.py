@@ -1,0 +1,103 @@
+"""Stream negotiation as a table of states: what may come when (RFC 6120 §4.3).
+
+One table for the server's side of a client stream, one for a component's. A door looks up
+what came, and does what the step says; what is in no table ends the stream.
+"""
+
+import secrets
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from pushd.wire.element import escape
+from pushd.wire.errors import StreamError
+from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_SASL, NS_SM, NS_STREAMS, NS_TLS
+from pushd.wire.stanza import Stanza
+
+CLOSING = b"</stream:stream>"
+
+
+class State(Enum):
+    PLAIN = auto()  # nothing negotiated, in the clear
+    SECURE = auto()  # under TLS
+    AUTHENTICATED = auto()
+    BOUND = auto()
+
+
+class Step(Enum):
+    """What a door does about an element, by the table."""
+
+    START_TLS = auto()
+    AUTHENTICATE = auto()
+    RESPOND = auto()
+    ABORT = auto()
+    BIND = auto()
+    STANZA = auto()
+    ENABLE = auto()
+    RESUME = auto()
+    ASKED = auto()  # <r/>: the peer asks for our count
+    ANSWERED = auto()  # <a/>: the peer tells its own
+    MISPLACED = auto()  # a nonza of XEP-0198 at the wrong time
+    HANDSHAKE = auto()
+
+
+_LOGIN = {
+    f"{NS_SASL} auth": Step.AUTHENTICATE,
+    f"{NS_SASL} response": Step.RESPOND,
+    f"{NS_SASL} abort": Step.ABORT,
+}
+_STANZAS = dict.fromkeys(
+    (f"{NS_CLIENT} {name}" for name in ("message", "presence", "iq")), Step.STANZA
+)
+
+CLIENT_DOOR: Mapping[State, Mapping[str, Step]] = {
+    State.PLAIN: {f"{NS_TLS} starttls": Step.START_TLS},
+    State.SECURE: _LOGIN,
+    State.AUTHENTICATED: {
+        f"{NS_CLIENT} iq": Step.BIND,
+        f"{NS_SM} resume": Step.RESUME,
+        f"{NS_SM} enable": Step.MISPLACED,
+    },
+    State.BOUND: {
+        **_STANZAS,
+        f"{NS_SM} enable": Step.ENABLE,
+        f"{NS_SM} r": Step.ASKED,
+        f"{NS_SM} a": Step.ANSWERED,
+        f"{NS_SM} resume": Step.MISPLACED,
+    },
+}
+"""A client's way in: TLS first, then SASL, then a resource or a resumption."""
+
+LOOPBACK_DOOR = {**CLIENT_DOOR, State.PLAIN: {**CLIENT_DOOR[State.PLAIN], **_LOGIN}}
+"""The same for a door that lets clients log in without TLS (loopback only)."""
+
+COMPONENT_DOOR: Mapping[State, Mapping[str, Step]] = {
+    State.PLAIN: {f"{NS_CLIENT} handshake": Step.HANDSHAKE},
+    State.BOUND: _STANZAS,
+}
+"""XEP-0114: a handshake, then stanzas."""
+
+
+def step(door: Mapping[State, Mapping[str, Step]], state: State, stanza: Stanza) -> Step:
+    """What this element means in this state; StreamError when it may not come at all."""
+    name = f"{stanza.namespace} {stanza.name}"
+    found = door[state].get(name)
+    if found is not None:
+        return found
+    if state is not State.BOUND and name in _STANZAS:
+        raise StreamError("not-authorized", "stanzas come after negotiation")
+    raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
+
+
+def new_id() -> str:
+    """A stream id that nobody can guess (RFC 6120 §4.7.3)."""
+    return secrets.token_urlsafe(15)
+
+
+def header(domain: str, id: str, content: str, to: str = "") -> bytes:
+    """The response stream header (RFC 6120 §4.7); without `version` for components."""
+    addressee = f" to='{escape(to)}'" if to else ""
+    version = "" if content == NS_COMPONENT else " version='1.0' xml:lang='en'"
+    return (
+        f"<?xml version='1.0'?><stream:stream from='{escape(domain)}'{addressee} id='{id}'{version}"
+        f" xmlns='{content}' xmlns:stream='{NS_STREAMS}'>"
+    ).encode()
