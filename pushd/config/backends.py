@@ -1,0 +1,206 @@
+"""The backends of the app server, and the modules: options that others declare.
+
+Which providers and modules there are is not known here; their `Options` dataclasses are
+handed in with the reading.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from pushd.config.checks import AuthoritiesFile
+from pushd.config.document import ListNode, MapNode, Node, Scalar, shape
+from pushd.config.kinds import (
+    DomainName,
+    Faulty,
+    Kind,
+    Reading,
+    Text,
+    Truth,
+    Url,
+    quoted,
+    suggestion,
+)
+from pushd.config.reader import (
+    DERIVED,
+    Section,
+    construct,
+    entries_of,
+    option_fields,
+    pairs,
+    refuse_unknown,
+)
+
+PLANNED = ("apns", "fcm", "mozilla", "ubuntu", "unifiedpush", "webhook", "webpush", "wns")
+ALIASES = {"gcm": "fcm"}
+
+
+class Retired(NamedTuple):
+    """An option that a provider's own end has made useless."""
+
+    found: str
+    remedy: str
+    instead: str  # the option that took its place
+
+
+RETIRED = {
+    ("fcm", "auth_key"): Retired(
+        "an API key of GCM or of the legacy FCM API, both shut down by Google",
+        "service_account: the path of the service account file (JSON) for FCM HTTP v1, from the"
+        " Firebase console under Project settings, Service accounts",
+        "service_account",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An app at a push provider: where clients register for it, where servers publish to it.
+
+    Besides these options a backend takes those of its provider.
+    """
+
+    # The push provider, one of those below.
+    type: str
+    # The host whose commands register devices; usually a domain of this server.
+    register_host: DomainName
+    # The host that servers publish to. It may be the register_host.
+    pubsub_host: DomainName
+    # The app, as service discovery on the register_host tells it.
+    app_name: str = "any"
+    # Where the provider is, if not at its usual place: a stand-in for tests.
+    base_url: Url | None = None
+    # The authorities (PEM) that may have signed the provider's certificate, if not the usual ones.
+    ca_file: AuthoritiesFile | None = None
+    options: Any = field(default=None, metadata=DERIVED)  # the provider's Options
+
+
+@dataclass(frozen=True)
+class Backends(Kind):
+    """A list of backends; those whose provider this release lacks are left out with a warning."""
+
+    title = "list of backends"
+    expected = "a list of backends, each with type, register_host and pubsub_host"
+
+    def read(self, node: Node, reading: Reading) -> tuple[Backend, ...]:
+        if not isinstance(node, ListNode):
+            reading.refuse(node, shape(node), self.expected)
+        good: list[Backend] = []
+        is_faulty = False
+        for item in node.items:
+            try:
+                backend = self._backend(item, reading)
+            except Faulty:
+                is_faulty = True
+            else:
+                good += [backend] if backend else []
+        if is_faulty:
+            raise Faulty
+        return tuple(good)
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, ListNode)
+
+    def show(self, value: Any) -> str:
+        return f"[{', '.join(backend.type for backend in value)}]"
+
+    def _backend(self, node: Node, reading: Reading) -> Backend | None:
+        entries = entries_of(node, reading, "a mapping with type, register_host and pubsub_host")
+        provider = _provider(entries, reading)
+        excused = _judge_retired(provider, entries, reading)
+        if provider and provider not in reading.providers:
+            reading.warn(
+                entries.at("type"),
+                f"the provider {provider!r} is not part of this release: this backend is skipped",
+            )
+        options = reading.providers.get(provider)
+        if options:
+            known = (*option_fields(Backend), *option_fields(options))
+            retired = {name for kind, name in RETIRED if kind == provider}
+            refuse_unknown(entries.without(retired), known, reading)
+        parts: list[Any] = []
+        for cls in filter(None, (Backend, options)):
+            try:
+                parts.append(construct(cls, entries, reading, excused))
+            except Faulty:
+                continue
+        if len(parts) < 1 + (options is not None) or not provider:
+            raise Faulty
+        return replace(parts[0], type=provider, options=parts[1]) if options else None
+
+
+def _provider(entries: MapNode, reading: Reading) -> str:
+    """The backend's provider type by its own name, or "" where there is none of that name."""
+    node = entries.entries.get("type")
+    if not isinstance(node, Scalar) or node.is_null:
+        return ""
+    if node.text in ALIASES:
+        own = ALIASES[node.text]
+        reading.warn(
+            node, f"{node.text!r} is read as {own!r}: GCM ended in 2019, FCM HTTP v1 took its place"
+        )
+        return own
+    known = tuple(sorted({*PLANNED, *reading.providers}))
+    if node.text not in known:
+        reading.report.refuse(node.mark, node.key, quoted(node.text), suggestion(node.text, known))
+        return ""
+    return node.text
+
+
+def _judge_retired(provider: str, entries: MapNode, reading: Reading) -> tuple[str, ...]:
+    """Report options whose time is over; return those that need not be missed besides."""
+    excused = []
+    for (kind, name), retired in RETIRED.items():
+        if kind != provider or name not in entries.entries:
+            continue
+        node = entries.entries[name]
+        if retired.instead in entries.entries:
+            reading.report.warn(node.named_at, node.key, "no longer used: it can be removed")
+        else:
+            reading.report.refuse(node.named_at, node.key, retired.found, retired.remedy)
+            excused.append(retired.instead)
+    return tuple(excused)
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """Of a module that takes none."""
+
+
+@dataclass(frozen=True)
+class Modules(Kind):
+    """Modules by name, each with its options; `no` switches one off, which reads as None."""
+
+    title = "mapping (module to its options, or ``no``), or list of modules"
+    expected = "a mapping from modules to their options, or a list of modules"
+
+    def read(self, node: Node, reading: Reading) -> dict[str, Any]:
+        chosen: dict[str, Any] = {}
+        is_faulty = False
+        for name, options in pairs(node, reading, self.expected):
+            try:
+                chosen[Text().read(name, reading)] = self._options(name, options, reading)
+            except Faulty:
+                is_faulty = True
+        if is_faulty:
+            raise Faulty
+        return chosen
+
+    def _options(self, name: Scalar, node: Node, reading: Reading) -> Any:
+        if name.text not in reading.modules:
+            remedy = suggestion(name.text, tuple(sorted(reading.modules)))
+            reading.refuse(name, f"the unknown module {quoted(name.text)}", remedy)
+        section = Section(reading.modules[name.text] or NoOptions)
+        if isinstance(node, Scalar) and not node.is_null:
+            is_on = Truth().read(node, reading)
+            return (
+                section.read(MapNode(node.mark, node.named_at, node.key, {}), reading)
+                if is_on
+                else None
+            )
+        return section.read(node, reading)
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, ListNode | MapNode)
+
+    def show(self, value: Any) -> str:
+        return f"[{', '.join(value)}]"

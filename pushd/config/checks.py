@@ -1,0 +1,134 @@
+"""What is in the files that a configuration names: certificates, keys, service accounts.
+
+A fault is told as a short text, or None; it never holds any of a credential's content.
+cryptography is imported by the first check that needs it.
+"""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pushd.config.kinds import File
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+MAX_FILE_BYTES = 1 << 20
+SOON = timedelta(days=30)
+ACCOUNT_FIELDS = ("project_id", "client_email", "private_key", "private_key_id", "token_uri")
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that is small, as credentials are. Raises OSError."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise OSError("too large")
+    return data
+
+
+def load_certificate(data: bytes) -> "Certificate | None":
+    """The first certificate (PEM): that of the server, where its issuers follow."""
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        return load_pem_x509_certificates(data)[0]
+    except ValueError:
+        return None
+
+
+def load_key(data: bytes) -> Any:
+    """The private key (PEM), or None if there is none, or none without a passphrase."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def key_fault(certificate: "Certificate", key_data: bytes) -> str | None:
+    """What is wrong with the key that should belong to the certificate."""
+    key = load_key(key_data)
+    if key is None:
+        return "which holds no private key (PEM, without a passphrase)"
+    if key.public_key() != certificate.public_key():
+        return "whose key does not belong to the certificate"
+    return None
+
+
+def certificate_fault(certificate: "Certificate", domain: str, now: datetime) -> str | None:
+    """Why a client would refuse this certificate for the domain."""
+    if now >= certificate.not_valid_after_utc:
+        return f"which expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if now < certificate.not_valid_before_utc:
+        return f"which is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+    names = certificate_names(certificate)
+    if not any(_covers(name, _ascii(domain)) for name in names):
+        return f"which is for {', '.join(names) or 'no domain'}"
+    return None
+
+
+def expires_soon(certificate: "Certificate", now: datetime) -> bool:
+    return now + SOON > certificate.not_valid_after_utc
+
+
+def certificate_names(certificate: "Certificate") -> list[str]:
+    """The domains among its alternative names; the common name does not count (RFC 6125)."""
+    from cryptography.x509 import DNSName, ExtensionNotFound, SubjectAlternativeName
+
+    try:
+        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    except (ExtensionNotFound, ValueError):
+        return []
+    return [name.lower() for name in names.get_values_for_type(DNSName)]
+
+
+def _covers(name: str, domain: str) -> bool:
+    if name.startswith("*."):
+        return domain.partition(".")[2] == name[2:]
+    return name == domain
+
+
+def _ascii(domain: str) -> str:
+    if domain.isascii():
+        return domain
+    import idna
+
+    return idna.encode(domain).decode()
+
+
+def service_account_fault(path: Path) -> str | None:
+    """What is wrong with a service account file, as Google hands it out."""
+    try:
+        account = json.loads(read_file(path))
+    except OSError:
+        return "which cannot be read"
+    except (ValueError, RecursionError):
+        return "which is not JSON"
+    if not isinstance(account, dict) or account.get("type") != "service_account":
+        return "which is not of the type service_account"
+    for name in ACCOUNT_FIELDS:
+        if not isinstance(account.get(name), str) or not account[name]:
+            return f"which has no {name}"
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    if not isinstance(load_key(account["private_key"].encode()), RSAPrivateKey):
+        return "whose private_key is not an RSA key (PEM)"
+    return None
+
+
+def authorities_fault(path: Path) -> str | None:
+    """What is wrong with a file of certificates to trust."""
+    try:
+        return None if load_certificate(read_file(path)) else "which holds no certificate (PEM)"
+    except OSError:
+        return "which cannot be read"
+
+
+ServiceAccountFile = Annotated[
+    Path, File(service_account_fault, "a service account file (JSON) with its private key")
+]
+AuthoritiesFile = Annotated[Path, File(authorities_fault, "a file of certificates (PEM)")]

@@ -1,0 +1,480 @@
+"""How values are written: durations, sizes, domains, endpoints, files, secrets.
+
+A field says its kind by its annotation: `hold: Duration`, `port: Annotated[int, Whole(0, 65535)]`,
+`token: Secret`. A kind reads one node, says what would be right, and writes a value back.
+What is made of several values (lists, mappings, sections) is in `reader`.
+"""
+
+import os
+import re
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from pushd.config.document import MapNode, Node, Scalar, is_null, shape
+from pushd.config.problems import Report
+from pushd.wire.errors import JIDMalformed
+from pushd.wire.jid import prepare_domain
+from pushd.wire.secret import Secret
+
+MAX_SECRET_BYTES = 65_536
+
+
+class Faulty(Exception):
+    """A value could not be read; the report says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading needs besides the text: where problems go, and the world the text speaks of."""
+
+    report: Report
+    folder: Path  # relative paths start here
+    environment: Mapping[str, str]
+    providers: Mapping[str, type]  # provider type -> its Options
+    modules: Mapping[str, type | None]  # module -> its Options, or None if it takes none
+
+    def refuse(self, node: Node, found: str, remedy: str) -> NoReturn:
+        self.report.refuse(node.mark, node.key, found, remedy)
+        raise Faulty
+
+    def warn(self, node: Node, text: str) -> None:
+        self.report.warn(node.mark, node.key, text)
+
+
+class Kind(ABC):
+    """How one kind of value is written."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """Its name in the reference page."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> str:
+        """What would be right: completes "expected …" where something else stands."""
+
+    @abstractmethod
+    def read(self, node: Node, reading: Reading) -> Any:
+        """The value at this node. What is wrong goes to the report, then raises Faulty."""
+
+    def takes(self, node: Node) -> bool:
+        """Whether the node has the shape of this kind, whatever is in it."""
+        return isinstance(node, Scalar) and not node.is_null
+
+    def show(self, value: Any) -> str:
+        """The value as one would write it."""
+        return str(value)
+
+
+class Word(Kind):
+    """A kind that is written as a single value."""
+
+    def read(self, node: Node, reading: Reading) -> Any:
+        if not isinstance(node, Scalar) or node.is_null:
+            reading.refuse(node, shape(node), self.expected)
+        try:
+            return self.parse(node.text)
+        except ValueError:
+            reading.refuse(node, self.found(node.text), self.expected)
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """Raises ValueError for a text that is none."""
+
+    def found(self, text: str) -> str:
+        return quoted(text)
+
+
+@dataclass(frozen=True)
+class Text(Word):
+    title = "text"
+    expected = "a text that is not empty"
+
+    def parse(self, text: str) -> str:
+        if not text:
+            raise ValueError
+        return text
+
+
+@dataclass(frozen=True)
+class Truth(Word):
+    title = "boolean"
+    expected = "true or false"
+
+    def parse(self, text: str) -> bool:
+        word = text.lower()
+        if word not in ("true", "yes", "on", "false", "no", "off"):
+            raise ValueError
+        return word in ("true", "yes", "on")
+
+    def show(self, value: Any) -> str:
+        return "true" if value else "false"
+
+
+@dataclass(frozen=True)
+class Choice(Word):
+    options: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return " or ".join(f"``{option}``" for option in self.options)
+
+    @property
+    def expected(self) -> str:
+        return one_of(self.options)
+
+    def parse(self, text: str) -> str:
+        if text not in self.options:
+            raise ValueError
+        return text
+
+
+@dataclass(frozen=True)
+class Whole(Word):
+    """A whole number within bounds, decimal. `052` is refused: YAML readers disagree on it."""
+
+    least: int = 0
+    most: int = 10**12
+    title = "whole number"
+
+    @property
+    def expected(self) -> str:
+        above = f" from {self.least}" if self.least else ""
+        below = f" to {self.most}" if self.most < 10**12 else ""
+        return f"a whole number{above}{below}, in decimal digits"
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,14}", text):
+            raise ValueError
+        return _within(int(text), self.least, self.most)
+
+
+@dataclass(frozen=True)
+class Decimal(Word):
+    least: float = 0.0
+    most: float = 1e12
+    title = "number"
+    expected = "a number such as 0.5, not negative"
+
+    def parse(self, text: str) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+            raise ValueError
+        return _within(float(text), self.least, self.most)
+
+    def show(self, value: Any) -> str:
+        return f"{value:g}"
+
+
+TIME = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SIZE = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+
+
+@dataclass(frozen=True)
+class Span(Word):
+    """A duration, in seconds."""
+
+    least: float = 0.0
+    most: float = 3650 * 86_400.0
+    title = "duration"
+
+    @property
+    def expected(self) -> str:
+        above = f" of at least {self.show(self.least)}" if self.least else ""
+        return f"a duration{above} such as 300s, 5m, 72h or 1d (a bare number is seconds)"
+
+    def parse(self, text: str) -> float:
+        return _within(_measure(text, TIME), self.least, self.most)
+
+    def show(self, value: Any) -> str:
+        for unit, from_here in (("d", 604_800), ("h", 7200), ("m", 120)):
+            if value >= from_here and value % TIME[unit] == 0:
+                return f"{value / TIME[unit]:g}{unit}"
+        return f"{value:g}s"
+
+
+@dataclass(frozen=True)
+class Bytes(Word):
+    """A size, in bytes. KB is 1,000 bytes and KiB 1,024."""
+
+    least: int = 0
+    most: int = 2**40
+    title = "size"
+
+    @property
+    def expected(self) -> str:
+        above = f" of at least {self.show(self.least)}" if self.least else ""
+        return f"a size{above} such as 64KiB, 256 KB or 10MB (a bare number is bytes)"
+
+    def parse(self, text: str) -> int:
+        value = _measure(text.lower(), SIZE)
+        if value != int(value):
+            raise ValueError
+        return _within(int(value), self.least, self.most)
+
+    def show(self, value: Any) -> str:
+        for unit in ("GiB", "MiB", "KiB", "GB", "MB", "KB"):
+            if value and value % SIZE[unit.lower()] == 0:
+                return f"{value // SIZE[unit.lower()]}{unit}"
+        return f"{value}"
+
+
+@dataclass(frozen=True)
+class Domain(Word):
+    """A domain name, prepared as RFC 7622 §3.2 says."""
+
+    title = "domain"
+    expected = "a domain name such as example.net"
+
+    def parse(self, text: str) -> str:
+        try:
+            return prepare_domain(text)
+        except JIDMalformed:
+            raise ValueError from None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen: an IP address, or "" for every address of the machine, and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return bool(self.host) and ip_address(self.host).is_loopback
+
+    def overlaps(self, other: "Endpoint") -> bool:
+        """Whether the two cannot be open at once. Port 0 is a free port each time."""
+        same_host = self.host == other.host or not (self.host and other.host)
+        return self.port == other.port != 0 and same_host
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Listener(Word):
+    title = "endpoint"
+    expected = "an address and a port such as 127.0.0.1:5222, [::1]:5222 or :5222 (every address)"
+
+    def parse(self, text: str) -> Endpoint:
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)|):([0-9]{1,5})", text)
+        if not match:
+            raise ValueError
+        bracketed, host, port = match.groups("")
+        host = str(IPv6Address(bracketed)) if bracketed else host.replace("localhost", "127.0.0.1")
+        if host:
+            ip_address(host)
+        return Endpoint(host, _within(int(port), 0, 65_535))
+
+
+@dataclass(frozen=True)
+class WebAddress(Word):
+    """A base URL without a final slash. Plain http is for stand-ins on this machine only."""
+
+    title = "URL"
+    expected = "a URL such as https://push.example.net (http only for a loopback address)"
+
+    def parse(self, text: str) -> str:
+        url = urlsplit(text)
+        host = url.hostname or ""
+        is_local = host == "localhost" or (bool(re.fullmatch(r"[0-9.]+|[0-9a-f:.]*:.*", host)))
+        is_local = is_local and (host == "localhost" or ip_address(host).is_loopback)
+        fits = url.scheme == "https" or (url.scheme == "http" and is_local)
+        plain = text.isascii() and text.isprintable() and not set(text) & set(" @?#\\")
+        if not (fits and plain and host and (url.port is None or url.port)):
+            raise ValueError
+        return text.rstrip("/")
+
+    def found(self, text: str) -> str:
+        return "something else" if set(text) & set("@?#") else quoted(text)
+
+
+@dataclass(frozen=True)
+class File(Kind):
+    """A file that can be read; `fault` says what is wrong with its content, or None."""
+
+    fault: Callable[[Path], str | None] | None = None
+    content: str = "a file that can be read"
+    title = "file"
+
+    @property
+    def expected(self) -> str:
+        return self.content
+
+    def read(self, node: Node, reading: Reading) -> Path:
+        path = _path(node, reading, self.expected)
+        fault = unreadable(path) or (self.fault(path) if self.fault else None)
+        if fault:
+            reading.refuse(node, f"{quoted(str(path))}, {fault}", self.expected)
+        return path
+
+
+@dataclass(frozen=True)
+class Folder(Kind):
+    """A folder that can be written to, or made."""
+
+    title = "folder"
+    expected = "a folder that can be written to, or made"
+
+    def read(self, node: Node, reading: Reading) -> Path:
+        path = _path(node, reading, self.expected)
+        fault = unwritable(path)
+        if fault:
+            reading.refuse(node, f"{quoted(str(path))}, {fault}", self.expected)
+        return path
+
+
+@dataclass(frozen=True)
+class Socket(Kind):
+    """The path of a Unix socket, in a folder that exists or will be made."""
+
+    title = "path of a socket"
+    expected = "a path of at most 100 bytes for the socket"
+
+    def read(self, node: Node, reading: Reading) -> Path:
+        path = _path(node, reading, self.expected)
+        if not fits_socket(path) or path.is_dir():
+            reading.refuse(node, quoted(str(path)), self.expected)
+        return path
+
+
+@dataclass(frozen=True)
+class Hidden(Kind):
+    """A secret: the text itself, or where it is kept. Nothing of it is ever shown."""
+
+    title = "secret"
+    expected = "a secret: its text, {file: path} or {env: NAME}"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, MapNode) or super().takes(node)
+
+    def read(self, node: Node, reading: Reading) -> Secret:
+        text = ""
+        match node:
+            case Scalar(text=text) if not node.is_null:
+                pass
+            case MapNode(entries={"file": where}) if len(node.entries) == 1:
+                text = self._from_file(where, reading)
+            case MapNode(entries={"env": Scalar(text=name) as where}) if len(node.entries) == 1:
+                if name not in reading.environment:
+                    reading.refuse(where, f"{quoted(name)}, which is not set", "a set variable")
+                text = reading.environment[name]
+            case _:
+                reading.refuse(node, shape(node), self.expected)
+        if not text:
+            reading.refuse(node, "an empty secret", self.expected)
+        return Secret(text)
+
+    def _from_file(self, node: Node, reading: Reading) -> str:
+        path = File().read(node, reading)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_SECRET_BYTES + 1)
+            text = data.decode() if len(data) <= MAX_SECRET_BYTES else ""
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        if not text.strip():
+            remedy = "a file with the secret as text in UTF-8"
+            reading.refuse(node, f"{quoted(str(path))}, which holds no secret", remedy)
+        return text.removesuffix("\n").removesuffix("\r")
+
+    def show(self, value: Any) -> str:
+        return repr(value)
+
+
+Duration = Annotated[float, Span()]
+Size = Annotated[int, Bytes()]
+DomainName = Annotated[str, Domain()]
+Url = Annotated[str, WebAddress()]
+Positive = Annotated[int, Whole(least=1)]
+
+
+def quoted(text: str) -> str:
+    return repr(text) if len(text) <= 80 else f"{text[:77]!r}…"
+
+
+def one_of(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nothing"
+
+
+def suggestion(name: str, known: tuple[str, ...]) -> str:
+    """What an unknown name may have meant, else all that there are."""
+    near = get_close_matches(name[:80], known, n=1)
+    if near:
+        return f"a known one: did you mean {near[0]!r}?"
+    return f"one of {', '.join(known)}" if known else "none here"
+
+
+def unreadable(path: Path) -> str | None:
+    """Why the file cannot be read, or None. Devices and pipes are no files."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "which is not a file"
+        if not os.access(path, os.R_OK):
+            return "which may not be read"
+    except OSError as error:
+        return f"which cannot be opened ({error.strerror})"
+    return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be written into the folder, nor the folder be made, or None."""
+    existing = folder
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    try:
+        if not stat.S_ISDIR(existing.stat().st_mode):
+            return f"where {quoted(str(existing))} is not a folder"
+        if not os.access(existing, os.W_OK | os.X_OK):
+            return f"where {quoted(str(existing))} may not be written to"
+        folder.stat()
+    except FileNotFoundError:
+        return None if existing != folder else "which is a link to nowhere"
+    except OSError as error:
+        return f"which cannot be opened ({error.strerror})"
+    return None
+
+
+def fits_socket(path: Path) -> bool:
+    """Whether the path fits into a socket's address (104 to 108 bytes, by system)."""
+    return len(os.fsencode(path)) <= 100
+
+
+def _path(node: Node, reading: Reading, expected: str) -> Path:
+    if not isinstance(node, Scalar) or node.is_null or not node.text:
+        reading.refuse(node, "nothing" if is_null(node) else shape(node), expected)
+    return reading.folder / node.text
+
+
+def _measure(text: str, units: Mapping[str, float]) -> float:
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)", text)
+    if not match or match[2] not in units:
+        raise ValueError
+    return float(match[1]) * units[match[2]]
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _within(value: _Number, least: _Number, most: _Number) -> _Number:
+    if not least <= value <= most:
+        raise ValueError
+    return value

@@ -1,0 +1,163 @@
+"""What sections mean for each other: what no option can tell alone."""
+
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pushd.config import checks
+from pushd.config.document import MapNode, Node
+from pushd.config.kinds import Domain, Reading, fits_socket, quoted
+from pushd.config.reader import pairs
+from pushd.config.sections import AppServer, Component, Listen, Sessions, VirtualHost
+
+
+def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float) -> None:
+    """Check what `values` has, by name of section; those that could not be read are absent.
+
+    `now`, in seconds since the epoch, is what certificates are judged by.
+    """
+    rules = Rules(root, reading, datetime.fromtimestamp(now, UTC))
+    for rule, names in (
+        (rules.endpoints, ("listen",)),
+        (rules.admin_socket, ("listen", "data")),
+        (rules.domains, ("domains", "listen")),
+        (rules.components, ("components", "domains", "listen")),
+        (rules.app_server, ("app_server", "components")),
+        (rules.sessions, ("sessions",)),
+    ):
+        if all(name in values for name in names):
+            rule(*(values[name] for name in names))
+
+
+class Rules:
+    """Each rule reads some sections and reports what does not fit."""
+
+    def __init__(self, root: MapNode, reading: Reading, now: datetime) -> None:
+        self._root = root
+        self._reading = reading
+        self._now = now
+
+    def endpoints(self, listen: Listen) -> None:
+        """No two listeners take the same port."""
+        doors = ("client", "client_tls", "component")
+        named = [(door, endpoint) for door in doors for endpoint in getattr(listen, door)]
+        for (door, one), (other_door, other) in combinations(named, 2):
+            if one.overlaps(other):
+                found = f"{quoted(str(other))}, while listen.{door} has {quoted(str(one))}"
+                self._refuse(self._root.at("listen", other_door), found, "another port")
+        for endpoint in listen.component:
+            if not endpoint.is_loopback:
+                text = f"{endpoint}: component streams have no TLS, and this is no loopback address"
+                self._reading.warn(self._root.at("listen", "component"), text)
+
+    def admin_socket(self, listen: Listen, data: Path) -> None:
+        """The default path fits into a socket's address, too."""
+        path = data / "pushd.sock"
+        if listen.admin is None and not fits_socket(path):
+            self._refuse(
+                self._root.at("listen", "admin"),
+                f"{quoted(str(path))}, too long a path for a socket",
+                "a path of at most 100 bytes",
+            )
+
+    def domains(self, domains: Mapping[str, VirtualHost], listen: Listen) -> None:
+        """Each domain has a certificate, unless nobody from outside can connect."""
+        if not domains:
+            self._refuse(self._root.at("domains"), "no domain", "one at least")
+        is_private = all(endpoint.is_loopback for endpoint in (*listen.client, *listen.client_tls))
+        for domain, host in domains.items():
+            name, entries = self._named("domains", domain)
+            if host.certificate:
+                self._certificate(domain, host, host.certificate, entries)
+            elif host.key:
+                self._refuse(
+                    name, "a key without a certificate", "the certificate of this key, too"
+                )
+            elif is_private:
+                text = "no certificate, so no TLS; this is for listeners on loopback addresses only"
+                self._reading.warn(name, text)
+            else:
+                self._refuse(
+                    name,
+                    "no certificate",
+                    "certificate: and key: with the paths of PEM files, or listeners on loopback"
+                    " addresses alone",
+                )
+
+    def _certificate(self, domain: str, host: VirtualHost, path: Path, entries: Node) -> None:
+        """Certificate and key can be read, belong together and are good for the domain."""
+        node = entries.at("certificate") if isinstance(entries, MapNode) else entries
+        certificate = checks.load_certificate(_content(path))
+        if certificate is None:
+            found = f"{quoted(str(path))}, which holds no certificate (PEM)"
+            self._refuse(node, found, f"a certificate for {domain}")
+            return
+        fault = checks.certificate_fault(certificate, domain, self._now)
+        if fault:
+            found = f"{quoted(str(path))}, {fault}"
+            self._refuse(node, found, f"a certificate for {domain} that is valid now")
+        elif checks.expires_soon(certificate, self._now):
+            text = f"the certificate expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
+            self._reading.warn(node, text)
+        key_path = host.key or path
+        key_node = entries.at("key") if host.key and isinstance(entries, MapNode) else node
+        fault = checks.key_fault(certificate, _content(key_path))
+        if fault:
+            self._refuse(key_node, f"{quoted(str(key_path))}, {fault}", "the certificate's own key")
+        if key_path.stat().st_mode & stat.S_IROTH:
+            self._reading.warn(key_node, "every user of this machine may read the key")
+
+    def components(
+        self,
+        components: Mapping[str, Component],
+        domains: Mapping[str, VirtualHost],
+        listen: Listen,
+    ) -> None:
+        """A component has a domain of its own and a door to come in by."""
+        for domain in components:
+            if domain in domains:
+                found = "a domain that the server serves itself"
+                self._refuse(self._named("components", domain)[0], found, "another domain")
+        if components and not listen.component:
+            text = "no component can connect: listen.component names no endpoint"
+            self._reading.warn(self._root.at("components"), text)
+
+    def app_server(self, app_server: AppServer, components: Mapping[str, Component]) -> None:
+        """Backends can be told apart, and their hosts are not a component's."""
+        backends = app_server.backends
+        apps = Counter((b.register_host, b.type, b.app_name) for b in backends)
+        for (host, provider, app), count in apps.items():
+            if count > 1:
+                self._refuse(
+                    self._root.at("app_server", "backends"),
+                    f"{count} backends of type {provider} for the app {quoted(app)} on {host}",
+                    "another app_name for each",
+                )
+        for host in {h for b in backends for h in (b.register_host, b.pubsub_host)}:
+            if host in components:
+                found = "a domain that is a host of the app server, too"
+                self._refuse(self._named("components", host)[0], found, "another domain")
+
+    def sessions(self, sessions: Sessions) -> None:
+        if sessions.resume_timeout == 0:
+            text = "no session can be resumed, and this switches push off, too"
+            self._reading.warn(self._root.at("sessions", "resume_timeout"), text)
+
+    def _named(self, section: str, name: str) -> tuple[Node, Node]:
+        """The nodes of a domain's name and value, however the name is spelt there."""
+        found = pairs(self._root.at(section), self._reading, "")
+        return next((n, value) for n, value in found if Domain().parse(n.text) == name)
+
+    def _refuse(self, node: Node, found: str, remedy: str) -> None:
+        self._reading.report.refuse(node.mark, node.key, found, remedy)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return checks.read_file(path)
+    except OSError:
+        return b""

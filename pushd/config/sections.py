@@ -1,0 +1,201 @@
+"""The sections of the configuration: one frozen dataclass each.
+
+The comment above an option is its help in the reference page, its default what holds when
+it is not given. Durations are seconds, sizes bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pushd.config.backends import Backend, Backends, Modules
+from pushd.config.kinds import (
+    Bytes,
+    DomainName,
+    Duration,
+    Endpoint,
+    Folder,
+    Positive,
+    Socket,
+    Span,
+)
+from pushd.config.problems import Caution
+from pushd.config.reader import DERIVED
+from pushd.wire.secret import Secret
+
+MINUTE = 60.0
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """A domain that the server serves, and its certificate.
+
+    Only a server that listens on loopback addresses alone may do without certificates.
+    """
+
+    # The certificate (PEM), followed by its intermediate ones.
+    certificate: Path | None = None
+    # Its private key (PEM, without a passphrase), if not in the same file.
+    key: Path | None = None
+
+    @property
+    def key_file(self) -> Path | None:
+        return self.key or self.certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the server listens."""
+
+    # For clients, who go over to TLS by STARTTLS.
+    client: tuple[Endpoint, ...] = (Endpoint("", 5222),)
+    # For clients that begin with TLS (XEP-0368).
+    client_tls: tuple[Endpoint, ...] = (Endpoint("", 5223),)
+    # For external components (XEP-0114). It has no TLS, so loopback is the place for it.
+    component: tuple[Endpoint, ...] = ()
+    # The socket for ``pushdctl``; ``pushd.sock`` in the data folder if not given.
+    admin: Annotated[Path, Socket()] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """An external component (XEP-0114), such as a push service of another make."""
+
+    # What the component and the server share for the handshake.
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Sessions that outlive their connection (XEP-0198)."""
+
+    # How long a session without push is kept for its client to come back; 0 switches
+    # resumption off, and push with it.
+    resume_timeout: Duration = 5 * MINUTE
+    # How many stanzas are kept for a session without a connection; with one more it ends,
+    # and its messages go to offline storage.
+    queue_stanzas: Positive = 5000
+    # How many bytes they may have.
+    queue_bytes: Annotated[int, Bytes(least=65_536)] = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may ask of the server."""
+
+    # The largest stanza. RFC 6120 §13.12 asks for 10,000 bytes at least.
+    stanza_bytes: Annotated[int, Bytes(least=10_000)] = 262_144
+    # The largest stanza before a client has logged in.
+    unauthenticated_bytes: Annotated[int, Bytes(least=4_000)] = 10_000
+    # How long a connection may take to log in.
+    authentication_timeout: Annotated[float, Span(least=1.0)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Which sleeping phones are woken, and what they are told (XEP-0357, user side).
+
+    The four ``include_`` options are where each account starts from; its owner can change them.
+    """
+
+    # How long a session with push is kept without its connection.
+    hold: Duration = 72 * HOUR
+    # How many push services an account may have enabled; one more replaces the least used.
+    max_enablements: Positive = 10
+    # Tell who sent the last message or asked for a subscription.
+    include_senders: bool = False
+    # Tell how many messages wait.
+    include_message_count: bool = True
+    # Tell how many subscription requests wait.
+    include_subscription_count: bool = True
+    # Tell what the last message says.
+    include_message_bodies: bool = False
+    # What wakes a phone: messages, calls, invitations and subscription requests, or any stanza.
+    notify_on: Literal["messages", "all"] = "messages"
+    # What follows a notification within this time goes out as one; 0 switches that off.
+    coalesce: Duration = 1.0
+    # How long the answer of a push service is awaited.
+    publish_timeout: Annotated[float, Span(least=1.0)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppServer:
+    """The push service: it takes what servers publish and passes it on to the providers."""
+
+    # Who may register devices: anyone, accounts of this server, or accounts of these domains.
+    access_backends: Literal["all", "local"] | tuple[DomainName, ...] = "all"
+    # How many registrations an account may have.
+    max_registrations: Positive = 20
+    # The apps that are served, and how their provider is reached.
+    backends: Annotated[tuple[Backend, ...], Backends()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged. Passwords, tokens and message bodies never are."""
+
+    # The least grave events that are logged.
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    # Lines for people, or an object a line.
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration, checked."""
+
+    # The domains that are served, as a list, or as a mapping to their certificates.
+    domains: Mapping[DomainName, VirtualHost]
+    # The folder of the database.
+    data: Annotated[Path, Folder()]
+    listen: Listen = field(default_factory=Listen)
+    # External components that may connect, by their domain.
+    components: Mapping[DomainName, Component] = field(default_factory=dict)
+    sessions: Sessions = field(default_factory=Sessions)
+    limits: Limits = field(default_factory=Limits)
+    push: Push = field(default_factory=Push)
+    app_server: AppServer = field(default_factory=AppServer)
+    # Modules with options of their own, or switched off.
+    modules: Annotated[Mapping[str, Any], Modules()] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
+    path: Path | None = field(default=None, metadata=DERIVED)  # the file it was read from
+    warnings: tuple[Caution, ...] = field(default=(), metadata=DERIVED)
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where `pushdctl` reaches the server."""
+        return self.listen.admin or self.data / "pushd.sock"
+
+    @classmethod
+    def for_development(
+        cls,
+        data: Path,
+        domain: str = "localhost",
+        *,
+        address: str = "127.0.0.1",
+        client: int = 0,
+        client_tls: int = 0,
+        component: int = 0,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        components: Mapping[str, Component] | None = None,
+        backends: tuple[Backend, ...] = (),
+    ) -> "Config":
+        """A configuration without a file: one domain, every listener on one address.
+
+        Ports are free ones unless given. Nothing is checked; `dataclasses.replace` changes
+        any other section.
+        """
+        return cls(
+            domains={domain: VirtualHost(certificate, key)},
+            data=data,
+            listen=Listen(
+                client=(Endpoint(address, client),),
+                client_tls=(Endpoint(address, client_tls),),
+                component=(Endpoint(address, component),),
+            ),
+            components=components or {},
+            app_server=AppServer(backends=backends),
+        )
