@@ -1,0 +1,456 @@
+"""HTTPS out, against servers that behave and servers that do not."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TimeoutError,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from twisted.web.client import HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.iweb import IAgent
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
+
+from pushd.net.certificates import DevelopmentCA
+from pushd.net.http import BODY_LIMIT, Answer, Fault, HTTPClient, HTTPError, authorities, http11
+from pushd.net.http11 import HTTP11Client
+
+reactor: Any = the_reactor  # listens, connects and tells the time: no one interface says so
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Authority:
+    """A development authority and its certificates, made once for all tests."""
+
+    _folder: ClassVar[TemporaryDirectory[str] | None] = None
+    ca: ClassVar[Path]
+    stranger: ClassVar[Path]
+    right: ClassVar[DefaultOpenSSLContextFactory]
+    elsewhere: ClassVar[DefaultOpenSSLContextFactory]
+
+    @classmethod
+    def prepare(cls) -> None:
+        if cls._folder is not None:
+            return
+        cls._folder = TemporaryDirectory()
+        folder = Path(cls._folder.name)
+        ours = DevelopmentCA(folder / "ours", time.time())
+        cls.ca = ours.path
+        cls.stranger = DevelopmentCA(folder / "strange", time.time()).path
+        cls.right = cls._context(ours, "127.0.0.1")
+        cls.elsewhere = cls._context(ours, "push.example.net")
+
+    @staticmethod
+    def _context(ca: DevelopmentCA, host: str) -> DefaultOpenSSLContextFactory:
+        issued = ca.issue([host], host)
+        return DefaultOpenSSLContextFactory(
+            str(issued.key), str(issued.certificate), sslmethod=SSL.TLS_SERVER_METHOD
+        )
+
+
+class Watched(WrappingFactory[Any]):
+    """Knows the connections of a server, and when each has ended."""
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__(wrapped)  # type: ignore[no-untyped-call]
+        self.ends: list[Deferred[None]] = []
+
+    def registerProtocol(self, p: ProtocolWrapper) -> None:
+        super().registerProtocol(p)  # type: ignore[no-untyped-call]
+        self.ends.append(Deferred())
+        p.end = self.ends[-1]  # type: ignore[attr-defined]
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        super().unregisterProtocol(p)  # type: ignore[no-untyped-call]
+        p.end.callback(None)
+
+
+class Service(Resource):
+    """A web service that remembers what it was asked; `answer` says what it does."""
+
+    isLeaf = True
+
+    def __init__(self, answer: Callable[[Request], Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.requests: list[Request] = []
+        self._answer = answer
+
+    def render(self, request: Request) -> Any:
+        self.requests.append(request)
+        return self._answer(request)
+
+
+class Rude(Protocol):
+    """A server below HTTP, which acts when bytes of a request arrive."""
+
+    def __init__(self, act: Callable[["Rude"], None]) -> None:
+        self.requests = 0
+        self._act = act
+
+    def dataReceived(self, data: bytes) -> None:
+        self.requests += data.count(b"POST ")
+        self._act(self)
+
+    def say(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def hang_up(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
+class RudeServer(Factory):
+    def __init__(self, act: Callable[[Rude], None]) -> None:
+        self.connections: list[Rude] = []
+        self._act = act
+
+    def buildProtocol(self, addr: object) -> Rude:
+        self.connections.append(Rude(self._act))
+        return self.connections[-1]
+
+
+class TestExchanges(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        Authority.prepare()
+        self.clients: list[HTTPClient] = []
+        self.servers: list[Watched] = []
+        self.addCleanup(self.tidy)
+        self.client = self.trusting(Authority.ca)
+
+    async def tidy(self) -> None:
+        for client in self.clients:
+            await client.close()
+        await DeferredList([end for server in self.servers for end in server.ends])
+
+    def trusting(self, ca: Path, connections: int = 50) -> HTTPClient:
+        self.clients.append(http11(reactor, ca, connections))
+        return self.clients[-1]
+
+    def listen(self, factory: Any, context: Any = None) -> tuple[str, Watched]:
+        watched = Watched(factory)
+        self.servers.append(watched)
+        port = reactor.listenSSL(0, watched, context or Authority.right, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return f"https://127.0.0.1:{port.getHost().port}", watched
+
+    def serve(
+        self, answer: Callable[[Request], Any], context: Any = None
+    ) -> tuple[str, Service, Watched]:
+        service = Service(answer)
+        url, watched = self.listen(Site(service), context)
+        return url, service, watched
+
+    async def post(self, url: str, timeout: float = 10.0, client: Any = None) -> Answer:
+        answer: Answer = await (client or self.client).send(
+            "POST", url, {"x-color": "blue"}, b"a body", timeout
+        )
+        return answer
+
+    async def failed(self, url: str, timeout: float = 10.0, client: Any = None) -> HTTPError:
+        with pytest.raises(HTTPError) as raised:
+            await self.post(url, timeout, client)
+        return raised.value
+
+    async def test_a_request_arrives_as_it_was_given(self) -> None:
+        def answer(request: Request) -> bytes:
+            assert request.content is not None
+            self.body = request.content.read()
+            return b""
+
+        url, service, _ = self.serve(answer)
+        await self.post(url + "/v1/a%2Fb%20c?x=%3d&y")
+        (request,) = service.requests
+        assert (request.method, request.uri) == (b"POST", b"/v1/a%2Fb%20c?x=%3d&y")
+        assert self.body == b"a body"
+        assert request.getHeader("x-color") == "blue"
+        assert request.getHeader("content-length") == "6"
+        for unwanted in ("accept-encoding", "cookie", "transfer-encoding"):
+            assert request.getHeader(unwanted) is None
+
+    async def test_an_answer_comes_back_whole_whatever_its_status(self) -> None:
+        def answer(request: Request) -> bytes:
+            request.setResponseCode(503)
+            request.setHeader("Retry-After", "7")
+            request.responseHeaders.setRawHeaders("x-many", ["a", "b"])
+            return b"later"
+
+        url, _, _ = self.serve(answer)
+        came = await self.post(url)
+        assert (came.status, came.body) == (503, b"later")
+        headers = [(name.lower(), value) for name, value in came.headers]
+        assert ("retry-after", "7") in headers
+        assert [value for name, value in headers if name == "x-many"] == ["a", "b"]
+
+    async def test_a_certificate_of_another_authority_is_refused_before_anything_is_sent(
+        self,
+    ) -> None:
+        url, service, _ = self.serve(lambda _: b"")
+        error = await self.failed(url, client=self.trusting(Authority.stranger))
+        assert error.fault is Fault.TLS
+        assert "verify failed" in error.text
+        assert service.requests == []
+
+    async def test_the_platform_does_not_trust_a_development_authority(self) -> None:
+        url, service, _ = self.serve(lambda _: b"")
+        client = http11(reactor)
+        self.clients.append(client)
+        assert (await self.failed(url, client=client)).fault is Fault.TLS
+        assert service.requests == []
+
+    async def test_a_certificate_for_another_host_is_refused_before_anything_is_sent(self) -> None:
+        url, service, _ = self.serve(lambda _: b"", Authority.elsewhere)
+        assert (await self.failed(url)).fault is Fault.TLS
+        assert service.requests == []
+
+    async def test_a_redirect_is_an_answer_and_is_not_followed(self) -> None:
+        def answer(request: Request) -> bytes:
+            request.redirect(b"/elsewhere")
+            return b""
+
+        url, service, _ = self.serve(answer)
+        assert (await self.post(url)).status == 302
+        assert len(service.requests) == 1
+
+    async def test_a_cookie_is_not_given_back(self) -> None:
+        def answer(request: Request) -> bytes:
+            request.addCookie("who", "me")
+            return b""
+
+        url, service, _ = self.serve(answer)
+        await self.post(url)
+        await self.post(url)
+        assert service.requests[1].getHeader("cookie") is None
+
+    async def test_what_comes_packed_is_not_unpacked(self) -> None:
+        def answer(request: Request) -> bytes:
+            request.setHeader("Content-Encoding", "gzip")
+            return b"\x1f\x8b not really"
+
+        url, _, _ = self.serve(answer)
+        assert (await self.post(url)).body == b"\x1f\x8b not really"
+
+    async def test_a_body_of_the_limit_is_read_whole(self) -> None:
+        url, _, watched = self.serve(lambda _: b"x" * BODY_LIMIT)
+        assert len((await self.post(url)).body) == BODY_LIMIT
+        await self.post(url)
+        assert len(watched.ends) == 1
+
+    async def test_an_endless_body_is_cut_and_its_connection_dropped(self) -> None:
+        def pour(server: Rude) -> None:
+            server.say(HEAD)
+            transport: Any = server.transport
+            transport.registerProducer(Pouring(server), False)
+
+        class Pouring:
+            def __init__(self, server: Rude) -> None:
+                self.server = server
+
+            def resumeProducing(self) -> None:
+                self.server.say(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+
+            def stopProducing(self) -> None:
+                """The connection has ended."""
+
+        url, watched = self.listen(RudeServer(pour))
+        came = await self.post(url)
+        assert came == (200, came.headers, b"x" * BODY_LIMIT)
+        await watched.ends[0]
+
+    async def test_silence_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
+        url, service, watched = self.serve(lambda _: NOT_DONE_YET)
+        assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
+        await watched.ends[0]
+        assert len(service.requests) == 1
+
+    async def test_a_body_that_stalls_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
+        url, watched = self.listen(RudeServer(lambda server: server.say(HEAD + b"2\r\nab\r\n")))
+        assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
+        await watched.ends[0]
+
+    async def test_a_port_where_nobody_listens_is_unreachable(self) -> None:
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        number = port.getHost().port
+        await port.stopListening()
+        error = await self.failed(f"https://127.0.0.1:{number}/secret/path")
+        assert error.fault is Fault.UNREACHABLE
+        assert "secret" not in error.text
+
+    async def test_a_kept_connection_serves_the_next_request(self) -> None:
+        url, _, watched = self.serve(lambda _: b"")
+        for _ in range(3):
+            await self.post(url)
+        assert len(watched.ends) == 1
+
+    async def test_no_more_connections_are_open_to_an_origin_than_allowed(self) -> None:
+        waiting: list[Request] = []
+
+        def answer(request: Request) -> int:
+            waiting.append(request)
+            self.arrived.callback(None)
+            return NOT_DONE_YET
+
+        url, service, watched = self.serve(answer)
+        client = self.trusting(Authority.ca, connections=2)
+        self.arrived: Deferred[None] = Deferred()
+        posts = [client.send("POST", url, {}, b"", 10.0) for _ in range(5)]
+        for _ in posts:
+            await self.arrived
+            self.arrived = Deferred()
+            assert len(waiting) <= 2
+            if len(waiting) == 2 or len(service.requests) == len(posts):
+                while waiting:
+                    waiting.pop().finish()
+        await DeferredList(posts, fireOnOneErrback=True)
+        assert len(service.requests) == 5
+        assert len(watched.ends) == 2
+
+    async def test_a_request_that_meets_a_closing_connection_is_sent_once_more(self) -> None:
+        def once(server: Rude) -> None:
+            if server.requests == 1:
+                server.say(OK)
+            else:
+                server.hang_up()
+
+        factory = RudeServer(once)
+        url, _ = self.listen(factory)
+        await self.post(url)
+        assert (await self.post(url)).body == b"ok"
+        assert [server.requests for server in factory.connections] == [2, 1]
+
+    async def test_a_server_that_only_hangs_up_is_tried_twice_and_no_more(self) -> None:
+        factory = RudeServer(Rude.hang_up)
+        url, _ = self.listen(factory)
+        assert (await self.failed(url)).fault is Fault.BROKEN
+        assert len(factory.connections) == 2
+
+    async def test_an_answer_that_breaks_off_is_not_asked_for_again(self) -> None:
+        def half(server: Rude) -> None:
+            server.say(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
+            server.hang_up()
+
+        factory = RudeServer(half)
+        url, _ = self.listen(factory)
+        assert (await self.failed(url)).fault is Fault.BROKEN
+        assert len(factory.connections) == 1
+
+    async def test_what_is_not_http_is_a_broken_exchange(self) -> None:
+        url, _ = self.listen(RudeServer(lambda server: server.say(b"220 mail ready\r\n")))
+        assert (await self.failed(url)).fault is Fault.BROKEN
+
+    async def test_a_cancelled_exchange_ends_its_connection_and_stays_cancelled(self) -> None:
+        arrived: Deferred[None] = Deferred()
+
+        def answer(request: Request) -> int:
+            arrived.callback(None)
+            return NOT_DONE_YET
+
+        url, service, watched = self.serve(answer)
+        sent = self.client.send("POST", url, {}, b"", 10.0)
+        await arrived
+        sent.cancel()
+        with pytest.raises(CancelledError):
+            await sent
+        await watched.ends[0]
+        assert len(service.requests) == 1
+
+
+@implementer(IAgent)
+class FailingAgent:
+    """Fails every request with the next of these errors."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def request(self, *arguments: Any) -> Deferred[Any]:
+        return fail(self.errors.pop(0))
+
+
+def failure_of(*errors: Exception) -> HTTPError:
+    clock = Clock()
+    client = HTTP11Client(clock, FailingAgent(*errors), HTTPConnectionPool(clock), 1)
+    found: list[Failure] = []
+    client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(found.append)
+    error = found[0].value
+    assert isinstance(error, HTTPError)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (DNSLookupError("no such host"), Fault.UNREACHABLE),
+        (ConnectionRefusedError(), Fault.UNREACHABLE),
+        (NoRouteError(), Fault.UNREACHABLE),
+        (TimeoutError(), Fault.TIMEOUT),
+        (ResponseNeverReceived([Failure(SSL.Error([("", "", "unknown ca")]))]), Fault.TLS),
+        (ResponseNeverReceived([Failure(SSL.Error())]), Fault.TLS),
+        (ResponseFailed([Failure(ConnectionLost())]), Fault.BROKEN),
+        (ValueError("odd"), Fault.BROKEN),
+    ],
+)
+def test_each_failure_has_its_fault(error: Exception, fault: Fault) -> None:
+    assert failure_of(error).fault is fault
+
+
+def test_a_second_closing_connection_is_a_fault() -> None:
+    closing = ResponseNeverReceived([Failure(ConnectionDone())])
+    assert failure_of(closing, closing).fault is Fault.BROKEN
+
+
+def test_an_origin_is_forgotten_when_its_last_exchange_ends() -> None:
+    clock = Clock()
+    client = HTTP11Client(clock, FailingAgent(TimeoutError()), HTTPConnectionPool(clock), 1)
+    client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(lambda _: None)
+    assert client._gates == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "No such file"),
+        (b"", "no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+    ],
+)
+def test_a_file_of_authorities_that_is_of_no_use_is_named(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=complaint) as raised:
+        authorities(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_file_may_hold_several_authorities(tmp_path: Path) -> None:
+    pem = b"".join(
+        DevelopmentCA(tmp_path / name, time.time()).path.read_bytes() for name in ("one", "two")
+    )
+    both = tmp_path / "both.pem"
+    both.write_bytes(pem)
+    assert len(authorities(both)) == 2
