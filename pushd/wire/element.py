@@ -27,19 +27,21 @@ __all__ = [
 ]
 
 MAX_DEPTH = 100
-_BAD_NAMESPACE = re.compile(r"[<>\"'\s]")
-_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
-_ATTRIBUTE = str.maketrans(
-    {
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-        "'": "&apos;",
-        "\r": "&#13;",
-        "\n": "&#10;",
-        "\t": "&#9;",
-    }
+
+# Not allowed in a URI, or (the apostrophe) not needed in one; a namespace name with one of
+# them is a trap for somebody: braces end the streams of clients built on ElementTree.
+BAD_NAMESPACE = re.compile(r"[<>\"'{}\s]")
+
+# What XML 1.0 cannot say in any way (§2.2); one of these would end the receiver's stream.
+_ILLEGAL = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_ILLEGAL_CODES = (*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_in_text = re.compile(f"[&<>\r{_ILLEGAL}]").search
+_in_attribute = re.compile(f"[&<>'\r\n\t{_ILLEGAL}]").search
+_TEXT: dict[int, str] = dict.fromkeys(_ILLEGAL_CODES, "\ufffd") | str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 )
+_ATTRIBUTE = _TEXT | str.maketrans({"'": "&apos;", "\n": "&#10;", "\t": "&#9;"})
+_PREFIXES = {NS_STREAMS: "stream", NS_XML: "xml"}  # declared by every stream, or by XML itself
 
 
 class MalformedXML(ValueError):
@@ -84,8 +86,11 @@ def text(node: Element | None) -> str:
 
 
 def escape(value: str) -> str:
-    """Escape for an attribute in single quotes; line breaks and tabs survive normalisation."""
-    return value.translate(_ATTRIBUTE)
+    """Escape for an attribute in single quotes; line breaks and tabs survive normalisation.
+
+    Characters that XML cannot say become U+FFFD.
+    """
+    return value.translate(_ATTRIBUTE) if _in_attribute(value) else value
 
 
 def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
@@ -93,6 +98,7 @@ def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
 
     Element namespaces become default declarations, attribute namespaces local prefixes;
     the stream namespace keeps its prefix `stream`, which every stream header declares.
+    Characters that XML cannot say become U+FFFD.
     """
     out: list[str] = []
     pending: list[tuple[Any, str, str]] = [(root, default, "")]
@@ -102,23 +108,24 @@ def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
             out.append(closing)
         elif isinstance(node, Element):
             namespace = node.uri if node.uri is not None else inherited
-            name = f"stream:{node.name}" if namespace == NS_STREAMS else node.name
+            prefix = _PREFIXES.get(namespace)
+            name = f"{prefix}:{node.name}" if prefix else node.name
             out.append(_start_tag(node, name, namespace, inherited))
             if node.children:
                 out.append(">")
                 pending.append((None, "", f"</{name}>"))
-                scope = inherited if namespace == NS_STREAMS else namespace
+                scope = inherited if prefix else namespace
                 pending.extend((part, scope, "") for part in reversed(node.children))
             else:
                 out.append("/>")
         else:
-            out.append(str(node).translate(_TEXT))
+            out.append(node.translate(_TEXT) if _in_text(node) else node)
     return "".join(out).encode()
 
 
 def _start_tag(node: Element, name: str, namespace: str, inherited: str) -> str:
     parts = ["<", name]
-    if namespace not in (inherited, NS_STREAMS):
+    if namespace != inherited and namespace not in _PREFIXES:
         parts.append(f" xmlns='{escape(namespace)}'")
     prefixes: dict[str, str] = {}
     for key, value in node.attributes.items():
@@ -178,6 +185,8 @@ class _Builder:
         try:
             self._parser.Parse(self._header, False)
             self._open = []
+            # As one piece, however long: a text in several would be several children.
+            self._parser.buffer_size = max(len(data), 1)
             self._parser.Parse(data, False)
             self._parser.Parse(b"</s>", True)
         except expat.ExpatError as error:
@@ -196,7 +205,7 @@ class _Builder:
         parser.ProcessingInstructionHandler = None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._open) > MAX_DEPTH:
+        if len(self._open) >= MAX_DEPTH:
             raise MalformedXML("nested too deeply")
         namespace, _, local = name.rpartition(" ")
         made: Element = Element((namespace, local))
@@ -218,11 +227,11 @@ class _Builder:
     def _characters(self, data: str) -> None:
         if self._open:
             self._open[-1].children.append(data)
-        elif data.strip():
+        elif data.strip(" \t\r\n"):
             raise MalformedXML("text outside the element")
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
-        if uri and _BAD_NAMESPACE.search(uri):
+        if uri and BAD_NAMESPACE.search(uri):
             raise MalformedXML("namespace name")
 
     def _refuse(self, *ignored: object) -> None:
