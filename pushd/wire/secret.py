@@ -21,7 +21,11 @@ class Secret:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        return hashlib.sha256(self._bytes).hexdigest()[:6]
+
+    @property
+    def _bytes(self) -> bytes:
+        return self._value.encode("utf-8", "surrogatepass")
 
     def __repr__(self) -> str:
         return f"Secret({self.digest})" if self._value else "Secret(empty)"
@@ -34,7 +38,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(self._bytes, other._bytes)
 
     def __hash__(self) -> int:
         return hash(self._value)
