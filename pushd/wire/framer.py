@@ -9,17 +9,15 @@ Nothing here raises for what a peer sends: an offence is a `StreamError` among t
 events, always the last one.
 """
 
-import re
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from pushd.wire.element import MAX_DEPTH, Element, MalformedXML, parse, serialize
+from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH, Element, MalformedXML, parse, serialize
 from pushd.wire.errors import StreamError
 from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
 from pushd.wire.stanza import DELAY, LANG, STANZA_ID, Stanza
 
 _WHITE = b" \t\r\n"
-_BAD_NAMESPACE = re.compile(r"[<>\"'\s]")
 _CLAIMS = {STANZA_ID: "by", DELAY: "from"}
 _OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 _STANZAS = {
@@ -162,7 +160,7 @@ class Framer:
         raise StreamError("restricted-xml")
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
-        if uri and _BAD_NAMESPACE.search(uri):
+        if uri and BAD_NAMESPACE.search(uri):
             raise StreamError("bad-namespace-prefix", "forbidden characters in a namespace name")
         if self._depth == 0:
             if prefix is None:

@@ -102,6 +102,7 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
         (b"<message></presence>", "not-well-formed"),
         (b"<x:message/>", "bad-namespace-prefix"),
         (b"<message><a xmlns='urn:\"'/></message>", "bad-namespace-prefix"),
+        (b"<message><a xmlns='urn:}'/></message>", "bad-namespace-prefix"),
         (b"<message><a xmlns='urn a'/></message>", "not-well-formed"),
         (b"<message>\xff</message>", "not-well-formed"),
         (b"<message>\xed\xa0\x80</message>", "not-well-formed"),
