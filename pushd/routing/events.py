@@ -25,6 +25,11 @@ class Cause(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStarted:
+    """Everything stands, and the sessions of the last run are back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Undelivered:
     """The one door between delivery and push: a stanza waits for a device, and why."""
 

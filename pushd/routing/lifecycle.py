@@ -214,6 +214,7 @@ class Lifecycle:
             "FROM sessions ORDER BY id"
         )
         found = [self._revived(row, now, down) for row in rows]
+        cut_off = {session for session, row in zip(found, rows, strict=True) if row[6] is None}
         by_row = {session.row: session for session in found}
         queued = await self._database.read("SELECT id, session, stanza, at FROM queue ORDER BY id")
         for row, number, data, at in queued:
@@ -231,6 +232,9 @@ class Lifecycle:
         for session in found:
             if not session.token:
                 self.end(session, "not resumable after a restart")
+            elif session in cut_off:
+                self._note_detached(session)
+                self._events.emit(SessionDetached(session, "the server stopped"))
         self.beat()
         return sum(1 for session in found if session.token)
 

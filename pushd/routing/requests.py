@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pushd.routing.sessions import Session
 from pushd.wire.element import Element, child, children, element, text
@@ -86,7 +87,8 @@ class Requests:
         """Let `handler` answer requests of this type and payload.
 
         `to` is "account" (the bare JID of a local account), "server" (a domain served
-        here) or the name of one host. A key claimed twice is a ValueError.
+        here) or the name of one host, which goes before "server" if it is a served domain.
+        A key claimed twice is a ValueError.
         """
         key = (to, type, f"{namespace} {name}")
         if key in self._handlers:
@@ -102,7 +104,7 @@ class Requests:
         if len(stanza.children) != 1:
             self.router.refuse(stanza, BadRequest("a request has exactly one child element"))
             return
-        handler = self._handlers.get((where, stanza.type, stanza.children[0]))
+        handler = self._find(where, to, stanza)
         if handler is None:
             self.router.refuse(stanza, ServiceUnavailable())
             return
@@ -115,6 +117,15 @@ class Requests:
             self._reply(request, answer)
         else:
             self._await(request, answer)
+
+    def _find(self, where: str, to: JID, stanza: Stanza) -> Handler | None:
+        """The one who answers; of a served domain first whoever named that very domain."""
+        child = stanza.children[0]
+        if where == "server":
+            named = self._handlers.get((to.domain, stanza.type, child))
+            if named is not None:
+                return named
+        return self._handlers.get((where, stanza.type, child))
 
     def _await(self, request: IQ, answer: Coroutine[Any, Any, Element | None]) -> None:
         """The answer comes later; until then the asker's `h` does not cover its request."""
@@ -152,16 +163,26 @@ class Requests:
                 "answering {stanza} failed: {error!r}",
                 stanza=request.stanza,
                 error=type(error).__name__,
-                log_failure=_failure(error),
+                log_failure=Failure(error),
             )
             error = InternalServerError()
         self.router.refuse(request.stanza, error)
 
+    def new_id(self) -> str:
+        """An id for a question that nobody can guess."""
+        return secrets.token_urlsafe(9)
+
     def ask(
-        self, to: str, sender: str, payload: Element, type: str = "set", timeout: float = 30.0
+        self,
+        to: str,
+        sender: str,
+        payload: Element,
+        type: str = "set",
+        timeout: float = 30.0,
+        id: str = "",
     ) -> "Deferred[Answer]":
         """Send a request; fires with the answer, or with `Silence` after `timeout` seconds."""
-        id = secrets.token_urlsafe(9)
+        id = id or self.new_id()
         late = self._clock.callLater(timeout, lambda: self._finish(id, Silence()))
 
         def settled(answer: Answer) -> Answer:
@@ -204,9 +225,3 @@ def _refusal(stanza: Stanza) -> Refusal:
         error.attributes.get("type", "cancel"),
         said,
     )
-
-
-def _failure(error: BaseException) -> Any:
-    from twisted.python.failure import Failure
-
-    return Failure(error)

@@ -13,6 +13,7 @@ from pushd.wire.acks import Copies
 from pushd.wire.element import element
 from pushd.wire.errors import (
     BadRequest,
+    ItemNotFound,
     JIDMalformed,
     RemoteServerNotFound,
     ServiceUnavailable,
@@ -55,6 +56,7 @@ class Router:
         self._delivery = delivery
         self._requests = requests
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
+        self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         requests.router = self
         delivery.reroute = self.route
 
@@ -63,6 +65,27 @@ class Router:
         if domain in self._domains or domain in self._hosts:
             raise ValueError(f"{domain} is served already")
         self._hosts[domain] = receive
+
+    def add_service(self, domain: str) -> None:
+        """Serve this domain ourselves: its requests are answered by the table of handlers."""
+
+        def receive(stanza: Stanza) -> None:
+            if stanza.name == "iq":
+                to = parse(stanza.attributes["to"])
+                if not stanza.id or not stanza.type:
+                    self.refuse(stanza, BadRequest("an IQ has an id and a type"))
+                elif to.full != domain:
+                    self.refuse(stanza, ItemNotFound())
+                else:
+                    self._requests.handle(stanza, to, domain)
+            elif stanza.name == "message":
+                self.refuse(stanza, ServiceUnavailable())
+
+        self.add_host(domain, receive)
+
+    def watch(self, child: str, listener: Callable[[Stanza, JID], None]) -> None:
+        """Have `listener` see messages to a bare JID that hold this child ("namespace name")."""
+        self._watched[child] = listener
 
     def remove_host(self, domain: str) -> None:
         self._hosts.pop(domain, None)
@@ -136,6 +159,10 @@ class Router:
             if kind != "error":
                 self.refuse(stanza, ServiceUnavailable())
             return
+        if self._watched and not self._watched.keys().isdisjoint(stanza.children):
+            for child in stanza.children:
+                if child in self._watched:
+                    self._watched[child](stanza, to)
         if kind == "headline":
             for session in list(sessions.values()):
                 if session.is_available and session.priority >= 0:

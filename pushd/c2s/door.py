@@ -1,0 +1,32 @@
+"""The listening side of the door for clients: a stream per connection, and the end of all."""
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from pushd.c2s.stream import ClientStream, Door
+from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.wire.errors import StreamError
+
+
+class ClientFactory(Factory):
+    """Makes a `ClientStream` of each connection."""
+
+    noisy = False
+
+    def __init__(self, door: Door, turn: Turn) -> None:
+        self._door = door
+        self._turn = turn
+        self._open: set[ClientStream] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> XMLStream:
+        limits = self._door.options.unauthenticated
+        stream = XMLStream(self._door.host.clock, self._turn, limits)
+        client = ClientStream(self._door, stream, self._open.discard)
+        stream.receiver = client
+        self._open.add(client)
+        return stream
+
+    def close_all(self) -> None:
+        """The server stops: say so to everybody; what can be resumed waits in storage."""
+        for client in list(self._open):
+            client.offended(StreamError("system-shutdown"))
