@@ -118,7 +118,8 @@ class ScramServer:
     `plus` says that the client chose the -PLUS mechanism, `offered_plus` that it could
     have; `channel_bindings` has the data of each type usable on this connection, and
     `domain` is the virtual host. Call `first`, then `challenge` with the keys of the user
-    whom `first` names (`fake_keys` when there is none), then `finish`; once each.
+    whom `first` names (`fake_keys` when there is none), then `finish`; once each, as all
+    else is a failure of the login: a client in a hurry might send two messages at once.
     """
 
     def __init__(
@@ -182,9 +183,12 @@ class ScramServer:
         return b""
 
     def challenge(self, keys: ScramKeys, nonce: str | None = None) -> bytes:
-        """The server's first message. `nonce` is the server's part of it; a fresh one if None."""
+        """The server's first message. Raises SASLFailure when it is not its turn.
+
+        `nonce` is the server's part of the nonce; a fresh one if None.
+        """
         if not self._nonce or self._keys is not None:
-            raise RuntimeError("challenge follows first, once")
+            raise _malformed("out of order")
         self._nonce += secrets.token_urlsafe(18) if nonce is None else nonce
         self._keys = keys
         message = f"r={self._nonce},s={_base64(keys.salt)},i={keys.iterations}"
@@ -196,9 +200,10 @@ class ScramServer:
 
         Raises SASLFailure.
         """
-        keys, self._keys = self._keys, None
-        if keys is None or not self._transcript:
-            raise RuntimeError("finish follows challenge, once")
+        keys, nonce = self._keys, self._nonce
+        self._keys, self._nonce = None, ""
+        if keys is None:
+            raise _malformed("out of order")
         text = _utf8(message)
         attributes = _attributes(text)
         letters = list(attributes)
@@ -206,7 +211,7 @@ class ScramServer:
             raise _malformed("channel binding, nonce and proof are expected")
         if not _equal(attributes["c"], _base64(self._binding)):
             raise SASLFailure("not-authorized", "channel binding does not match")
-        if not _equal(attributes["r"], self._nonce):
+        if not _equal(attributes["r"], nonce):
             raise SASLFailure("not-authorized", "the nonce is not ours")
         proof = _unbase64(attributes["p"])
         if proof is None or len(proof) != len(keys.stored_key):

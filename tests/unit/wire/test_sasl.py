@@ -293,12 +293,24 @@ def test_a_login_has_one_try() -> None:
     machine, final = conversation()
     with pytest.raises(SASLFailure):
         machine.finish(b"c=biws,r=xy,p=AAAA")
-    with pytest.raises(RuntimeError, match="once"):
+    with pytest.raises(SASLFailure, match=r"^malformed-request: out of order$"):
         machine.finish(final.encode())
-    with pytest.raises(RuntimeError, match="once"):
-        server().challenge(KEYS)
-    with pytest.raises(RuntimeError, match="once"):
-        server().finish(final.encode())
+    with pytest.raises(SASLFailure, match=r"^malformed-request: out of order$"):
+        machine.challenge(KEYS)
+
+
+def test_messages_out_of_order_fail() -> None:
+    hasty = server()
+    with pytest.raises(SASLFailure, match=r"out of order$"):
+        hasty.challenge(KEYS)
+    hasty.first(b"n,,n=user,r=x")
+    with pytest.raises(SASLFailure, match=r"out of order$"):
+        hasty.finish(b"c=biws,r=x,p=AAAA")
+    with pytest.raises(SASLFailure, match=r"out of order$"):
+        hasty.challenge(KEYS)
+    twice, _ = conversation()
+    with pytest.raises(SASLFailure, match=r"out of order$"):
+        twice.challenge(KEYS)
 
 
 def test_nonces_are_fresh() -> None:
