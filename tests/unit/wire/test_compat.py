@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pushd.wire import compat
 
+ROOT = Path(__file__).parents[3]
 FRESH = """
 import importlib, sys
 import pushd.wire.compat
@@ -17,7 +19,7 @@ for name in ('wokkel.data_form', 'wokkel.disco', 'wokkel.pubsub'):
 
 
 def test_wokkel_imports_after_it_and_not_because_of_it() -> None:
-    subprocess.run([sys.executable, "-c", FRESH], check=True)
+    subprocess.run([sys.executable, "-c", FRESH], check=True, cwd=ROOT)
 
 
 def test_wokkels_modules_are_had_from_it() -> None:

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from pushd.wire import jid
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import JID, parse, prepare_domain, prepare_local, prepare_resource
 
+ROOT = Path(__file__).parents[3]
 FULLWIDTH_SOLIDUS, FULLWIDTH_AT, IDEOGRAPHIC_STOP = "\uff0f", "\uff20", "\u3002"
 
 
@@ -270,4 +272,4 @@ def test_the_libraries_are_not_loaded_for_plain_addresses() -> None:
         "assert parse('A@B.example/c').full == 'a@b.example/c'\n"
         "assert not {'idna', 'precis_i18n'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
