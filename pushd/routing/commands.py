@@ -1,0 +1,203 @@
+"""XEP-0050: Ad-Hoc Commands of one stage, or of one form and its submission.
+
+A command is declared for a host and a node. Sessions are not kept: what a command needs
+is in the form that is submitted, so a session id is only made, and told back.
+"""
+
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pushd.routing.disco import Disco, Identity, Info, Item
+from pushd.routing.requests import IQ, Requests
+from pushd.wire import forms
+from pushd.wire.element import Element, element
+from pushd.wire.errors import BadRequest, ItemNotFound, NotAllowed, StanzaError
+from pushd.wire.namespaces import NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_FORMS
+
+__all__ = [
+    "Commands",
+    "Completed",
+    "Executing",
+    "Handler",
+    "Invocation",
+    "Note",
+    "Reply",
+    "bad_action",
+    "bad_payload",
+    "bad_session",
+    "malformed_action",
+    "session_expired",
+]
+
+COMMAND = f"{NS_COMMANDS} command"
+_STEPS = frozenset(("prev", "next"))
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command is to be executed: with the form submitted, or without any."""
+
+    node: str
+    session: str
+    form: forms.Form | None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for people; `type` is info, warn or error (XEP-0050 §4.3)."""
+
+    text: str
+    type: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The command is done. One that failed says so in a note of type error."""
+
+    form: Element | None = None
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Executing:
+    """The command needs this form filled in; the first action is the default one."""
+
+    form: Element
+    notes: tuple[Note, ...] = ()
+    actions: tuple[str, ...] = ("complete",)
+
+
+Reply = Completed | Executing
+Handler = Callable[[IQ, Invocation], "Reply | Coroutine[Any, Any, Reply]"]
+
+
+class Commands:
+    """Which host offers which commands, as discovered and as executed."""
+
+    def __init__(self, requests: Requests, disco: Disco) -> None:
+        self._requests = requests
+        self._disco = disco
+        self._commands: dict[str, dict[str, tuple[str, Handler]]] = {}
+
+    def add(self, host: str, node: str, name: str, handler: Handler) -> None:
+        """Offer a command; `host` as in `Disco`, `name` for people.
+
+        The handler refuses by raising a StanzaError. Raises ValueError when the host has
+        this node already.
+        """
+        self._disco.add_node(host, node, lambda request: _about(name))
+        if host not in self._commands:
+            self._commands[host] = {}
+            self._serve(host)
+        self._commands[host][node] = (name, handler)
+
+    def _serve(self, host: str) -> None:
+        async def execute(request: IQ) -> Element:
+            return await self._execute(host, request)
+
+        def refuse(request: IQ) -> Element:
+            raise BadRequest("a command is executed by a request of type set")
+
+        def items(request: IQ) -> list[Item]:
+            jid = request.recipient.full
+            return [Item(jid, node, name) for node, name in self._offered(host)]
+
+        self._requests.add("set", NS_COMMANDS, "command", host, execute)
+        self._requests.add("get", NS_COMMANDS, "command", host, refuse)
+        self._disco.add_feature(host, NS_COMMANDS)
+        self._disco.add_node(host, NS_COMMANDS, lambda request: _LIST, items)
+
+    def _offered(self, host: str) -> Iterator[tuple[str, str]]:
+        for place in self._disco.places(host):
+            for node, (name, _) in self._commands.get(place, {}).items():
+                yield node, name
+
+    def _find(self, host: str, node: str) -> Handler:
+        for place in self._disco.places(host):
+            known = self._commands.get(place, {}).get(node)
+            if known is not None:
+                return known[1]
+        raise ItemNotFound("no such command")
+
+    async def _execute(self, host: str, request: IQ) -> Element:
+        """Execute, whether the action is absent, `execute` or `complete`; or cancel."""
+        command = request.payload
+        node = command.attributes.get("node", "")
+        if not node:
+            raise BadRequest("the node of the command is missing")
+        handler = self._find(host, node)
+        session = command.attributes.get("sessionid") or secrets.token_urlsafe(12)
+        action = command.attributes.get("action", "execute")
+        if action == "cancel":
+            return _command(node, session, "canceled")
+        if action in _STEPS:
+            raise bad_action(f"this command has no {action} step")
+        if action not in ("execute", "complete"):
+            raise malformed_action("the action is not one of XEP-0050's")
+        reply = handler(request, Invocation(node, session, _form(command)))
+        if isinstance(reply, Coroutine):
+            reply = await reply
+        return _answer(node, session, reply)
+
+
+def _form(command: Element) -> forms.Form | None:
+    """What was submitted. A form of type cancel counts as a submission (XEP-0050 §3.6.1)."""
+    try:
+        form = forms.find(command)
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+    if form is not None and form.type not in ("submit", "cancel"):
+        raise bad_payload("the type of the form is not submit")
+    return form
+
+
+def _answer(node: str, session: str, reply: Reply) -> Element:
+    content = [element(NS_COMMANDS, "note", note.text, type=note.type) for note in reply.notes]
+    if reply.form is not None:
+        content.insert(0, reply.form)
+    if isinstance(reply, Completed):
+        return _command(node, session, "completed", *content)
+    allowed = (element(NS_COMMANDS, action) for action in reply.actions)
+    actions = element(NS_COMMANDS, "actions", *allowed, execute=reply.actions[0])
+    return _command(node, session, "executing", actions, *content)
+
+
+def _command(node: str, session: str, status: str, *content: Element) -> Element:
+    return element(NS_COMMANDS, "command", *content, node=node, sessionid=session, status=status)
+
+
+_LIST = Info((Identity("automation", "command-list"),), (NS_DISCO_INFO, NS_DISCO_ITEMS))
+
+
+def _about(name: str) -> Info:
+    return Info((Identity("automation", "command-node", name),), (NS_COMMANDS, NS_FORMS))
+
+
+# Errors, with the conditions of XEP-0050 §4.4.
+
+
+def malformed_action(text: str) -> StanzaError:
+    """The action is not understood."""
+    return BadRequest(text, element(NS_COMMANDS, "malformed-action"))
+
+
+def bad_action(text: str) -> StanzaError:
+    """The action is understood, but not accepted."""
+    return BadRequest(text, element(NS_COMMANDS, "bad-action"))
+
+
+def bad_payload(text: str) -> StanzaError:
+    """The form cannot be accepted; the text names the field at fault."""
+    return BadRequest(text, element(NS_COMMANDS, "bad-payload"))
+
+
+def bad_session(text: str) -> StanzaError:
+    """The session id cannot be accepted."""
+    return BadRequest(text, element(NS_COMMANDS, "bad-sessionid"))
+
+
+def session_expired(text: str) -> StanzaError:
+    """The session has ended; not-allowed rather than bad-request, as the table there says."""
+    return NotAllowed(text, element(NS_COMMANDS, "session-expired"))
