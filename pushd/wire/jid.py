@@ -196,11 +196,9 @@ def _label(label: str) -> tuple[str, int]:
         raise ValueError("too long")
     import idna
 
-    unicode_label = idna.ulabel(label) if label.startswith("xn--") else label
-    ascii_label = idna.alabel(unicode_label)
-    if unicode_label.isascii() or (label.isascii() and ascii_label.decode() != label):
-        raise ValueError("not the ASCII form of a label")
-    return unicode_label, len(ascii_label)
+    if label.startswith("xn--"):
+        return idna.ulabel(label), len(label)
+    return label, len(idna.alabel(label))
 
 
 def _ipv6(text: str) -> str:
