@@ -10,11 +10,19 @@ from datetime import UTC, datetime
 
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.providers.contract import Provider
-from pushd.routing.commands import Completed, Executing, Invocation, Reply, bad_payload
+from pushd.routing.commands import (
+    Completed,
+    Executing,
+    Handler,
+    Invocation,
+    Reply,
+    bad_payload,
+)
 from pushd.routing.events import DeviceRegistered
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.wire import forms
+from pushd.wire.element import Element
 from pushd.wire.errors import BadRequest, Forbidden, ResourceConstraint
 from pushd.wire.jid import JID
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS
@@ -81,7 +89,7 @@ class Registering:
         names = {name for app in self._apps for name in (app.provider.type, *app.provider.aliases)}
         return sorted(names)
 
-    def _registrar(self, type_name: str) -> Callable[[IQ, Invocation], object]:
+    def _registrar(self, type_name: str) -> Handler:
         apps = [
             app for app in self._apps if type_name in (app.provider.type, *app.provider.aliases)
         ]
@@ -217,7 +225,7 @@ def _chosen(apps: list[App], wanted: str | None) -> App:
     raise bad_payload(f"app: one of {names} is expected")
 
 
-def _offer(apps: list[App]) -> "forms.Element":
+def _offer(apps: list[App]) -> Element:
     """The form of a register command, for clients that know nothing of it."""
     wanted = sorted(apps[0].provider.register_fields - set(COMMON))
     fields = [

@@ -39,7 +39,7 @@ PLAIN_HASH: Hash = "SHA-256"
 InThread = Callable[..., "Deferred[Any]"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Logins:
     """What all logins share. `secret` makes the keys of users who do not exist."""
 

@@ -1,0 +1,232 @@
+"""The house put together: every part made, handed what it needs, started and stopped in order.
+
+The one place that sees all floors. Nothing here decides anything; it says who is given what.
+"""
+
+import gc
+import secrets
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThreadPool
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from pushd.appserver.registering import App, Rules
+from pushd.appserver.service import AppServer
+from pushd.c2s.door import ClientFactory
+from pushd.c2s.login import Logins
+from pushd.c2s.stream import Door, DoorOptions
+from pushd.components.door import ComponentFactory
+from pushd.components.stream import Components
+from pushd.config.sections import Config, Endpoint
+from pushd.modules import base as modules
+from pushd.modules.push.module import PushOptions
+from pushd.modules.push.options import NAMES, Told
+from pushd.net.tls import CertificateFiles, CertificateStore
+from pushd.net.xmlprotocol import Turn
+from pushd.providers import catalogue
+from pushd.providers.dispatch import Dispatcher
+from pushd.providers.transport import HTTPTransport
+from pushd.routing.accounts import Accounts
+from pushd.routing.commands import Commands
+from pushd.routing.delivery import Delivery, QueueLimits
+from pushd.routing.disco import Disco
+from pushd.routing.events import Events, ServerStarted
+from pushd.routing.host import Host
+from pushd.routing.lifecycle import Lifecycle
+from pushd.routing.requests import Requests
+from pushd.routing.router import Router
+from pushd.routing.sessions import Sessions
+from pushd.storage.sqlite import Database, ThreadRunner
+from pushd.wire.framer import Limits
+
+DATABASE = "pushd.db"
+MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "push")
+BACKLOG = 512  # connections that may wait to be accepted
+YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
+
+
+class Server:
+    """A whole pushd. First `open`, then `serve`; `stop` fires once everything is on disk."""
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.config = config
+        self.events = Events()
+        self.ports: dict[str, list[Any]] = {}  # what listens, by the names of `listen:`
+        self.host: Host
+        self.app_server: AppServer
+        self.components: Components
+        self._reactor = reactor
+        self._turn = Turn(reactor)
+        self._database = Database(str(config.data / DATABASE), reactor, ThreadRunner(reactor))
+        self._dispatcher = Dispatcher(reactor, report=self.events.emit)
+        self._factories: list[ClientFactory | ComponentFactory] = []
+
+    def open(self) -> None:
+        """Take the storage and the ports, so that whatever is wrong is known at once.
+
+        Nobody is answered before `serve`. Raises StorageError, or Twisted's CannotListenError.
+        """
+        self._database.open()
+        try:
+            self.host = self._hall()
+            self.components = Components(
+                self.host, {domain: one.secret for domain, one in self.config.components.items()}
+            )
+            self.app_server = self._app_server()
+            self._listen()
+        except BaseException:
+            self._close_ports()
+            self._database.close()
+            raise
+
+    async def serve(self) -> None:
+        """Bring back the last run, and answer. Raises ModuleError."""
+        await self.host.accounts.load()
+        await self.app_server.load()
+        await modules.load(self.host, self._modules())
+        self._logins.secret = await self._own_secret("fake-salt")
+        await self.host.lifecycle.recover()
+        self.app_server.start()
+        self.events.emit(ServerStarted())
+        for ports in self.ports.values():
+            for port in ports:
+                port.startReading()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+    async def stop(self) -> None:
+        """Stop in order: no new connections, a word to the old ones, everything committed."""
+        self._close_ports()
+        for factory in self._factories:
+            factory.close_all()
+        self.host.lifecycle.stop()
+        await self._database.close()
+
+    def _hall(self) -> Host:
+        """Floor 2, wired together."""
+        config, clock, database = self.config, self._reactor, self._database
+        domains = frozenset(config.domains)
+        accounts, sessions = Accounts(clock, database, self.events), Sessions()
+        limits = QueueLimits(config.sessions.queue_stanzas, config.sessions.queue_bytes)
+        delivery = Delivery(clock, self.events, database, self._turn, limits)
+        requests = Requests(clock)
+        router = Router(domains, accounts, sessions, delivery, requests)
+        disco = Disco(requests, domains)
+        return Host(
+            clock=clock,
+            domains=domains,
+            database=database,
+            events=self.events,
+            accounts=accounts,
+            sessions=sessions,
+            delivery=delivery,
+            lifecycle=Lifecycle(
+                clock,
+                self.events,
+                database,
+                sessions,
+                delivery,
+                router,
+                config.sessions.resume_timeout,
+            ),
+            router=router,
+            requests=requests,
+            disco=disco,
+            commands=Commands(requests, disco),
+        )
+
+    def _modules(self) -> dict[str, Any]:
+        """The modules to load, in order, with their options."""
+        push = self.config.push
+        options: dict[str, Any] = dict.fromkeys(MODULES)
+        options["push"] = PushOptions(
+            hold=push.hold,
+            max_enablements=push.max_enablements,
+            publish_timeout=push.publish_timeout,
+            notify_on=push.notify_on,
+            told=Told(**{name: getattr(push, name) for name in NAMES}),
+        )
+        options.update(self.config.modules)
+        return {name: given for name, given in options.items() if given is not False}
+
+    def _app_server(self) -> AppServer:
+        configured = self.config.app_server
+        apps = []
+        for place, backend in enumerate(configured.backends):
+            kind = catalogue.find(backend.type)
+            assert kind is not None
+            provider = kind(backend.options)
+            name = f"{provider.type}/{backend.register_host}/{backend.app_name}/{place}"
+            transport = HTTPTransport(self._reactor, backend.ca_file)
+            self._dispatcher.add(name, provider, transport)
+            apps.append(
+                App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
+            )
+        rules = Rules(configured.access_backends, configured.max_registrations)
+        return AppServer(self.host, apps, self._dispatcher, rules)
+
+    def _door(self) -> Door:
+        limits = self.config.limits
+        options = DoorOptions(
+            unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
+            authenticated=Limits(limits.stanza_bytes),
+            authentication_timeout=limits.authentication_timeout,
+        )
+        self._logins = Logins(self.host.accounts, b"", self.in_thread)
+        return Door(self.host, self._logins, self._certificates(), options)
+
+    def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
+        """Do heavy sums off the reactor's thread."""
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, work, *given)
+
+    def _certificates(self) -> CertificateStore | None:
+        files = {
+            domain: CertificateFiles(host.certificate, host.key_file)
+            for domain, host in self.config.domains.items()
+            if host.certificate is not None and host.key_file is not None
+        }
+        return CertificateStore(files) if files else None
+
+    async def _own_secret(self, name: str) -> bytes:
+        """A secret of this server's own, made at the first start."""
+        rows = await self._database.read("SELECT value FROM settings WHERE name = ?", (name,))
+        if rows:
+            return bytes(rows[0][0])
+        secret = secrets.token_bytes(32)
+        self._database.write("INSERT INTO settings (name, value) VALUES (?, ?)", (name, secret))
+        return secret
+
+    def _listen(self) -> None:
+        door = self._door()
+        clients = ClientFactory(door, self._turn)
+        components = ComponentFactory(
+            self.components, self._turn, Limits(self.config.limits.stanza_bytes)
+        )
+        self._factories = [clients, components]
+        listen = self.config.listen
+        self._open("client", listen.client, clients)
+        if door.certificates is not None:
+            self._open("client_tls", listen.client_tls, clients, door.certificates.options)
+        self._open("component", listen.component, components)
+
+    def _open(
+        self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Any = None
+    ) -> None:
+        """Bind, but accept nothing yet."""
+        for endpoint in endpoints:
+            if tls is not None:
+                factory = TLSMemoryBIOFactory(tls, False, factory)
+            port = self._reactor.listenTCP(
+                endpoint.port, factory, backlog=BACKLOG, interface=endpoint.host or "::"
+            )
+            port.stopReading()
+            self.ports.setdefault(name, []).append(port)
+
+    def _close_ports(self) -> None:
+        for ports in self.ports.values():
+            for port in ports:
+                port.stopListening()
