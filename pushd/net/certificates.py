@@ -90,8 +90,8 @@ class DevelopmentCA:
             .sign(self._key, hashes.SHA256())
         )
         issued = IssuedCertificate(self.folder / f"{name}.pem", self.folder / f"{name}-key.pem")
-        _write(issued.key, _key_pem(key), 0o600)
-        _write(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        write_whole(issued.key, _key_pem(key), 0o600)
+        write_whole(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         return issued
 
     def _load(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
@@ -128,8 +128,8 @@ class DevelopmentCA:
         )
         # The key goes first: a key without a certificate is an authority never finished,
         # and is made anew.
-        _write(self._key_path, _key_pem(key), 0o600)
-        _write(self.path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        write_whole(self._key_path, _key_pem(key), 0o600)
+        write_whole(self.path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         return certificate, key
 
 
@@ -207,8 +207,11 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Put the whole of `data` under the name `path` at once, readable by `mode` from the start."""
+def write_whole(path: Path, data: bytes, mode: int) -> None:
+    """Put the whole of `data` under the name `path` at once: no reader sees a part of it.
+
+    Nobody but the owner can read it before it has its `mode`. Raises OSError.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as file:  # mkstemp gives it 0600
