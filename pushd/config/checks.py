@@ -30,12 +30,15 @@ def read_file(path: Path) -> bytes:
 
 def load_certificate(data: bytes) -> "Certificate | None":
     """The first certificate (PEM): that of the server, where its issuers follow."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        return load_pem_x509_certificates(data)[0]
-    except ValueError:
+        certificate = load_pem_x509_certificates(data)[0]
+        certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
         return None
+    return certificate
 
 
 def load_key(data: bytes) -> Any:
@@ -67,7 +70,7 @@ def certificate_fault(certificate: "Certificate", domain: str, now: datetime) ->
         return f"which is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
     names = certificate_names(certificate)
     if not any(_covers(name, _ascii(domain)) for name in names):
-        return f"which is for {', '.join(names) or 'no domain'}"
+        return f"which is for {', '.join(names[:5]) or 'no domain'}"
     return None
 
 
@@ -77,13 +80,23 @@ def expires_soon(certificate: "Certificate", now: datetime) -> bool:
 
 def certificate_names(certificate: "Certificate") -> list[str]:
     """The domains among its alternative names; the common name does not count (RFC 6125)."""
-    from cryptography.x509 import DNSName, ExtensionNotFound, SubjectAlternativeName
+    from cryptography import x509
 
     try:
-        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
-    except (ExtensionNotFound, ValueError):
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (
+        ValueError,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
         return []
-    return [name.lower() for name in names.get_values_for_type(DNSName)]
+    domains = extension.value.get_values_for_type(x509.DNSName)
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return [
+        *(domain.lower() for domain in domains),
+        *(f"[{each}]" if each.version == 6 else f"{each}" for each in addresses),
+    ]
 
 
 def _covers(name: str, domain: str) -> bool:

@@ -2,7 +2,7 @@
 
 PyYAML splits the text; the meaning it would give to words (`no`, `052`, `12:30`) is not
 taken over, since only an option's type can tell. What configurations can do without and
-readers stumble over (aliases, tags, duplicate keys) is refused.
+readers stumble over (anchors, aliases, tags, duplicate keys) is refused.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -123,10 +123,9 @@ def _check_events(text: str, syntax: Report) -> None:
         loader = yaml.SafeLoader(text)
         for event in _events(loader):
             mark = _mark(event.start_mark)
-            if isinstance(event, yaml.AliasEvent):
-                syntax.refuse(mark, "", "an alias (`*name`)", "the value itself")
-            if getattr(event, "tag", None) is not None:
-                syntax.refuse(mark, "", "a tag (`!name`)", "the value alone")
+            sign = _sign(event)
+            if sign:
+                syntax.refuse(mark, "", f"an unquoted {sign}", f"a value in quotes, or no {sign}")
             if isinstance(event, yaml.ScalarEvent) and not _is_text(event.value):
                 syntax.refuse(mark, "", "a control character", "text")
             depth += isinstance(event, yaml.CollectionStartEvent)
@@ -155,6 +154,15 @@ def _events(loader: Any) -> Iterator[Any]:
         if documents > 1:
             raise yaml.MarkedYAMLError(problem="a second document", problem_mark=event.start_mark)
         yield event
+
+
+def _sign(event: Any) -> str:
+    """The sign of YAML's that a value begins with, or ""; it may be meant as part of a secret."""
+    if isinstance(event, yaml.AliasEvent):
+        return "* (an alias)"
+    if getattr(event, "anchor", None) is not None:
+        return "& (an anchor)"
+    return "! (a tag)" if getattr(event, "tag", None) is not None else ""
 
 
 def _is_text(value: str) -> bool:

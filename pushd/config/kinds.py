@@ -415,11 +415,16 @@ def one_of(names: tuple[str, ...]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nothing"
 
 
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """The known name that an unknown one is a misspelling of, or ""."""
+    return next(iter(get_close_matches(name[:80], known, n=1)), "")
+
+
 def suggestion(name: str, known: tuple[str, ...]) -> str:
     """What an unknown name may have meant, else all that there are."""
-    near = get_close_matches(name[:80], known, n=1)
+    near = nearest(name, known)
     if near:
-        return f"a known one: did you mean {near[0]!r}?"
+        return f"a known one: did you mean {near!r}?"
     return f"one of {', '.join(known)}" if known else "none here"
 
 

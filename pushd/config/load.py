@@ -1,7 +1,6 @@
 """A configuration file becomes a `Config`, or the list of everything that is wrong with it."""
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,14 +17,14 @@ def load(
     providers: Mapping[str, type] | None = None,
     modules: Mapping[str, type | None] | None = None,
     *,
+    now: float,
     environment: Mapping[str, str] | None = None,
-    now: float | None = None,
 ) -> Config:
     """Read and check the configuration at `path`, and every file that it names.
 
     `providers` maps the provider types there are to their `Options` dataclasses, `modules` the
-    modules there are to theirs, or to None. `environment` is where `{env: NAME}` looks, and
-    `now`, in seconds since the epoch, what certificates are judged by.
+    modules there are to theirs, or to None. `now`, in seconds since the epoch, is what
+    certificates are judged by, and `environment` where `{env: NAME}` looks.
 
     Raises ConfigErrors, with every mistake there is.
     """
@@ -40,7 +39,7 @@ def load(
     if fault:
         problem = Problem(*WHOLE_FILE, "", f"{quoted(str(path))}, {fault}", "a configuration file")
         raise ConfigErrors(str(path), [problem])
-    return read(data, path, providers, modules, environment=environment, now=now)
+    return read(data, path, providers, modules, now=now, environment=environment)
 
 
 def read(
@@ -49,8 +48,8 @@ def read(
     providers: Mapping[str, type] | None = None,
     modules: Mapping[str, type | None] | None = None,
     *,
+    now: float,
     environment: Mapping[str, str] | None = None,
-    now: float | None = None,
 ) -> Config:
     """Like `load`, with the content at hand; `path` is where relative paths start from."""
     report = Report()
@@ -64,7 +63,7 @@ def read(
     root = mod_push.understand(parse(data, str(path), report), reading)
     refuse_unknown(root, (*option_fields(Config), *mod_push.SECTIONS), reading)
     values = read_options(Config, root, reading)
-    rules.apply(values, root, reading, time.time() if now is None else now)
+    rules.apply(values, root, reading, now)
     if report.problems:
         raise ConfigErrors(str(path), set(report.problems))
     return Config(

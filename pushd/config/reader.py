@@ -13,7 +13,6 @@ has to be declared:
 
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -41,6 +40,7 @@ from pushd.config.kinds import (
     Text,
     Truth,
     Whole,
+    nearest,
     suggestion,
 )
 from pushd.wire.secret import Secret
@@ -60,7 +60,6 @@ _kinds: dict[type, Kind] = {
 }
 
 
-@cache
 def kind_of(annotation: Any) -> Kind:
     """The kind that an annotation stands for. Raises TypeError if there is none."""
     arguments = get_args(annotation)
@@ -234,13 +233,11 @@ class Section(Kind):
         return ""
 
 
-@cache
 def option_fields(cls: type) -> dict[str, "Field[Any]"]:
     """The fields of a dataclass that are options, by name, in order."""
     return {f.name: f for f in fields(cls) if not f.metadata.get("derived")}
 
 
-@cache
 def option_kinds(cls: type) -> dict[str, Kind]:
     """The kind of each option of a dataclass. Raises TypeError for an annotation without one."""
     hints = get_type_hints(cls, include_extras=True)
@@ -284,9 +281,13 @@ def entries_of(node: Node, reading: Reading, expected: str) -> MapNode:
 
 def refuse_unknown(node: MapNode, known: Collection[str], reading: Reading) -> None:
     for name, value in node.entries.items():
-        if name not in known:
-            remedy = suggestion(name, tuple(known))
-            reading.report.refuse(value.named_at, value.key, "an unknown key", remedy)
+        if name in known:
+            continue
+        # A word alone, like no key there is, may be a secret whose key was forgotten.
+        may_be_secret = is_null(value) and not nearest(name, tuple(known))
+        key = node.key if may_be_secret else value.key
+        remedy = suggestion(name, tuple(known))
+        reading.report.refuse(value.named_at, key, "an unknown key", remedy)
 
 
 def construct(cls: type[S], node: MapNode, reading: Reading, excused: Collection[str] = ()) -> S:
@@ -297,8 +298,7 @@ def construct(cls: type[S], node: MapNode, reading: Reading, excused: Collection
     A ValueError from `__post_init__` is reported as what it says would be right.
     """
     values = read_options(cls, node, reading, excused)
-    declared: type = cls
-    if len(values) < len(option_fields(declared)):
+    if len(values) < len(option_fields(cls)):
         raise Faulty
     try:
         return cls(**values)
@@ -311,9 +311,9 @@ def read_options(
 ) -> dict[str, Any]:
     """The values of the options that are right or left to their default; others are reported."""
     values: dict[str, Any] = {}
-    for name, kind in option_kinds(cls).items():
-        value = node.entries.get(name)
-        field = option_fields(cls)[name]
+    kinds = option_kinds(cls)
+    for name, field in option_fields(cls).items():
+        kind, value = kinds[name], node.entries.get(name)
         try:
             if value is not None and (kind.takes(value) or not is_null(value)):
                 values[name] = kind.read(value, reading)

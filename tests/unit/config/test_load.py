@@ -12,6 +12,7 @@ from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config, Push
 from pushd.wire.secret import Secret
 
+NOW = 1_800_000_000.0
 LOOPBACK = "listen: {client: ['127.0.0.1:0'], client_tls: []}\n"
 
 
@@ -23,14 +24,14 @@ class Options:
 
 def problems_of(text: str, folder: Path, providers: Mapping[str, type] | None = None) -> list[str]:
     with pytest.raises(ConfigErrors) as caught:
-        read(text, folder / "pushd.yml", providers)
+        read(text, folder / "pushd.yml", providers, now=NOW)
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_a_small_configuration_has_the_defaults_of_every_section(tmp_path: Path) -> None:
     file = tmp_path / "pushd.yml"
     file.write_text("domains: [localhost]\ndata: db\n" + LOOPBACK)
-    config = load(file)
+    config = load(file, now=NOW)
     assert list(config.domains) == ["localhost"]
     assert config.data == tmp_path / "db"
     assert config.admin_socket == tmp_path / "db" / "pushd.sock"
@@ -76,6 +77,7 @@ log: {level: debug, format: json}
         tmp_path / "pushd.yml",
         {"fcm": Options},
         {"roster": None, "ping": None},
+        now=NOW,
         environment={"COMPONENT": "from outside"},
     )
     assert list(config.domains) == ["example.net", "münchen.example"]
@@ -136,7 +138,7 @@ def test_every_mistake_is_told_at_once_and_in_the_order_of_the_lines(tmp_path: P
 
 def test_the_errors_print_as_lines_that_an_editor_can_follow(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors) as caught:
-        read("domains: [localhost]\n" + LOOPBACK, "pushd.yml")
+        read("domains: [localhost]\n" + LOOPBACK, "pushd.yml", now=NOW)
     assert str(caught.value) == (
         "pushd.yml:1:1: data: found nothing; expected a folder that can be written to, or made"
     )
@@ -145,7 +147,7 @@ def test_the_errors_print_as_lines_that_an_editor_can_follow(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["missing.yml", "."])
 def test_a_file_that_cannot_be_read_is_one_problem(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="expected a configuration file"):
-        load(tmp_path / name)
+        load(tmp_path / name, now=NOW)
 
 
 def test_an_empty_file_is_told_what_it_needs(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_an_empty_file_is_told_what_it_needs(tmp_path: Path) -> None:
 
 def test_a_section_without_content_has_its_defaults(tmp_path: Path) -> None:
     text = "domains: [localhost]\ndata: .\npush:\nlog: ~\ncomponents:\n" + LOOPBACK
-    assert read(text, tmp_path / "pushd.yml").push == Push()
+    assert read(text, tmp_path / "pushd.yml", now=NOW).push == Push()
 
 
 def test_a_configuration_does_not_change(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""What a configuration comes to, in lines for people: `--check-config` prints them."""
+
+from collections.abc import Iterator
+
+from pushd.config.reader import option_fields, option_kinds
+from pushd.config.sections import Config, Listen
+
+
+def summary(config: Config) -> list[str]:
+    """Lines of what is served, where, and to whom pushes go; the warnings come last."""
+    return [*_served(config), *_listening(config.listen), *_pushing(config), *_warnings(config)]
+
+
+def _served(config: Config) -> Iterator[str]:
+    for domain, host in config.domains.items():
+        yield f"domain {domain}: " + (
+            f"certificate {host.certificate}" if host.certificate else "no TLS"
+        )
+    for domain in config.components:
+        yield f"component {domain}"
+    yield f"data in {config.data}, admin socket {config.admin_socket}"
+
+
+def _listening(listen: Listen) -> Iterator[str]:
+    """A line for each kind of door."""
+    for name, kind in option_kinds(Listen).items():
+        endpoints = getattr(listen, name)
+        if name != "admin":
+            yield f"listen.{name}: {kind.show(endpoints) if endpoints else 'nowhere'}"
+
+
+def _pushing(config: Config) -> Iterator[str]:
+    kinds, fields = option_kinds(type(config.push)), option_fields(type(config.push))
+    shown = ", ".join(f"{name} {kinds[name].show(getattr(config.push, name))}" for name in fields)
+    yield f"push: {shown}"
+    for backend in config.app_server.backends:
+        yield (
+            f"backend {backend.type} for the app {backend.app_name!r}: register at"
+            f" {backend.register_host}, publish to {backend.pubsub_host}"
+            + (f", provider at {backend.base_url}" if backend.base_url else "")
+        )
+    if not config.app_server.backends:
+        yield "no backend: users can use push services of others"
+
+
+def _warnings(config: Config) -> Iterator[str]:
+    for caution in config.warnings:
+        yield f"{config.path}:{caution}" if caution.line else f"{config.path}: {caution}"

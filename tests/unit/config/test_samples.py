@@ -1,0 +1,67 @@
+"""The samples in etc/ are right."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from pushd.config.checks import ServiceAccountFile
+from pushd.config.load import load
+from pushd.net.certificates import DevelopmentCA
+
+ETC = Path(__file__).parents[3] / "etc"
+NOW = 1_795_564_800.0
+
+
+@dataclass(frozen=True, slots=True)
+class FCM:
+    service_account: ServiceAccountFile
+
+
+def furnish(folder: Path) -> None:
+    """Make the files that the samples name."""
+    issued = DevelopmentCA(folder / "certificates", NOW).issue(["example.net"], "example.net")
+    both = folder / "example.net.pem"
+    both.write_bytes(issued.certificate.read_bytes() + issued.key.read_bytes())
+    both.chmod(0o600)
+    key = rsa.generate_private_key(65_537, 2048)
+    account = {
+        "type": "service_account",
+        "project_id": "a-project",
+        "private_key_id": "1",
+        "private_key": key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ).decode(),
+        "client_email": "push@a-project.example",
+        "token_uri": "https://oauth2.example/token",
+    }
+    (folder / "fcm-service-account.json").write_text(json.dumps(account))
+
+
+def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    shutil.copy(ETC / "pushd.yml", tmp_path)
+    config = load(tmp_path / "pushd.yml", {"fcm": FCM}, now=NOW)
+    assert config.warnings == ()
+    assert [backend.type for backend in config.app_server.backends] == ["fcm"]
+
+
+def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    text = (ETC / "mod_push-corrected.yml").read_text()
+    for folder in ("/etc/ssl/private/example", "/etc/pushd/fcm", "/var/lib/pushd"):
+        assert folder in text
+        text = text.replace(folder, str(tmp_path / Path(folder).name))
+    (tmp_path / "pushd.yml").write_text(text)
+    config = load(tmp_path / "pushd.yml", {"fcm": FCM}, now=NOW)
+    assert [caution.text for caution in config.warnings] == [
+        "the provider 'ubuntu' is not part of this release: this backend is skipped",
+        "'gcm' is read as 'fcm': GCM ended in 2019, FCM HTTP v1 took its place",
+        "the provider 'apns' is not part of this release: this backend is skipped",
+    ]
+    (backend,) = config.app_server.backends
+    assert (backend.type, backend.pubsub_host) == ("fcm", "push.example.net")
+    assert config.push.include_senders is True
