@@ -20,12 +20,14 @@ from pushd.wire.errors import (
     StanzaError,
 )
 from pushd.wire.jid import JID, parse
-from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.namespaces import NS_CLIENT, NS_DISCO_ITEMS
 from pushd.wire.stanza import Stanza
 
 log = Logger()
 
 _ANSWERS = frozenset(("result", "error"))
+# The one request whose answer is the same whether there is an account or not (XEP-0030 §8).
+_LISTED = (f"{NS_DISCO_ITEMS} query",)
 
 
 class PresenceRules(Protocol):
@@ -202,7 +204,7 @@ class Router:
             else:
                 self.refuse(stanza, ServiceUnavailable())
         elif to.local:
-            if self._accounts.exists(to.bare):
+            if self._accounts.exists(to.bare) or stanza.children == _LISTED:
                 self._requests.handle(stanza, to, "account", session)
             else:
                 self.refuse(stanza, ServiceUnavailable())
