@@ -134,15 +134,16 @@ def _find(name: str) -> type[Module]:
 
 
 def _options(name: str, kind: type[Module], given: Any) -> Any:
-    wanted: Any = get_type_hints(kind)["options"]
-    if not dataclasses.is_dataclass(wanted):
-        if given:
-            raise ModuleError(f"the module {name} has no options")
-        return None
+    wanted: Callable[..., Any] = get_type_hints(kind)["options"]
+    known = frozenset(getattr(wanted, "__dataclass_fields__", ()))
     if given is not None and not isinstance(given, Mapping):
         return given
     fields = dict(given or {})
-    unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(wanted)})
+    if not known:
+        if fields:
+            raise ModuleError(f"the module {name} has no options")
+        return None
+    unknown = sorted(fields.keys() - known)
     if unknown:
         raise ModuleError(f"the module {name} has no option {', '.join(unknown)}")
     return wanted(**fields)
