@@ -1,12 +1,9 @@
 """What FCM takes for a message, and the two kinds of refusal."""
 
-import contextlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pushd.simulators.fcm_message import Invalid, Message, Unreadable, check, read, target_of
 from tests.unit.simulators.bench import note
@@ -299,23 +296,3 @@ def test_a_platform_s_own_data_stands_in_the_place_of_the_common_data() -> None:
 )
 def test_the_token_is_found_where_there_is_one(request_: Any, expected: Any) -> None:
     assert target_of(request_) == expected
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner)
-        | st.dictionaries(
-            st.sampled_from(["message", "token", "topic", "data", "android", "ttl", "from"])
-            | st.text(),
-            inner,
-        )
-    ),
-)
-
-
-@given(JSON)
-def test_no_json_at_all_does_more_than_be_refused(value: Any) -> None:
-    with contextlib.suppress(Unreadable, Invalid):
-        check(value)
-    target_of(value)
