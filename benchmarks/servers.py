@@ -233,9 +233,8 @@ class Pushd(Server):
         return {"PYTHONPATH": str(Path(__file__).parents[1])}
 
     def register(self, user: str) -> None:
-        program = "from pushd.cli.pushdctl import main; main()"
         self.run(
-            *(sys.executable, "-c", program, "--config", str(self._file)),
+            *(sys.executable, "-m", "pushd.cli.pushdctl", "--config", str(self._file)),
             *("user", "add", f"{user}@{DOMAIN}"),
             feed=f"{PASSWORD}\n",
         )
