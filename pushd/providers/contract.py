@@ -1,0 +1,392 @@
+"""What a push network is to the rest of pushd: a translator, twice over.
+
+A notification becomes a request, a response becomes an outcome. A provider opens no
+connection, never waits and repeats nothing: `dispatch` does all that, for every provider
+alike. XMPP is not known here.
+"""
+
+import json as json_module
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from twisted.internet.defer import Deferred
+
+from pushd.net.http import BODY_LIMIT, Fault
+from pushd.wire.secret import Secret
+
+__all__ = [
+    "Accepted",
+    "BadCredential",
+    "BadField",
+    "BadOption",
+    "Busy",
+    "Credential",
+    "Device",
+    "Failed",
+    "Fault",
+    "Limits",
+    "Link",
+    "Notification",
+    "Outcome",
+    "Provider",
+    "Refused",
+    "Request",
+    "Response",
+    "Scope",
+    "Secret",
+    "Sending",
+    "Token",
+    "Transport",
+    "Unregistered",
+    "by_status",
+]
+
+
+# What is to be told, and to whom.
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a device is to learn. None is "not told", which is not the same as nought."""
+
+    node: str  # names the registration; its device knows it
+    message_count: int | None = None
+    pending_subscription_count: int | None = None
+    last_message_sender: str | None = None
+    last_message_body: Secret | None = None
+    last_subscription_sender: str | None = None
+    urgent: bool = False  # somebody is calling
+    expires_at: float | None = None  # nobody wants to know after this
+
+    @property
+    def is_visible(self) -> bool:
+        """Is there anything that a person could be shown?"""
+        return bool(
+            self.message_count
+            or self.pending_subscription_count
+            or self.last_message_sender
+            or self.last_message_body
+            or self.last_subscription_sender
+        )
+
+    def summary(self, bodies: bool = True, senders: bool = True) -> dict[str, int | str]:
+        """The registered names of XEP-0357 §10.2, and `last-subscription-sender`.
+
+        Counts are whole numbers. What is not told has no entry.
+        """
+        body = self.last_message_body
+        told: dict[str, int | str | None] = {
+            "message-count": self.message_count,
+            "pending-subscription-count": self.pending_subscription_count,
+            "last-message-sender": self.last_message_sender if senders else None,
+            "last-subscription-sender": self.last_subscription_sender if senders else None,
+            "last-message-body": body.reveal() if bodies and body is not None else None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registration, as the provider sees it."""
+
+    token: Secret
+    app: str = ""  # which of a backend's apps
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)  # some are secrets
+    renewed_at: float = 0.0  # when the device last registered
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How this attempt differs from others; the dispatcher fills it in."""
+
+    id: str = ""  # a UUID: the same for each attempt at one content
+    credential: Secret | None = None  # of a provider that has one
+    shrink: bool = False  # the service found the last one too big: counts alone
+    remedies: frozenset[str] = frozenset()  # what `Refused.remedy` asked for so far
+
+
+# What goes over the wire, and what comes back.
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a request wants of its connection. Equal links share connections."""
+
+    ca_file: Path | None = None  # PEM; whose certificates are trusted. None: the platform's
+
+
+class Request:
+    """An HTTP request. At most one of `body`, `json` and `form` (URL-encoded) is given.
+
+    Its repr names the host alone: headers, and often the path, are secrets.
+    """
+
+    __slots__ = ("body", "headers", "link", "method", "url")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        method: str = "POST",
+        link: Link = Link(),
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = dict(headers or {})
+        self.body = body
+        self.link = link
+        if json is not None:
+            self.body = json_module.dumps(json, separators=(",", ":")).encode()
+            self.headers.setdefault("content-type", "application/json")
+        elif form is not None:
+            self.body = urlencode(form).encode()
+            self.headers.setdefault("content-type", "application/x-www-form-urlencoded")
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {urlsplit(self.url).hostname}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a service answered. Header names are looked up in lower case; the body is cut."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        lowered = {name.lower(): value for name, value in self.headers.items()}
+        object.__setattr__(self, "headers", lowered)
+        object.__setattr__(self, "body", self.body[:BODY_LIMIT])
+
+    def header(self, name: str) -> str:
+        """The header's value; "" where it is absent."""
+        return self.headers.get(name.lower(), "")
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object in the body; {} where there is none that can be read."""
+        try:
+            value = json_module.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def retry_after(self, now: float) -> float | None:
+        """Seconds that the service asks to wait (RFC 9110 §10.2.3); None if it does not say."""
+        text = self.header("retry-after").strip()
+        if re.fullmatch(r"[0-9]{1,10}", text, re.ASCII):
+            return float(text)
+        try:
+            date = parsedate_to_datetime(text)
+        except (ValueError, OverflowError):
+            return None
+        return max(0.0, _epoch(date) - now)
+
+
+def _epoch(date: datetime) -> float:
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No response. Neither the device nor what was sent is to blame."""
+
+    fault: Fault
+    reason: str
+
+
+class Transport(Protocol):
+    """Carries requests."""
+
+    def send(self, request: Request, timeout: float) -> Deferred[Response | Failed]:
+        """Make one exchange within `timeout` seconds. Fails only with CancelledError."""
+
+
+# What an answer means: one of four.
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The service took it, which says nothing about the device."""
+
+    id: str = ""  # the service's name for it, for the log
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """This registration is dead: forget it."""
+
+    since: float | None = None  # only if the device has not registered again since
+    guarded: bool = False  # a fault of ours (wrong project, key, environment) looks the same
+    reason: str = ""
+
+
+class Scope(Enum):
+    """Whom it concerns that a service is busy."""
+
+    DEVICE = "device"
+    BACKEND = "backend"
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The same request may succeed later: after so many seconds, where the service says so."""
+
+    after: float | None = None
+    scope: Scope = Scope.BACKEND
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To say the same again cannot help, and it is not the device's fault.
+
+    What may help is said by the other fields; all but `alarm` ask for one more attempt,
+    and no more than one.
+    """
+
+    reason: str  # for the ledger and the operator: no token, no text of the notification
+    renew_credential: bool = False  # ours is stale; if a new one does not help, an alarm
+    alarm: bool = False  # the operator must act; until then nothing can be sent
+    shrink: bool = False  # too big: counts alone
+    remedy: str = ""  # a change that the provider itself knows; see `Sending.remedies`
+
+
+Outcome = Accepted | Unregistered | Busy | Refused
+
+
+def by_status(response: Response, now: float) -> Outcome:
+    """For what a service's documents leave out. Never `Unregistered`: that must be certain."""
+    status, after = response.status, response.retry_after(now)
+    reason = f"HTTP {status}"
+    if status in (408, 425, 429):
+        return Busy(after, Scope.DEVICE, reason)
+    if 500 <= status <= 599:
+        return Busy(after, Scope.BACKEND, reason)
+    if 300 <= status <= 399:
+        return Refused(f"{reason}, a redirect, which is not followed", alarm=True)
+    return Refused(reason, shrink=status == 413)
+
+
+# Credentials that are fetched.
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential with an end. `expires_at` is the service's word, as we read it."""
+
+    value: Secret
+    fetched_at: float
+    expires_at: float
+
+    @property
+    def renew_at(self) -> float:
+        """When to get the next one: at 80 % of its life."""
+        return self.fetched_at + 0.8 * (self.expires_at - self.fetched_at)
+
+
+class Credential(ABC):
+    """Knows how to get a token, and gets none itself: `credentials.Keeper` does."""
+
+    minimum_age: float = 0.0  # seconds; a token younger than this is never taken for stale
+
+    @abstractmethod
+    def request(self, now: float) -> Request | Token:
+        """What to ask for a token; or the token, where it is made here."""
+
+    @abstractmethod
+    def accept(self, response: Response, now: float) -> Token | Busy | Refused:
+        """Read the answer. `Refused` with an alarm means that the operator must act."""
+
+
+# The translator.
+
+
+class BadOption(ValueError):
+    """A backend cannot start: the text says which option or file, what is wrong, what would
+    be right. It never repeats the content of a secret."""
+
+    def __init__(self, text: str, option: str = "") -> None:
+        super().__init__(text)
+        self.option = option
+
+
+class BadCredential(BadOption):
+    """What the operator gave as a credential is none; names the file."""
+
+
+class BadField(ValueError):
+    """What a device registered with cannot be right. The text names the field, not its value."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(f"{field}: {text}")
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast a backend may be used (each lane of it, see `Provider.lane`)."""
+
+    concurrency: int = 50  # requests under way
+    rate: float | None = None  # requests a second; None: as fast as it goes
+    burst: int = 1  # requests beyond the rate, after a pause
+
+
+class Provider(ABC):
+    """A push network. One file each in this package, found by its name (`catalogue`).
+
+    The file is named like `type` and holds the provider's `Options`, a frozen dataclass of
+    plain values with their defaults.
+    """
+
+    type: ClassVar[str]  # in the configuration, and in `register-push-<type>`
+    aliases: ClassVar[frozenset[str]] = frozenset()  # other names for the same
+    register_fields: ClassVar[frozenset[str]]  # without these a device cannot register
+    optional_fields: ClassVar[frozenset[str]] = frozenset()
+    obsolete: ClassVar[Mapping[str, str]] = {}  # options of old times, and what to do instead
+
+    timeout: ClassVar[float] = 30.0  # seconds for one exchange
+    floor: ClassVar[float] = 5.0  # seconds before anything is said again, unless the service asks
+    limits: ClassVar[Limits] = Limits()
+
+    @abstractmethod
+    def __init__(self, options: Any) -> None:
+        """Take the file's `Options`. Raises BadOption where nothing could ever be sent."""
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        """Raise BadField, a ValueError, unless a device may register with these fields."""
+        for name in sorted(self.register_fields):
+            if not fields.get(name):
+                raise BadField(name, "is missing or empty")
+
+    def lane(self, device: Device) -> str:
+        """Which queue the device's pushes stand in. Each has its own limits and breaker.
+
+        One provider may lead to many services (a host each, an environment each); a slow
+        one then delays no other. Not a secret.
+        """
+        return ""
+
+    def credential(self, lane: str) -> Credential | None:
+        """What to fetch before anything is sent through this lane. Asked once a lane."""
+        return None
+
+    @abstractmethod
+    def request(self, note: Notification, device: Device, now: float, sending: Sending) -> Request:
+        """Translate a notification."""
+
+    @abstractmethod
+    def outcome(self, response: Response, now: float) -> Outcome:
+        """Translate an answer. Whatever it holds, no exception."""

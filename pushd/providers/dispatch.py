@@ -1,0 +1,374 @@
+"""From "this device is to know" to a final answer: turns, deadlines, retries, alarms.
+
+One dispatcher serves all backends. Each has its own queue, limits and breaker, so that a
+slow one delays no other. Providers translate, the transport carries; what is decided in
+between is decided here, for every provider alike.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from random import Random, SystemRandom
+from uuid import uuid4
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from pushd.providers.contract import (
+    Accepted,
+    Busy,
+    Device,
+    Failed,
+    Fault,
+    Limits,
+    Notification,
+    Outcome,
+    Provider,
+    Refused,
+    Request,
+    Response,
+    Scope,
+    Secret,
+    Sending,
+    Token,
+    Transport,
+    Unregistered,
+    by_status,
+)
+from pushd.providers.reports import Alarm, Attempt, Health, Recovered, Report
+from pushd.providers.services import Backend, Service
+
+log = Logger()
+
+LIFETIME = 86_400.0  # seconds that a notification without an end of its own is tried
+LONGEST_PAUSE = 900.0  # seconds; how far the pauses of our own choice grow
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Nobody wants to know any more. `reason` is the last trouble; "" if there was none."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """There was nothing left to tell, or nobody to tell it."""
+
+
+Result = Accepted | Unregistered | Refused | Expired | Withdrawn
+
+
+class _Next(Enum):
+    """What follows an answer that is not final."""
+
+    LATER = "later"  # give the turn back, wait until `next_at`
+    AGAIN = "again"  # say it once more, in the same turn
+
+
+class Dispatcher:
+    """Sends notifications through backends. All waiting is on `clock`."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        transport: Transport,
+        report: Report | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._transport = transport
+        self._listener = report
+        self._random = random or SystemRandom()
+        self._backends: dict[str, Backend] = {}
+
+    def add(self, name: str, provider: Provider, limits: Limits | None = None) -> None:
+        """Open a backend. `limits` replace the provider's own. Raises ValueError when the
+        name is taken."""
+        if name in self._backends:
+            raise ValueError(f"two backends are called {name}")
+        self._backends[name] = Backend(
+            name,
+            provider,
+            limits or provider.limits,
+            self._clock,
+            self._transport,
+            self._random,
+            self._report,
+        )
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(self._backends)
+
+    async def push(
+        self,
+        backend: str,
+        latest: Callable[[], Notification | None],
+        device: Callable[[], Device | None],
+    ) -> Result:
+        """Tell the device the latest; come back when that is settled one way or the other.
+
+        `latest` and `device` are looked at several times, and right before each request:
+        what `latest` gave last is what was sent. None, from either, withdraws the push.
+        Retries go on until the notification's `expires_at`, read afresh each time. At most
+        one push a registration is to be under way. Raises KeyError for an unknown backend;
+        may be cancelled at any time.
+        """
+        found = self._backends[backend]
+        found.pending += 1
+        try:
+            return await _Push(found, latest, device).run()
+        finally:
+            found.pending -= 1
+
+    def pending(self, backend: str) -> int:
+        """How many pushes of this backend have no final answer yet."""
+        return self._backends[backend].pending
+
+    def pause(self, backend: str) -> None:
+        """Send nothing more. What is under way goes on; what waits may expire."""
+        self._backends[backend].pause()
+
+    def resume(self, backend: str) -> None:
+        """Send again, whatever the breaker or the service said before."""
+        self._backends[backend].resume()
+
+    def health(self, backend: str) -> Health:
+        return self._backends[backend].health()
+
+    def close(self) -> None:
+        """Stop the timers. Pushes are cancelled, before this, by whoever sent them."""
+        for backend in self._backends.values():
+            backend.close()
+
+    def _report(self, event: Attempt | Alarm | Recovered) -> None:
+        if self._listener is not None:
+            try:
+                self._listener(event)
+            except Exception:  # noqa: BLE001  a listener does not end a push
+                log.failure("a report failed")
+
+
+class _Push:
+    """One call of `push`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        latest: Callable[[], Notification | None],
+        device: Callable[[], Device | None],
+    ) -> None:
+        self._backend = backend
+        self._provider = backend.provider
+        self._clock = backend.clock
+        self._latest = latest
+        self._device = device
+        self._started_at = backend.clock.seconds()
+        self._next_at = 0.0  # not to be tried before
+        self._number = 0  # of requests
+        self._failures = 0  # of those that are followed by a pause
+        self._reason = ""  # of the last one
+        self._content: Notification | None = None  # what `_id` names
+        self._id = ""
+        self._shrink = False
+        self._remedies: frozenset[str] = frozenset()
+
+    async def run(self) -> Result:
+        while True:
+            service = await self._turn()
+            if not isinstance(service, Service):
+                return service
+            try:
+                result = await self._attempt(service)
+            finally:
+                service.lane.leave()
+            if not isinstance(result, _Next):
+                return result
+
+    def _look(self) -> tuple[Notification, Device] | Expired | Withdrawn:
+        """What is to be said at this moment, and to whom."""
+        note, device = self._latest(), self._device()
+        if note is None or device is None:
+            return Withdrawn()
+        if self._clock.seconds() >= self._deadline(note):
+            return Expired(self._reason)
+        return note, device
+
+    def _deadline(self, note: Notification) -> float:
+        return note.expires_at if note.expires_at is not None else self._started_at + LIFETIME
+
+    async def _turn(self) -> Service | Expired | Withdrawn:
+        """Wait: for the end of the pause, then for a turn. The deadline may move meanwhile."""
+        while True:
+            seen = self._look()
+            if not isinstance(seen, tuple):
+                return seen
+            note, device = seen
+            deadline = self._deadline(note)
+            now = self._clock.seconds()
+            if self._next_at > now:
+                await deferLater(self._clock, min(self._next_at, deadline) - now)
+                continue
+            service = self._backend.service(device)
+            lane = service.lane
+            if lane.enter() or await lane.wait(note.urgent, self._failures, deadline):
+                return service
+
+    async def _attempt(self, service: Service) -> Result | _Next:
+        """Use a turn: mostly one request, and more where the answer asks for one at once."""
+        has_renewed = False
+        while True:
+            token = await service.token()
+            if isinstance(token, str):
+                self._reason = token
+                return _Next.LATER
+            seen = self._look()
+            if not isinstance(seen, tuple):
+                return seen
+            note, device = seen
+            if self._backend.service(device) is not service:
+                return _Next.LATER
+            request = self._build(note, device, token)
+            if isinstance(request, Refused):
+                return request
+            sent_at = self._clock.seconds()
+            outcome = await self._exchange(request, note)
+            if isinstance(outcome, Refused) and outcome.renew_credential:
+                if token is None or has_renewed or not service.discard(token):
+                    service.failed(outcome.reason, alarm=True)
+                    return self._later(outcome.reason)
+                has_renewed = True
+                continue
+            result = self._judge(service, outcome, device, sent_at)
+            if result is not _Next.AGAIN:
+                return result
+
+    # One exchange.
+
+    def _build(self, note: Notification, device: Device, token: Token | None) -> Request | Refused:
+        if note != self._content:
+            self._content, self._id = note, str(uuid4())
+        credential = token.value if token is not None else None
+        sending = Sending(self._id, credential, self._shrink, self._remedies)
+        try:
+            return self._provider.request(note, device, self._clock.seconds(), sending)
+        except Exception:  # noqa: BLE001  one notification that cannot be built ends alone
+            log.failure("a provider failed to build a request")
+            return Refused("a notification that cannot be built: see the log")
+
+    async def _exchange(self, request: Request, note: Notification) -> Outcome | Failed:
+        started_at = self._clock.seconds()
+        answer = await self._carry(request)
+        outcome = answer if isinstance(answer, Failed) else self._read(answer)
+        self._number += 1
+        backend = self._backend
+        backend.report(
+            Attempt(
+                backend.name,
+                self._provider.type,
+                Secret(note.node).digest,
+                self._number,
+                answer.status if isinstance(answer, Response) else None,
+                outcome,
+                self._clock.seconds() - started_at,
+            )
+        )
+        return outcome
+
+    async def _carry(self, request: Request) -> Response | Failed:
+        try:
+            return await self._backend.transport.send(request, self._provider.timeout)
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001  as if the network had failed: it will be tried again
+            log.failure("a transport failed")
+            return Failed(Fault.BROKEN, "a transport that fails: see the log")
+
+    def _read(self, response: Response) -> Outcome:
+        now = self._clock.seconds()
+        try:
+            return self._provider.outcome(response, now)
+        except Exception:  # noqa: BLE001  the answer counts, though not all of it was understood
+            log.failure("a provider failed to read an answer")
+            return by_status(response, now)
+
+    # What follows from it.
+
+    def _judge(
+        self, service: Service, outcome: Outcome | Failed, device: Device, sent_at: float
+    ) -> Result | _Next:
+        match outcome:
+            case Accepted():
+                service.accepted()
+                return outcome
+            case Unregistered():
+                return self._bury(service, outcome, device, sent_at)
+            case Failed():
+                service.failed(outcome.reason, alarm=outcome.fault is Fault.TLS)
+                return self._later(outcome.reason)
+            case Busy(scope=Scope.BACKEND):
+                if outcome.after:
+                    service.hold(outcome.after)
+                service.failed(outcome.reason)
+                return self._later(outcome.reason, outcome.after)
+            case Busy():
+                service.answered()
+                return self._later(outcome.reason, outcome.after)
+            case Refused():
+                return self._refused(service, outcome)
+
+    def _refused(self, service: Service, outcome: Refused) -> Result | _Next:
+        if outcome.shrink and not self._shrink:
+            self._shrink = True
+        elif outcome.remedy and outcome.remedy not in self._remedies:
+            self._remedies |= {outcome.remedy}
+        elif outcome.alarm:
+            # Not this notification's fault: it is kept until the operator has acted, or
+            # nobody wants it any more.
+            service.failed(outcome.reason, alarm=True)
+            return self._later(outcome.reason)
+        else:
+            service.answered()
+            return outcome
+        service.answered()
+        return _Next.AGAIN
+
+    def _bury(
+        self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float
+    ) -> Result | _Next:
+        """Is the device dead? Not if it has registered since, nor if too many seem to be."""
+        device = self._device()
+        now = self._clock.seconds()
+        reason = outcome.reason or "unregistered"
+        if device is None or device.token != sent_to.token or device.renewed_at > sent_at:
+            service.answered()
+            return _Next.AGAIN  # where there is nobody any more, the look before it says so
+        if outcome.since is not None and device.renewed_at >= outcome.since:
+            service.answered()
+            return Refused(f"{reason}, but the device has registered since")
+        guard = service.lane.guard
+        if guard.may_delete(hash(device.token), now):
+            service.answered()
+            return outcome
+        doubt = "a wrong project, key or environment?" if outcome.guarded else "why so many?"
+        reason = f"{reason}, said of too many devices; they are kept ({doubt})"
+        if guard.is_proven(now):  # it knows us, so that others can be told
+            service.answered()
+            service.alarm(reason)
+            return Refused(reason, alarm=True)
+        service.failed(reason, alarm=True)
+        return self._later(reason)
+
+    def _later(self, reason: str, after: float | None = None) -> _Next:
+        """Pause: as long as the service says, else longer each time, with full jitter."""
+        floor = self._provider.floor
+        spread = min(LONGEST_PAUSE, floor * 2 ** min(self._failures, 16))
+        pause = after or floor + self._backend.random.uniform(0, spread)
+        self._reason = reason
+        self._failures += 1
+        self._next_at = self._clock.seconds() + pause
+        return _Next.LATER

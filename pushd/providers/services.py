@@ -1,0 +1,202 @@
+"""A service that a backend leads to: its lane, its token, its good and bad days."""
+
+from collections import OrderedDict
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+
+from pushd.providers.contract import (
+    Accepted,
+    Busy,
+    Device,
+    Limits,
+    Provider,
+    Refused,
+    Response,
+    Token,
+    Transport,
+)
+from pushd.providers.credentials import Got, Keeper
+from pushd.providers.lanes import Lane
+from pushd.providers.reports import Alarm, Attempt, Health, Recovered, Report
+
+LONGEST_HOLD = 3600.0  # seconds that one answer may silence a service
+REMEMBERED = 1000  # services of one backend that are kept while nothing goes on in them
+_ALARMS = 50  # different reasons that are remembered as told
+
+
+class Backend:
+    """One configured provider, and the services it leads to: one, or one for each lane."""
+
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        limits: Limits,
+        clock: IReactorTime,
+        transport: Transport,
+        random: Random,
+        report: Report,
+    ) -> None:
+        self.name = name
+        self.provider = provider
+        self.limits = limits
+        self.clock = clock
+        self.transport = transport
+        self.random = random
+        self.report = report
+        self.pending = 0  # pushes without a final answer
+        self.is_paused = False
+        self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
+
+    def service(self, device: Device) -> "Service":
+        """The service that this device's pushes go through."""
+        lane = self.provider.lane(device)
+        service = self._services.get(lane)
+        if service is None:
+            self._make_room()
+            service = self._services[lane] = Service(self, lane)
+        else:
+            self._services.move_to_end(lane)
+        return service
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Go on, whatever was the matter."""
+        self.is_paused = False
+        for service in list(self._services.values()):
+            service.reopen()
+
+    def health(self) -> Health:
+        services = self._services.values()
+        opens_at = max((service.lane.opens_at for service in services), default=0.0)
+        return Health(
+            self.pending,
+            sum(service.lane.active for service in services),
+            self.is_paused,
+            opens_at if opens_at > self.clock.seconds() else None,
+            tuple(reason for service in services for reason in service.alarms),
+        )
+
+    def close(self) -> None:
+        for service in self._services.values():
+            service.close()
+
+    def _make_room(self) -> None:
+        if len(self._services) < REMEMBERED:
+            return
+        for lane, service in self._services.items():
+            if service.is_idle:
+                self._services.pop(lane).close()
+                return
+
+
+class Service:
+    """See the module's text. Made by `Backend.service`."""
+
+    def __init__(self, backend: Backend, name: str) -> None:
+        self.lane = Lane(backend.clock, backend.limits, lambda: backend.is_paused)
+        self.alarms: dict[str, None] = {}  # reasons that were told and hold
+        self.keeper = self._make_keeper(backend, name)
+        self._backend = backend
+        self._name = name
+        self._clock = backend.clock
+
+    def _make_keeper(self, backend: Backend, name: str) -> Keeper | None:
+        credential = backend.provider.credential(name)
+        if credential is None:
+            return None
+        return Keeper(
+            credential,
+            backend.transport,
+            backend.clock,
+            backend.random,
+            backend.provider.timeout,
+            backend.provider.floor,
+            self._credential_answered,
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """May it be forgotten?"""
+        lane = self.lane
+        return not (
+            lane.active or lane.waiting or self.alarms or lane.opens_at > self._clock.seconds()
+        )
+
+    async def token(self) -> Token | str | None:
+        """The credential to send with; None where the provider has none; why there is none.
+
+        In the last case the lane is held until the service may be asked again.
+        """
+        if self.keeper is None:
+            return None
+        got = await self.keeper.token()
+        if isinstance(got, Token):
+            return got
+        self.hold(self.keeper.retry_at - self._clock.seconds())
+        return got.reason
+
+    def discard(self, token: Token) -> bool:
+        """It calls this token stale. False when another one would be none the better."""
+        return self.keeper is not None and self.keeper.discard(token)
+
+    def accepted(self) -> None:
+        """It took a notification."""
+        self.lane.guard.accepted(self._clock.seconds())
+        self.answered()
+        if self.alarms:
+            self.alarms.clear()
+            backend = self._backend
+            backend.report(Recovered(backend.name, backend.provider.type, self._name))
+
+    def answered(self) -> None:
+        """It did its part, whatever it said about device or notification."""
+        self.lane.breaker.succeeded(self._backend.limits.concurrency)
+
+    def failed(self, reason: str, alarm: bool = False) -> None:
+        """It did not do its part, or we did not do ours: no device is to blame."""
+        if self.lane.breaker.failed(self._clock.seconds()) or alarm:
+            self.alarm(reason)
+
+    def hold(self, seconds: float) -> None:
+        """It asked for quiet."""
+        self.lane.hold(self._clock.seconds() + min(seconds, LONGEST_HOLD))
+
+    def alarm(self, reason: str) -> None:
+        """Tell the operator, once per reason."""
+        if reason in self.alarms:
+            return
+        if len(self.alarms) < _ALARMS:
+            self.alarms[reason] = None
+        backend = self._backend
+        opens_at = self.lane.opens_at
+        until = opens_at if opens_at > self._clock.seconds() else None
+        backend.report(Alarm(backend.name, backend.provider.type, reason, until, self._name))
+
+    def reopen(self) -> None:
+        """The operator says that all is well."""
+        if self.keeper is not None:
+            self.keeper.retry()
+        self.lane.reopen()
+
+    def close(self) -> None:
+        self.lane.close()
+        if self.keeper is not None:
+            self.keeper.close()
+
+    def _credential_answered(self, got: Got, response: Response | None, seconds: float) -> None:
+        backend = self._backend
+        status = response.status if response is not None else None
+        outcome = Accepted() if isinstance(got, Token) else got
+        backend.report(
+            Attempt(backend.name, backend.provider.type, "", 0, status, outcome, seconds)
+        )
+        match got:
+            case Busy():
+                self.failed(got.reason)
+            case Refused():  # without a token nothing can be sent at all
+                self.lane.breaker.trip(self._clock.seconds())
+                self.alarm(got.reason)
