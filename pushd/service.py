@@ -5,6 +5,7 @@ The one place that sees all floors. Nothing here decides anything; it says who i
 
 import gc
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from pushd.admin.operations import Operations
+from pushd.admin.socket import OperatorFactory
 from pushd.appserver.registering import App, Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
@@ -19,15 +22,18 @@ from pushd.c2s.login import Logins
 from pushd.c2s.stream import Door, DoorOptions
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
-from pushd.config.sections import Config, Endpoint
+from pushd.config.backends import Backend
+from pushd.config.kinds import Endpoint
+from pushd.config.sections import Config
 from pushd.modules import base as modules
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
 from pushd.net.tls import CertificateFiles, CertificateStore
-from pushd.net.xmlprotocol import Turn
+from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers import catalogue
+from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
-from pushd.providers.transport import HTTPTransport
+from pushd.providers.transport import over_http11
 from pushd.routing.accounts import Accounts
 from pushd.routing.commands import Commands
 from pushd.routing.delivery import Delivery, QueueLimits
@@ -39,10 +45,11 @@ from pushd.routing.requests import Requests
 from pushd.routing.router import Router
 from pushd.routing.sessions import Sessions
 from pushd.storage.sqlite import Database, ThreadRunner
+from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
-MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "push")
+MODULES = ("ping", "push")
 BACKLOG = 512  # connections that may wait to be accepted
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
@@ -60,26 +67,26 @@ class Server:
         self._reactor = reactor
         self._turn = Turn(reactor)
         self._database = Database(str(config.data / DATABASE), reactor, ThreadRunner(reactor))
-        self._dispatcher = Dispatcher(reactor, report=self.events.emit)
+        self._dispatcher = Dispatcher(reactor, over_http11(reactor), self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []
 
     def open(self) -> None:
-        """Take the storage and the ports, so that whatever is wrong is known at once.
+        """Take the ports and the storage, so that whatever is wrong is known at once.
 
         Nobody is answered before `serve`. Raises StorageError, or Twisted's CannotListenError.
         """
-        self._database.open()
+        self.host = self._hall()
+        self.components = Components(
+            self.host, {domain: one.secret for domain, one in self.config.components.items()}
+        )
+        self.app_server = self._app_server()
         try:
-            self.host = self._hall()
-            self.components = Components(
-                self.host, {domain: one.secret for domain, one in self.config.components.items()}
-            )
-            self.app_server = self._app_server()
             self._listen()
+            self._database.open()
         except BaseException:
             self._close_ports()
-            self._database.close()
             raise
+        self._listen_for_operators()
 
     async def serve(self) -> None:
         """Bring back the last run, and answer. Raises ModuleError."""
@@ -156,12 +163,9 @@ class Server:
         configured = self.config.app_server
         apps = []
         for place, backend in enumerate(configured.backends):
-            kind = catalogue.find(backend.type)
-            assert kind is not None
-            provider = kind(backend.options)
+            provider = _provider(backend)
             name = f"{provider.type}/{backend.register_host}/{backend.app_name}/{place}"
-            transport = HTTPTransport(self._reactor, backend.ca_file)
-            self._dispatcher.add(name, provider, transport)
+            self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
             )
@@ -217,16 +221,47 @@ class Server:
         self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Any = None
     ) -> None:
         """Bind, but accept nothing yet."""
+        served: Any = factory if tls is None else TLSMemoryBIOFactory(tls, False, factory)
         for endpoint in endpoints:
-            if tls is not None:
-                factory = TLSMemoryBIOFactory(tls, False, factory)
             port = self._reactor.listenTCP(
-                endpoint.port, factory, backlog=BACKLOG, interface=endpoint.host or "::"
+                endpoint.port, served, backlog=BACKLOG, interface=endpoint.host or "::"
             )
             port.stopReading()
             self.ports.setdefault(name, []).append(port)
+
+    def _listen_for_operators(self) -> None:
+        """The socket of a killed run may still lie there; the storage's lock says it is ours."""
+        path = self.config.admin_socket
+        path.unlink(missing_ok=True)
+        operations = Operations(
+            self.host.domains, self.host.accounts, self.in_thread, self._end_sessions
+        )
+        port = self._reactor.listenUNIX(str(path), OperatorFactory(operations), mode=0o600)
+        self.ports["admin"] = [port]
+        port.stopReading()
+
+    def _end_sessions(self, account: str, reason: str) -> None:
+        for session in list(self.host.sessions.of(account).values()):
+            if session.stream is not None:
+                session.stream.end(StreamError("not-authorized", reason))
+            self.host.lifecycle.end(session, reason)
+
+    def trace(self, trace: Trace) -> None:
+        """Have everything that passes on streams from now on written down."""
+        for factory in self._factories:
+            factory.trace = trace
 
     def _close_ports(self) -> None:
         for ports in self.ports.values():
             for port in ports:
                 port.stopListening()
+
+
+def _provider(backend: Backend) -> Provider:
+    """The translator of a backend. Raises BadOption, which names what is wrong."""
+    kind = catalogue.find(backend.type)
+    if kind is None:
+        raise ValueError(f"there is no provider {backend.type}")
+    common = {"base_url": backend.base_url, "ca_file": backend.ca_file}
+    given = {name: value for name, value in common.items() if value is not None}
+    return kind(replace(backend.options, **given))

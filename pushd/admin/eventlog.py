@@ -1,20 +1,26 @@
 """The event log: what happened, as one flat JSON object a line, for harnesses and diagnosis.
 
 Session, push-decision, publish, provider and registration events; secrets never. With
-`trace`, every stanza too, with its text replaced.
+`trace`, the start tag of every stanza too.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import IO, Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from pushd.providers.reports import Alarm, Attempt, Recovered
 from pushd.routing.sessions import Session
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
+
+_NAMES = {Attempt: "ProviderAnswered", Alarm: "ProviderAlarm", Recovered: "ProviderRecovered"}
+_SHOWN = frozenset(("message", "presence", "iq", "r", "a"))
+_TAG = re.compile(rb"<([^\s/>]+)(?:\s+[^\s=]+\s*=\s*(?:'[^']*'|\"[^\"]*\"))*\s*/?>")
 
 
 class EventLog:
@@ -29,13 +35,28 @@ class EventLog:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 
+    def trace(self, direction: str, peer: str, data: bytes) -> None:
+        """Write down what passed on a stream: its start tag, never its content."""
+        found = _TAG.match(data)
+        if found is not None:
+            name, tag = found.group(1).decode(), found.group().decode("utf-8", "replace")
+            shown = tag if name in _SHOWN else f"<{name}>"
+            line = {
+                "at": round(self._clock.seconds(), 6),
+                "event": f"stanza-{direction}",
+                "peer": peer,
+                "tag": shown,
+            }
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+
     def close(self) -> None:
         self._file.close()
 
 
 def _name(event: object) -> str:
     """`SessionDetached` is written `session-detached`."""
-    name = type(event).__name__
+    name = _NAMES.get(type(event), type(event).__name__)
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
 
@@ -68,6 +89,3 @@ def _shown(name: str, value: Any) -> Mapping[str, Any]:
 
 def _prefixed(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{name}_{key}": value for key, value in shown.items()}
-
-
-Listener = Callable[[object], None]

@@ -4,7 +4,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from pushd.c2s.stream import ClientStream, Door
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.xmlprotocol import Trace, Turn, XMLStream
 from pushd.wire.errors import StreamError
 
 
@@ -12,6 +12,7 @@ class ClientFactory(Factory):
     """Makes a `ClientStream` of each connection."""
 
     noisy = False
+    trace: Trace | None = None
 
     def __init__(self, door: Door, turn: Turn) -> None:
         self._door = door
@@ -23,6 +24,7 @@ class ClientFactory(Factory):
         stream = XMLStream(self._door.host.clock, self._turn, limits)
         client = ClientStream(self._door, stream, self._open.discard)
         stream.receiver = client
+        stream.trace = self.trace
         self._open.add(client)
         return stream
 

@@ -49,7 +49,8 @@ class Logins:
 
     def mechanisms(self, connection: SSL.Connection | None) -> list[str]:
         """What is offered on this connection; PLAIN and -PLUS only under TLS."""
-        names = [name for name, (_, plus) in SCRAM.items() if connection is not None or not plus]
+        can_bind = connection is not None and bool(channel_bindings(connection))
+        names = [name for name, (_, plus) in SCRAM.items() if can_bind or not plus]
         return [*names, "PLAIN"] if connection is not None else names
 
     def features(self, connection: SSL.Connection | None) -> list[Element]:

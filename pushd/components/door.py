@@ -4,7 +4,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from pushd.components.stream import Components, ComponentStream
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.xmlprotocol import Trace, Turn, XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
@@ -13,6 +13,7 @@ class ComponentFactory(Factory):
     """Makes a `ComponentStream` of each connection."""
 
     noisy = False
+    trace: Trace | None = None
 
     def __init__(self, components: Components, turn: Turn, limits: Limits) -> None:
         self._components = components
@@ -24,6 +25,7 @@ class ComponentFactory(Factory):
         stream = XMLStream(self._components.host.clock, self._turn, self._limits)
         component = ComponentStream(self._components, stream, self._open.discard)
         stream.receiver = component
+        stream.trace = self.trace
         self._open.add(component)
         return stream
 

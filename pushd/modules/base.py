@@ -12,10 +12,11 @@ class LastActivity(Module):
     async def tell(self, request: IQ) -> Element: ...
 """
 
-import dataclasses
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
 from functools import partial
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from twisted.internet.defer import Deferred
@@ -26,7 +27,7 @@ from pushd.storage.table import Table
 
 log = Logger()
 
-__all__ = ["Module", "ModuleError", "iq", "load", "on"]
+__all__ = ["Module", "ModuleError", "available", "iq", "load", "on"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CLAIMS = "pushd_claims"  # the attribute of a method that holds what its decorators said
@@ -58,7 +59,7 @@ class Module:
         """Called once, when all modules are loaded, before anything is routed."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Request:
     type: str
     namespace: str
@@ -66,7 +67,7 @@ class _Request:
     to: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Event:
     kind: type[Any]
 
@@ -107,6 +108,14 @@ async def load(host: Host, wanted: Mapping[str, Any]) -> list[Module]:
     for module in loaded:
         await module.start()
     return loaded
+
+
+def available() -> dict[str, type[Any] | None]:
+    """The modules there are, by name, with the dataclass of their options; None without."""
+    package = import_module(__package__)
+    names = (found.name for found in iter_modules(package.__path__) if found.name != "base")
+    wanted: dict[str, Any] = {name: get_type_hints(_find(name))["options"] for name in names}
+    return {name: kind if is_dataclass(kind) else None for name, kind in wanted.items()}
 
 
 def _find(name: str) -> type[Module]:

@@ -28,6 +28,8 @@ from pushd.wire.stanza import Stanza
 
 log = Logger()
 
+Trace = Callable[[str, str, bytes], None]  # "sent" or "received", the peer, the bytes
+
 CLOSING_TIME = 5.0  # seconds a peer has to close its side before the connection is cut
 
 
@@ -121,6 +123,7 @@ class XMLStream(TwistedProtocol):
         self._lost = False
         self._cut: IDelayedCall | None = None
         self._current: Event | None = None
+        self.trace: Trace | None = None
 
     # What Twisted calls.
 
@@ -179,6 +182,8 @@ class XMLStream(TwistedProtocol):
         """Say these bytes at the end of the turn; dropped once the stream has ended."""
         if self._ended:
             return
+        if self.trace is not None:
+            self.trace("sent", self.peer(), data)
         if not self._out:
             self._turn.add(self)
         self._out.append(data)
@@ -280,6 +285,8 @@ class XMLStream(TwistedProtocol):
         self._current = event
         try:
             if isinstance(event, Stanza):
+                if self.trace is not None:
+                    self.trace("received", self.peer(), event.raw)
                 self.receiver.received(event)
             elif isinstance(event, StreamOpened):
                 self.receiver.opened(event)

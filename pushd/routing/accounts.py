@@ -106,7 +106,7 @@ class Accounts:
         account = self._known.pop(bare, None)
         if account is None:
             raise ItemNotFound("no such account")
-        self._database.write("DELETE FROM credentials WHERE account = ?", (account.number,))
-        self._database.write("DELETE FROM accounts WHERE id = ?", (account.number,))
         self._events.emit(AccountRemoved(bare))
+        # A trigger of the storage takes along whatever names the account.
+        self._database.write("DELETE FROM accounts WHERE id = ?", (account.number,))
         await self._database.committed()

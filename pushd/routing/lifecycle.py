@@ -230,7 +230,10 @@ class Lifecycle:
             if session.token:
                 self._schedule(session)
         for session in found:
-            if not session.token:
+            if not self._router.is_account(session.account):
+                self._sessions.remove(session)
+                self._forget(session)
+            elif not session.token:
                 self.end(session, "not resumable after a restart")
             elif session in cut_off:
                 self._note_detached(session)

@@ -96,6 +96,10 @@ class Router:
         """Whether this domain is served here, by us or by a component."""
         return domain in self._domains or domain in self._hosts
 
+    def is_account(self, bare: str) -> bool:
+        """Whether this bare JID is a local account."""
+        return self._accounts.exists(bare)
+
     def submit(self, session: Session, stanza: Stanza) -> None:
         """Route what a client sent; its `from` is stamped already (RFC 6120 §10.3)."""
         name = stanza.name

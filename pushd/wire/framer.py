@@ -31,7 +31,7 @@ class Limits:
     """What one stanza may cost: bytes, levels, attributes of one element, elements."""
 
     stanza_bytes: int = 262_144
-    depth: int = MAX_DEPTH
+    depth: int = MAX_DEPTH - 10  # what wraps a stanza must still be readable
     attributes: int = 64
     elements: int = 10_000
 

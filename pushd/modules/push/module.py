@@ -70,7 +70,6 @@ class Push(Module):
     """Hears what was not delivered, and wakes the devices that asked for it."""
 
     xep = 357
-    Options = PushOptions
     options: PushOptions
 
     async def start(self) -> None:
