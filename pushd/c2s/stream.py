@@ -65,12 +65,11 @@ class DoorOptions:
     authentication_timeout: float = 30.0  # seconds from the connection to a session
     login_attempts: int = 5  # on one stream (RFC 6120 §6.4.5)
     sessions_per_account: int = 20
-    plaintext: bool = False  # logins without TLS, on loopback only
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What all streams of clients share."""
+    """What all streams of clients share. Without certificates logins go without TLS."""
 
     host: Host
     logins: Logins
@@ -92,7 +91,7 @@ class ClientStream:
         self._delivery = door.host.delivery
         self._stream = stream
         self._forget = forget
-        self._table = LOOPBACK_DOOR if door.options.plaintext else CLIENT_DOOR
+        self._table = CLIENT_DOOR if door.certificates is not None else LOOPBACK_DOOR
         self._state = State.PLAIN
         self._domain = ""
         self._account: JID | None = None
@@ -197,10 +196,7 @@ class ClientStream:
     def _features(self) -> list[Element]:
         """What is offered now (RFC 6120 §4.3.2); the same to everyone in the same state."""
         if self._state is State.PLAIN and self._door.certificates is not None:
-            tls = [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
-            if self._door.options.plaintext:
-                tls = [element(NS_TLS, "starttls"), *self._door.logins.features(None)]
-            return tls
+            return [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
         if self._state in (State.PLAIN, State.SECURE):
             return self._door.logins.features(self._stream.connection())
         limit = str(self._door.options.authenticated.stanza_bytes)

@@ -68,7 +68,7 @@ CLIENT_DOOR: Mapping[State, Mapping[str, Step]] = {
 """A client's way in: TLS first, then SASL, then a resource or a resumption."""
 
 LOOPBACK_DOOR = {**CLIENT_DOOR, State.PLAIN: {**CLIENT_DOOR[State.PLAIN], **_LOGIN}}
-"""The same for a door that lets clients log in without TLS (loopback only)."""
+"""The same for a door without certificates, which is for loopback addresses only."""
 
 COMPONENT_DOOR: Mapping[State, Mapping[str, Step]] = {
     State.PLAIN: {f"{NS_CLIENT} handshake": Step.HANDSHAKE},
