@@ -14,7 +14,6 @@ from pushd.config.kinds import (
     Faulty,
     Kind,
     Reading,
-    Text,
     Truth,
     Url,
     quoted,
@@ -113,19 +112,32 @@ class Backends(Kind):
                 f"the provider {provider!r} is not part of this release: this backend is skipped",
             )
         options = reading.providers.get(provider)
+        parts: list[Any] = []
+        for cls in filter(None, (Backend, options)):
+            try:
+                parts.append(construct(cls, entries.without(_common(cls)), reading, excused))
+            except Faulty:
+                continue
         if options:
             known = (*option_fields(Backend), *option_fields(options))
             retired = {name for kind, name in RETIRED if kind == provider}
             refuse_unknown(entries.without(retired), known, reading)
-        parts: list[Any] = []
-        for cls in filter(None, (Backend, options)):
-            try:
-                parts.append(construct(cls, entries, reading, excused))
-            except Faulty:
-                continue
         if len(parts) < 1 + (options is not None) or not provider:
             raise Faulty
-        return replace(parts[0], type=provider, options=parts[1]) if options else None
+        return _joined(provider, *parts) if options else None
+
+
+def _common(options: type) -> set[str]:
+    """What a provider declares though every backend has it; it is read once, as the backend's."""
+    shared = option_fields(Backend).keys() & option_fields(options).keys()
+    return set() if options is Backend else {*shared}
+
+
+def _joined(provider: str, backend: Backend, options: Any) -> Backend:
+    """The backend with its provider's options, which get what both declare."""
+    given = {name: getattr(backend, name) for name in _common(type(options))}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(backend, type=provider, options=replace(options, **changes))
 
 
 def _provider(entries: MapNode, reading: Reading) -> str:
@@ -168,8 +180,12 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Modules(Kind):
-    """Modules by name, each with its options; `no` switches one off, which reads as None."""
+    """Modules by name, each with its options, or None where it takes none; `no` reads as False.
 
+    A module that has a section of its own, `elsewhere`, can only be switched off here.
+    """
+
+    elsewhere: tuple[str, ...] = ()
     title = "mapping (module to its options, or ``no``), or list of modules"
     expected = "a mapping from modules to their options, or a list of modules"
 
@@ -178,9 +194,12 @@ class Modules(Kind):
         is_faulty = False
         for name, options in pairs(node, reading, self.expected):
             try:
-                chosen[Text().read(name, reading)] = self._options(name, options, reading)
+                value = self._options(name, options, reading)
             except Faulty:
                 is_faulty = True
+            else:
+                if value is False or name.text not in self.elsewhere:
+                    chosen[name.text] = value
         if is_faulty:
             raise Faulty
         return chosen
@@ -189,15 +208,17 @@ class Modules(Kind):
         if name.text not in reading.modules:
             remedy = suggestion(name.text, tuple(sorted(reading.modules)))
             reading.refuse(name, f"the unknown module {quoted(name.text)}", remedy)
-        section = Section(reading.modules[name.text] or NoOptions)
         if isinstance(node, Scalar) and not node.is_null:
-            is_on = Truth().read(node, reading)
-            return (
-                section.read(MapNode(node.mark, node.named_at, node.key, {}), reading)
-                if is_on
-                else None
-            )
-        return section.read(node, reading)
+            if not Truth().read(node, reading):
+                return False
+            node = MapNode(node.mark, node.named_at, node.key, {})
+        if name.text in self.elsewhere:
+            if isinstance(node, MapNode) and node.entries:
+                reading.refuse(node, "options", f"these in the section `{name.text}`")
+            return None
+        declared = reading.modules[name.text]
+        value = Section(declared or NoOptions).read(node, reading)
+        return value if declared else None
 
     def takes(self, node: Node) -> bool:
         return isinstance(node, ListNode | MapNode)

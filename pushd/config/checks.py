@@ -128,8 +128,9 @@ def service_account_fault(path: Path) -> str | None:
             return f"which has no {name}"
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    if not isinstance(load_key(account["private_key"].encode()), RSAPrivateKey):
-        return "whose private_key is not an RSA key (PEM)"
+    key = load_key(account["private_key"].encode())
+    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:  # RFC 7518 §3.3
+        return "whose private_key is not an RSA key (PEM) of 2048 bits or more"
     return None
 
 

@@ -5,7 +5,7 @@ import inspect
 import io
 import textwrap
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import Field
 from typing import Any
 
@@ -83,9 +83,9 @@ def page(providers: Mapping[str, type], modules: Mapping[str, type | None]) -> s
         parts += _section(key, cls)
         if cls is Backend:
             for provider, options in sorted(providers.items()):
-                parts += _section(f"{key}, type: {provider}", options)
+                parts += _section(f"{key}, type: {provider}", options, skip=option_fields(Backend))
     for module, declared in sorted(modules.items()):
-        if declared is not None:
+        if declared is not None and module not in option_fields(Config):
             parts += _section(f"modules.{module}", declared)
     return "\n".join([*parts, MOD_PUSH])
 
@@ -108,12 +108,14 @@ def _nested(kind: Kind, key: str) -> Iterator[tuple[str, type]]:
                 yield from _nested(inner, f"{key}.{name}" if key else name)
 
 
-def _section(title: str, cls: type) -> Iterator[str]:
+def _section(title: str, cls: type, skip: Container[str] = ()) -> Iterator[str]:
     yield f"{title}\n{'-' * len(title)}\n"
-    yield f"{inspect.getdoc(cls)}\n"
+    text = inspect.getdoc(cls) or ""
+    if not text.startswith(f"{cls.__name__}("):  # which a dataclass says where nobody else did
+        yield f"{text}\n"
     texts, kinds = helps(cls), option_kinds(cls)
     for name, field in option_fields(cls).items():
-        if not isinstance(kinds[name], Section):  # which has a heading of its own
+        if name not in skip and not isinstance(kinds[name], Section):  # which has its own heading
             yield f"``{name}`` : {kinds[name].title}, {_default(field, kinds[name])}"
             yield textwrap.indent(texts.get(name, ""), "    ") + "\n"
 

@@ -157,8 +157,10 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     push: Push = field(default_factory=Push)
     app_server: AppServer = field(default_factory=AppServer)
-    # Modules with options of their own, or switched off.
-    modules: Annotated[Mapping[str, Any], Modules()] = field(default_factory=dict)
+    # Modules with options of their own, or switched off. ``push`` has its section above.
+    modules: Annotated[Mapping[str, Any], Modules(elsewhere=("push",))] = field(
+        default_factory=dict
+    )
     log: Log = field(default_factory=Log)
     path: Path | None = field(default=None, metadata=DERIVED)  # the file it was read from
     warnings: tuple[Caution, ...] = field(default=(), metadata=DERIVED)

@@ -10,6 +10,7 @@ from pushd.config.backends import Backend
 from pushd.config.load import read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
+from pushd.net.certificates import DevelopmentCA
 
 HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
 HOSTS = "register_host: localhost, pubsub_host: push.localhost"
@@ -23,7 +24,8 @@ class FCM:
 @dataclass(frozen=True, slots=True)
 class Webhook:
     url: str
-    ca_file: str = ""
+    base_url: str = "https://a.example"
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ class Strict:
 
 
 PROVIDERS = {"fcm": FCM, "webhook": Webhook}
-MODULES: Mapping[str, type | None] = {"ping": Ping, "roster": None, "strict": Strict}
+MODULES: Mapping[str, type | None] = {
+    "ping": Ping,
+    "push": Ping,
+    "roster": None,
+    "strict": Strict,
+}
 
 
 def config_of(text: str, folder: Path) -> Config:
@@ -64,7 +71,17 @@ def test_a_backend_has_its_own_options_and_its_providers(tmp_path: Path) -> None
     assert backend == Backend("fcm", "localhost", "push.localhost", "any", options=FCM("a.json"))
 
 
-def test_what_backend_and_provider_both_declare_is_read_for_both(tmp_path: Path) -> None:
+def test_what_backend_and_provider_both_declare_is_told_to_both(tmp_path: Path) -> None:
+    authority = DevelopmentCA(tmp_path, 0.0).path
+    text = f"{{type: webhook, {HOSTS}, url: x, ca_file: ca.pem, base_url: 'https://b.example/'}}"
+    (backend,) = backends_of(text, tmp_path)
+    assert (backend.ca_file, backend.base_url) == (authority, "https://b.example")
+    assert backend.options == Webhook("x", "https://b.example", authority)
+    (backend,) = backends_of(f"{{type: webhook, {HOSTS}, url: x}}", tmp_path)
+    assert backend.options == Webhook("x")
+
+
+def test_what_both_declare_is_complained_of_once(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     text = f"app_server: {{backends: [{{type: webhook, {HOSTS}, url: x, ca_file: ca.pem}}]}}"
     assert problems_of(text, tmp_path) == [
@@ -167,9 +184,20 @@ def test_a_list_of_modules_has_their_defaults(tmp_path: Path) -> None:
 
 
 def test_a_module_is_switched_off_and_on_by_a_word(tmp_path: Path) -> None:
-    modules = config_of("modules: {ping: no, roster: yes}", tmp_path).modules
-    assert modules["ping"] is None
-    assert modules["roster"] is not None
+    assert config_of("modules: {ping: no, roster: yes}", tmp_path).modules == {
+        "ping": False,
+        "roster": None,
+    }
+
+
+def test_a_module_with_a_section_of_its_own_has_no_options_among_the_modules(
+    tmp_path: Path,
+) -> None:
+    assert config_of("modules: [push]", tmp_path).modules == {}
+    assert config_of("modules: {push: no}", tmp_path).modules == {"push": False}
+    assert problems_of("modules: {push: {interval: 5}}", tmp_path) == [
+        "modules.push: found options; expected these in the section `push`"
+    ]
 
 
 def test_what_is_wrong_with_modules_is_told(tmp_path: Path) -> None:

@@ -129,10 +129,17 @@ def test_a_service_account_has_its_fields_and_a_key(tmp_path: Path, rsa_key: byt
         ({"project_id": ""}, "which has no project_id"),
         ({"client_email": None}, "which has no client_email"),
         ({"token_uri": 5}, "which has no token_uri"),
-        ({"private_key": "sesame"}, "whose private_key is not an RSA key (PEM)"),
+        (
+            {"private_key": "sesame"},
+            "whose private_key is not an RSA key (PEM) of 2048 bits or more",
+        ),
+        (
+            {"private_key": pem(rsa.generate_private_key(65_537, 1024)).decode()},
+            "whose private_key is not an RSA key (PEM) of 2048 bits or more",
+        ),
         (
             {"private_key": pem(ec.generate_private_key(ec.SECP256R1())).decode()},
-            "whose private_key is not an RSA key (PEM)",
+            "whose private_key is not an RSA key (PEM) of 2048 bits or more",
         ),
     ],
 )

@@ -282,6 +282,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert is_refused(File(), "''")
 
 
+def test_a_file_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.pem").touch()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert "key.pem', which may not be read; expected" in value_of(File(), "key.pem", tmp_path)
+
+
 def test_a_file_says_what_is_wrong_with_its_content(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     kind = File(lambda path: "which is empty", "a file with something in it")

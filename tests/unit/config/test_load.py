@@ -104,8 +104,7 @@ log: {level: debug, format: json}
     )
     assert backend.base_url == "http://127.0.0.1:8080"
     assert backend.options == Options("052", True)
-    assert config.modules["ping"] is None
-    assert config.modules["roster"] is not None
+    assert config.modules == {"roster": None, "ping": False}
     assert (config.log.level, config.log.format) == ("debug", "json")
 
 

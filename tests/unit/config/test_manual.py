@@ -32,8 +32,8 @@ def test_the_page_in_docs_is_what_the_code_says() -> None:
     assert spec.loader is not None
     options = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(options)
-    made = page(options.provider_options(), options.module_options())
-    assert (DOCS / "configuration.rst").read_text() == made, "run: python docs/options.py"
+    written = (DOCS / "configuration.rst").read_text()
+    assert written == options.made(), "run: python docs/options.py"
 
 
 def test_comments_above_and_beside_a_field_are_its_help() -> None:
@@ -55,6 +55,7 @@ def test_providers_and_modules_have_their_place_on_the_page() -> None:
         "``lifetime`` : duration, default ``24h``\n"
     ) in text
     assert "modules.roster" not in text
+    assert "modules.push" not in page({}, {"push": Options})
 
 
 def test_every_option_of_pushds_own_has_a_help() -> None:
