@@ -41,7 +41,9 @@ from pushd.routing.disco import Disco
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host
 from pushd.routing.lifecycle import Lifecycle
+from pushd.routing.presence import Presence
 from pushd.routing.requests import Requests
+from pushd.routing.rosters import Rosters
 from pushd.routing.router import Router
 from pushd.routing.sessions import Sessions
 from pushd.storage.sqlite import Database, ThreadRunner
@@ -140,6 +142,8 @@ class Server:
                 config.sessions.resume_timeout,
             ),
             router=router,
+            rosters=Rosters(clock, self.events, database, sessions, delivery),
+            presence=Presence(router, sessions),
             requests=requests,
             disco=disco,
             commands=Commands(requests, disco),

@@ -28,7 +28,9 @@ from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.host import Host
 from pushd.routing.lifecycle import Lifecycle
+from pushd.routing.presence import Presence
 from pushd.routing.requests import Requests
+from pushd.routing.rosters import Rosters
 from pushd.routing.router import Router
 from pushd.routing.sessions import Session, Sessions
 from pushd.storage.sqlite import Database, InlineRunner
@@ -166,6 +168,7 @@ class Hall:
             self.clock, database, self.turn, domains, resume_timeout, limits or QueueLimits()
         )
         self.host.events.listen_all(self.seen.append)
+        self.has_presence = "presence" in (modules or {})
         self.modules = self.wait(load(self.host, modules or {}))
         self.wait(self.host.accounts.load())
         self.wait(self.host.lifecycle.recover())
@@ -188,7 +191,7 @@ class Hall:
             self.wait(self.host.lifecycle.manage(session, True, max_hold))
             self.host.lifecycle.start_counting(session)
             outlet.handled = 0
-        if available and hasattr(self.host.router, "presence"):
+        if available and self.has_presence:
             client.send("<presence/>")
             client.received()
         elif available:
@@ -246,20 +249,21 @@ def assemble(
     router = Router(served, accounts, sessions, delivery, requests)
     lifecycle = Lifecycle(clock, events, database, sessions, delivery, router, resume_timeout)
     disco = Disco(requests, served)
-    commands = Commands(requests, disco)
     return Host(
-        clock,
-        served,
-        database,
-        events,
-        accounts,
-        sessions,
-        delivery,
-        lifecycle,
-        router,
-        requests,
-        disco,
-        commands,
+        clock=clock,
+        domains=served,
+        database=database,
+        events=events,
+        accounts=accounts,
+        sessions=sessions,
+        delivery=delivery,
+        lifecycle=lifecycle,
+        router=router,
+        rosters=Rosters(clock, events, database, sessions, delivery),
+        presence=Presence(router, sessions),
+        requests=requests,
+        disco=disco,
+        commands=Commands(requests, disco),
     )
 
 

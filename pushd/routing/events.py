@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from pushd.wire.stanza import Stanza
 
 if TYPE_CHECKING:
+    from pushd.routing.rosters import Contact
     from pushd.routing.sessions import Session
 
 log = Logger()
@@ -53,6 +54,16 @@ class SessionAvailable:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionReceptive:
+    """The session takes messages for its account from now on: its priority is not negative.
+
+    (RFC 6121 §8.5.2.1.1.)
+    """
+
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionDetached:
     """The stream is gone; the session waits to be resumed (XEP-0198 §5)."""
 
@@ -74,6 +85,24 @@ class SessionEnded:
 @dataclass(frozen=True, slots=True)
 class AccountRemoved:
     account: str
+
+
+@dataclass(frozen=True, slots=True)
+class RosterChanged:
+    """A contact of the account is new, other than before, or no more (RFC 6121 §2.1.6)."""
+
+    account: str
+    contact: "Contact"
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRemoved:
+    """A contact was deleted, or its account was: as it was before, and whether it had asked."""
+
+    account: str
+    contact: "Contact"
+    was_asking: bool
 
 
 @dataclass(frozen=True, slots=True)

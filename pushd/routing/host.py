@@ -10,7 +10,9 @@ from pushd.routing.delivery import Delivery
 from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.lifecycle import Lifecycle
+from pushd.routing.presence import Presence
 from pushd.routing.requests import Requests
+from pushd.routing.rosters import Rosters
 from pushd.routing.router import Router
 from pushd.routing.sessions import Sessions
 from pushd.storage.sqlite import Database
@@ -28,6 +30,8 @@ class Host:
     delivery: Delivery
     lifecycle: Lifecycle
     router: Router
+    rosters: Rosters
+    presence: Presence
     requests: Requests
     disco: Disco
     commands: Commands

@@ -5,9 +5,11 @@ promise wants it: messages that nobody acknowledged to another session or to the
 store, requests back to their senders as errors; presence and room traffic are dropped.
 """
 
+import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -37,6 +39,7 @@ INSERT_SESSION = (
     "VALUES (?, ?, ?, 0, 0, ?, 0)"
 )
 UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
+UPDATE_NOTES = "UPDATE sessions SET state = ? WHERE id = ?"
 UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ? WHERE id = ?"
 DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
 ALIVE = "alive_at"
@@ -113,6 +116,7 @@ class Lifecycle:
             INSERT_SESSION, (session.row, stored, session.full, self.hold_of(session))
         )
         self._remember_presence(session)
+        self._remember_notes(session)
         return self._database.committed()
 
     def start_counting(self, session: Session) -> None:
@@ -131,6 +135,14 @@ class Lifecycle:
         session.presence = presence
         session.priority = priority
         self._remember_presence(session)
+
+    def note(self, session: Session, key: str, value: Any) -> None:
+        """Keep what JSON can say with a session, through restarts; None takes it away."""
+        if value is None:
+            session.notes.pop(key, None)
+        else:
+            session.notes[key] = value
+        self._remember_notes(session)
 
     def detach(self, session: Session, reason: str) -> None:
         """The stream is lost without a farewell: hold the session, or end it."""
@@ -210,7 +222,7 @@ class Lifecycle:
         alive = await self._database.read("SELECT value FROM settings WHERE name = ?", (ALIVE,))
         down = max(0.0, now - float(str(alive[0][0]))) if alive else 0.0
         rows = await self._database.read(
-            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority "
+            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority, state "
             "FROM sessions ORDER BY id"
         )
         found = [self._revived(row, now, down) for row in rows]
@@ -261,7 +273,7 @@ class Lifecycle:
         )
 
     def _revived(self, row: tuple[object, ...], now: float, down: float) -> Session:
-        number, token, jid, handled, acked, hold, detached_at, presence, priority = row
+        number, token, jid, handled, acked, hold, detached_at, presence, priority, notes = row
         session = Session(parse(str(jid)), None)
         session.row = int(str(number))
         session.queue = AckQueue(int(str(acked)), lenient=True)
@@ -271,6 +283,7 @@ class Lifecycle:
         if isinstance(presence, bytes):
             session.presence = seal(presence)
             session.priority = int(str(priority))
+        session.notes = json.loads(str(notes)) if notes else {}
         self._sessions.add(session)
         if not str(token).startswith("-"):
             self._sessions.name(session, str(token))
@@ -280,6 +293,11 @@ class Lifecycle:
         if session.row:
             raw = session.presence.raw if session.presence is not None else None
             self._database.write(UPDATE_PRESENCE, (raw, session.priority, session.row))
+
+    def _remember_notes(self, session: Session) -> None:
+        if session.row:
+            kept = json.dumps(session.notes) if session.notes else None
+            self._database.write(UPDATE_NOTES, (kept, session.row))
 
     def _note_detached(self, session: Session) -> None:
         self._database.write(UPDATE_DETACHED, (session.detached_at, session.hold, session.row))

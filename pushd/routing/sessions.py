@@ -42,6 +42,7 @@ class Session:
         "hold",
         "jid",
         "max_hold",
+        "notes",
         "presence",
         "priority",
         "queue",
@@ -59,6 +60,7 @@ class Session:
         self.stream = stream
         self.presence: Stanza | None = None  # the last available presence
         self.priority = 0
+        self.notes: dict[str, Any] = {}  # what modules keep with it (`Lifecycle.note`)
         # Stream management; `queue` is None while it is not enabled.
         self.queue: AckQueue | None = None
         self.handled: Handled | None = None
