@@ -13,7 +13,7 @@ class LastActivity(Module):
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
@@ -115,7 +115,10 @@ def available() -> dict[str, type[Any] | None]:
     package = import_module(__package__)
     names = (found.name for found in iter_modules(package.__path__) if found.name != "base")
     wanted: dict[str, Any] = {name: get_type_hints(_find(name))["options"] for name in names}
-    return {name: kind if is_dataclass(kind) else None for name, kind in wanted.items()}
+    return {
+        name: kind if hasattr(kind, "__dataclass_fields__") else None
+        for name, kind in wanted.items()
+    }
 
 
 def _find(name: str) -> type[Module]:
