@@ -34,18 +34,9 @@ from pushd.providers import catalogue
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.transport import over_http11
-from pushd.routing.accounts import Accounts
-from pushd.routing.commands import Commands
-from pushd.routing.delivery import Delivery, QueueLimits
-from pushd.routing.disco import Disco
+from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import Events, ServerStarted
-from pushd.routing.host import Host
-from pushd.routing.lifecycle import Lifecycle
-from pushd.routing.presence import Presence
-from pushd.routing.requests import Requests
-from pushd.routing.rosters import Rosters
-from pushd.routing.router import Router
-from pushd.routing.sessions import Sessions
+from pushd.routing.host import Host, assemble
 from pushd.storage.sqlite import Database, ThreadRunner
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
@@ -115,38 +106,15 @@ class Server:
         await self._database.close()
 
     def _hall(self) -> Host:
-        """Floor 2, wired together."""
-        config, clock, database = self.config, self._reactor, self._database
-        domains = frozenset(config.domains)
-        accounts, sessions = Accounts(clock, database, self.events), Sessions()
-        limits = QueueLimits(config.sessions.queue_stanzas, config.sessions.queue_bytes)
-        delivery = Delivery(clock, self.events, database, self._turn, limits)
-        requests = Requests(clock)
-        router = Router(domains, accounts, sessions, delivery, requests)
-        disco = Disco(requests, domains)
-        return Host(
-            clock=clock,
-            domains=domains,
-            database=database,
-            events=self.events,
-            accounts=accounts,
-            sessions=sessions,
-            delivery=delivery,
-            lifecycle=Lifecycle(
-                clock,
-                self.events,
-                database,
-                sessions,
-                delivery,
-                router,
-                config.sessions.resume_timeout,
-            ),
-            router=router,
-            rosters=Rosters(clock, self.events, database, sessions, delivery),
-            presence=Presence(router, sessions),
-            requests=requests,
-            disco=disco,
-            commands=Commands(requests, disco),
+        sessions = self.config.sessions
+        return assemble(
+            self._reactor,
+            self._database,
+            self._turn,
+            frozenset(self.config.domains),
+            sessions.resume_timeout,
+            QueueLimits(sessions.queue_stanzas, sessions.queue_bytes),
+            self.events,
         )
 
     def _modules(self) -> dict[str, Any]:

@@ -21,18 +21,9 @@ from twisted.internet.task import Clock
 
 from pushd.modules.base import load
 from pushd.net.xmlprotocol import Turn
-from pushd.routing.accounts import Accounts
-from pushd.routing.commands import Commands
-from pushd.routing.delivery import Delivery, QueueLimits
-from pushd.routing.disco import Disco
-from pushd.routing.events import Events
-from pushd.routing.host import Host
-from pushd.routing.lifecycle import Lifecycle
-from pushd.routing.presence import Presence
-from pushd.routing.requests import Requests
-from pushd.routing.rosters import Rosters
-from pushd.routing.router import Router
-from pushd.routing.sessions import Session, Sessions
+from pushd.routing.delivery import QueueLimits
+from pushd.routing.host import assemble
+from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database, InlineRunner
 from pushd.wire.element import Element
 from pushd.wire.errors import StreamError
@@ -165,7 +156,12 @@ class Hall:
         database = Database(str(path), self.clock, InlineRunner())
         database.open()
         self.host = assemble(
-            self.clock, database, self.turn, domains, resume_timeout, limits or QueueLimits()
+            self.clock,
+            database,
+            self.turn,
+            frozenset(domains),
+            resume_timeout,
+            limits or QueueLimits(),
         )
         self.host.events.listen_all(self.seen.append)
         self.has_presence = "presence" in (modules or {})
@@ -230,41 +226,6 @@ class Hall:
         """What storage holds."""
         found: list[tuple[Any, ...]] = self.wait(self.host.database.read(sql))
         return found
-
-
-def assemble(
-    clock: Clock,
-    database: Database,
-    turn: Turn,
-    domains: tuple[str, ...],
-    resume_timeout: float,
-    limits: QueueLimits,
-) -> Host:
-    served = frozenset(domains)
-    events = Events()
-    accounts = Accounts(clock, database, events)
-    sessions = Sessions()
-    delivery = Delivery(clock, events, database, turn, limits)
-    requests = Requests(clock)
-    router = Router(served, accounts, sessions, delivery, requests)
-    lifecycle = Lifecycle(clock, events, database, sessions, delivery, router, resume_timeout)
-    disco = Disco(requests, served)
-    return Host(
-        clock=clock,
-        domains=served,
-        database=database,
-        events=events,
-        accounts=accounts,
-        sessions=sessions,
-        delivery=delivery,
-        lifecycle=lifecycle,
-        router=router,
-        rosters=Rosters(clock, events, database, sessions, delivery),
-        presence=Presence(router, sessions),
-        requests=requests,
-        disco=disco,
-        commands=Commands(requests, disco),
-    )
 
 
 def result_of(working: Any) -> Any:

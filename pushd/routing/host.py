@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
+from pushd.net.xmlprotocol import Turn
 from pushd.routing.accounts import Accounts
 from pushd.routing.commands import Commands
-from pushd.routing.delivery import Delivery
+from pushd.routing.delivery import Delivery, QueueLimits
 from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.lifecycle import Lifecycle
@@ -36,3 +37,38 @@ class Host:
     disco: Disco
     commands: Commands
     stream_features: list[Element] = field(default_factory=list)  # offered to who has logged in
+
+
+def assemble(
+    clock: IReactorTime,
+    database: Database,
+    turn: Turn,
+    domains: frozenset[str],
+    resume_timeout: float,
+    limits: QueueLimits,
+    events: Events | None = None,
+) -> Host:
+    """Make the parts of this floor, and hand each what it needs of the others."""
+    heard = events or Events()
+    accounts = Accounts(clock, database, heard)
+    sessions = Sessions()
+    delivery = Delivery(clock, heard, database, turn, limits)
+    requests = Requests(clock)
+    router = Router(domains, accounts, sessions, delivery, requests)
+    disco = Disco(requests, domains)
+    return Host(
+        clock=clock,
+        domains=domains,
+        database=database,
+        events=heard,
+        accounts=accounts,
+        sessions=sessions,
+        delivery=delivery,
+        lifecycle=Lifecycle(clock, heard, database, sessions, delivery, router, resume_timeout),
+        router=router,
+        rosters=Rosters(clock, heard, database, sessions, delivery),
+        presence=Presence(router, sessions),
+        requests=requests,
+        disco=disco,
+        commands=Commands(requests, disco),
+    )
