@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pushd.config.kinds import File
+from pushd.config.files import File
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

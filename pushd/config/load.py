@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pushd.config import mod_push, rules
 from pushd.config.document import MAX_CHARACTERS, parse
-from pushd.config.kinds import Reading, quoted, unreadable
+from pushd.config.files import unreadable
+from pushd.config.kinds import Reading, quoted
 from pushd.config.problems import WHOLE_FILE, ConfigErrors, Problem, Report
 from pushd.config.reader import option_fields, read_options, refuse_unknown
 from pushd.config.sections import Config

@@ -27,13 +27,12 @@ from typing import (
 )
 
 from pushd.config.document import ListNode, MapNode, Node, Scalar, is_null, shape
+from pushd.config.files import File, Hidden
 from pushd.config.kinds import (
     Choice,
     Decimal,
     Endpoint,
     Faulty,
-    File,
-    Hidden,
     Kind,
     Listener,
     Reading,

@@ -10,7 +10,8 @@ from typing import Any
 
 from pushd.config import checks
 from pushd.config.document import MapNode, Node
-from pushd.config.kinds import Domain, Reading, fits_socket, quoted
+from pushd.config.files import fits_socket
+from pushd.config.kinds import Domain, Reading, quoted
 from pushd.config.reader import pairs
 from pushd.config.sections import AppServer, Component, Listen, Sessions, VirtualHost
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pushd.config.backends import Backend, Backends, Modules
+from pushd.config.files import Folder, Socket
 from pushd.config.kinds import (
     Bytes,
     DomainName,
     Duration,
     Endpoint,
-    Folder,
     Positive,
-    Socket,
     Span,
 )
 from pushd.config.problems import Caution

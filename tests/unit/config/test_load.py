@@ -1,7 +1,7 @@
 """The whole way: a file in, a configuration or every mistake out."""
 
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from pushd.config.kinds import Endpoint
 from pushd.config.load import load, read
 from pushd.config.problems import ConfigErrors
-from pushd.config.sections import Config, Push
+from pushd.config.sections import Push
 from pushd.wire.secret import Secret
 
 NOW = 1_800_000_000.0
@@ -156,17 +156,3 @@ def test_an_empty_file_is_told_what_it_needs(tmp_path: Path) -> None:
 def test_a_section_without_content_has_its_defaults(tmp_path: Path) -> None:
     text = "domains: [localhost]\ndata: .\npush:\nlog: ~\ncomponents:\n" + LOOPBACK
     assert read(text, tmp_path / "pushd.yml", now=NOW).push == Push()
-
-
-def test_a_configuration_does_not_change(tmp_path: Path) -> None:
-    config = Config.for_development(tmp_path)
-    with pytest.raises(FrozenInstanceError):
-        config.data = tmp_path  # type: ignore[misc]
-
-
-def test_a_configuration_for_development_listens_on_loopback_alone(tmp_path: Path) -> None:
-    config = Config.for_development(tmp_path, "localhost", client=5222)
-    assert config.listen.client == (Endpoint("127.0.0.1", 5222),)
-    doors = (*config.listen.client, *config.listen.client_tls, *config.listen.component)
-    assert all(endpoint.is_loopback for endpoint in doors)
-    assert config.warnings == ()

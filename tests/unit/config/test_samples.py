@@ -2,23 +2,17 @@
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pushd.config.checks import ServiceAccountFile
 from pushd.config.load import load
 from pushd.net.certificates import DevelopmentCA
+from pushd.providers import fcm
 
 ETC = Path(__file__).parents[3] / "etc"
 NOW = 1_795_564_800.0
-
-
-@dataclass(frozen=True, slots=True)
-class FCM:
-    service_account: ServiceAccountFile
 
 
 def furnish(folder: Path) -> None:
@@ -44,7 +38,7 @@ def furnish(folder: Path) -> None:
 def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Path) -> None:
     furnish(tmp_path)
     shutil.copy(ETC / "pushd.yml", tmp_path)
-    config = load(tmp_path / "pushd.yml", {"fcm": FCM}, now=NOW)
+    config = load(tmp_path / "pushd.yml", {"fcm": fcm.Options}, now=NOW)
     assert config.warnings == ()
     assert [backend.type for backend in config.app_server.backends] == ["fcm"]
 
@@ -56,7 +50,7 @@ def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path
         assert folder in text
         text = text.replace(folder, str(tmp_path / Path(folder).name))
     (tmp_path / "pushd.yml").write_text(text)
-    config = load(tmp_path / "pushd.yml", {"fcm": FCM}, now=NOW)
+    config = load(tmp_path / "pushd.yml", {"fcm": fcm.Options}, now=NOW)
     assert [caution.text for caution in config.warnings] == [
         "the provider 'ubuntu' is not part of this release: this backend is skipped",
         "'gcm' is read as 'fcm': GCM ended in 2019, FCM HTTP v1 took its place",

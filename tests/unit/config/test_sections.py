@@ -1,0 +1,49 @@
+"""The sections: frozen, with defaults, and made without a file for development."""
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from pushd.config.kinds import Endpoint
+from pushd.config.reader import default_of, is_required, option_fields, option_kinds
+from pushd.config.sections import Config, Limits, Push, Sessions, VirtualHost
+
+
+def test_the_defaults_are_what_the_documents_promise() -> None:
+    assert Push() == Push(72 * 3600.0, 10, False, True, True, False, "messages", 1.0, 30.0)
+    assert Sessions() == Sessions(300.0, 5000, 10_000_000)
+    assert Limits() == Limits(256 * 1024, 10_000, 30.0)
+
+
+def test_only_domains_and_data_are_required() -> None:
+    required = [name for name, field in option_fields(Config).items() if is_required(field)]
+    assert required == ["domains", "data"]
+
+
+@pytest.mark.parametrize("section", [Push, Sessions, Limits])
+def test_every_default_can_be_written_and_keeps_its_own_bounds(section: type) -> None:
+    for name, field in option_fields(section).items():
+        kind, default = option_kinds(section)[name], default_of(field)
+        parse = kind.parse  # type: ignore[attr-defined]
+        assert parse(kind.show(default)) == default, name
+
+
+def test_a_key_may_be_in_the_file_of_its_certificate() -> None:
+    assert VirtualHost(Path("both.pem")).key_file == Path("both.pem")
+    assert VirtualHost(Path("a.pem"), Path("b.pem")).key_file == Path("b.pem")
+    assert VirtualHost().key_file is None
+
+
+def test_a_configuration_does_not_change(tmp_path: Path) -> None:
+    config = Config.for_development(tmp_path)
+    with pytest.raises(FrozenInstanceError):
+        config.data = tmp_path  # type: ignore[misc]
+
+
+def test_a_configuration_for_development_listens_on_loopback_alone(tmp_path: Path) -> None:
+    config = Config.for_development(tmp_path, "localhost", client=5222)
+    assert config.listen.client == (Endpoint("127.0.0.1", 5222),)
+    doors = (*config.listen.client, *config.listen.client_tls, *config.listen.component)
+    assert all(endpoint.is_loopback for endpoint in doors)
+    assert config.warnings == ()
