@@ -35,6 +35,11 @@ def options(provider: type[Provider]) -> type:
     return found
 
 
+def all_options() -> dict[str, type]:
+    """The same for every type there is. Imports every file of the package."""
+    return {found.type: options(found) for found in _all()}
+
+
 def _names() -> list[str]:
     return sorted(module.name for module in iter_modules(providers.__path__))
 

@@ -355,7 +355,6 @@ class Provider(ABC):
     aliases: ClassVar[frozenset[str]] = frozenset()  # other names for the same
     register_fields: ClassVar[frozenset[str]]  # without these a device cannot register
     optional_fields: ClassVar[frozenset[str]] = frozenset()
-    obsolete: ClassVar[Mapping[str, str]] = {}  # options of old times, and what to do instead
 
     timeout: ClassVar[float] = 30.0  # seconds for one exchange
     floor: ClassVar[float] = 5.0  # seconds before anything is said again, unless the service asks

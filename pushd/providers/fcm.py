@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from pushd.config.checks import ServiceAccountFile
 from pushd.net.http import authorities
 from pushd.providers import contract
 from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistered
@@ -29,7 +30,7 @@ LONGEST_TOKEN = 4096  # characters; the documents give no limit, today's have fe
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    service_account: Path  # the JSON file that the Firebase console hands out
+    service_account: ServiceAccountFile  # the JSON file that the Firebase console hands out
     base_url: str = "https://fcm.googleapis.com"
     token_uri: str | None = None  # instead of the one in the file
     lifetime: int = 86_400  # seconds that FCM keeps a notification for a device it cannot reach
@@ -40,10 +41,6 @@ class FCM(contract.Provider):
     type = "fcm"
     aliases = frozenset({"gcm"})
     register_fields = frozenset({"token"})
-    obsolete: ClassVar[Mapping[str, str]] = {
-        "auth_key": "Google ended GCM and its keys in 2024; put the path of a Firebase service "
-        "account's JSON file in service_account"
-    }
     floor = 10.0  # never sooner, say the documents
 
     def __init__(self, options: Options) -> None:
