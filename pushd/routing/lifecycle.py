@@ -42,6 +42,7 @@ UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
 UPDATE_NOTES = "UPDATE sessions SET state = ? WHERE id = ?"
 UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ? WHERE id = ?"
 DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
+UNNAMED = "!"  # begins what is stored for the token of a session that cannot be resumed
 ALIVE = "alive_at"
 REMEMBERED = 4_096  # ended sessions whose last count is still told
 BEAT = 60.0  # seconds between the notes of being alive
@@ -111,7 +112,7 @@ class Lifecycle:
         if token:
             self._sessions.name(session, token)
         # Without resumption the row still keeps what is unacknowledged for the offline store.
-        stored = token or f"-{session.row}"
+        stored = token or f"{UNNAMED}{session.row}"
         self._database.write(
             INSERT_SESSION, (session.row, stored, session.full, self.hold_of(session))
         )
@@ -285,7 +286,7 @@ class Lifecycle:
             session.priority = int(str(priority))
         session.notes = json.loads(str(notes)) if notes else {}
         self._sessions.add(session)
-        if not str(token).startswith("-"):
+        if not str(token).startswith(UNNAMED):
             self._sessions.name(session, str(token))
         return session
 
