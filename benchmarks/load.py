@@ -217,6 +217,8 @@ class Load:
         self.latencies = array("d")
         spent, own, began = cost(), time.process_time(), time.perf_counter()
         messages = self._turn(began + seconds, refill=True)
+        if not messages:
+            raise LoadError("no message arrived while measuring")
         seconds = time.perf_counter() - began
         spent, own = cost() - spent, time.process_time() - own
         latencies = array("d", sorted(self.latencies))
