@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pushd.modules.base import Module, iq, on
 from pushd.routing.events import RosterChanged
 from pushd.routing.requests import IQ
-from pushd.routing.rosters import INTERESTED, Contact
+from pushd.routing.rosters import CAPACITY, INTERESTED, Contact
 from pushd.wire.element import Element, children, element, text
 from pushd.wire.errors import (
     BadRequest,
@@ -31,7 +31,7 @@ NS_VERSIONS = "urn:xmpp:features:rosterver"
 class RosterOptions:
     """How big a roster may become."""
 
-    contacts: int = 2_000  # of one account
+    contacts: int = CAPACITY  # of one account
     name_length: int = 255  # code points of a contact's name, or of a group's
     groups: int = 64  # of one contact
 
@@ -45,6 +45,7 @@ class RosterModule(Module):
     async def start(self) -> None:
         self.host.stream_features.append(element(NS_VERSIONS, "ver"))
         self.host.disco.may_ask = self._may_ask
+        self.host.rosters.capacity = self.options.contacts
 
     @iq("get", NS_ROSTER, "query", to="account")
     async def get(self, request: IQ) -> Element | None:
@@ -69,6 +70,9 @@ class RosterModule(Module):
             raise BadRequest("jid: the contact's address is missing")
         bare = parse(jid).bare
         if given.attributes.get("subscription") == "remove":
+            if self.host.accounts.exists(bare):
+                # What the removal means for the contact's own roster is done along with it.
+                await self.host.rosters.load(bare)
             roster = await self.host.rosters.load(account)
             if bare not in roster.contacts:
                 raise ItemNotFound("there is no such contact")
@@ -85,7 +89,7 @@ class RosterModule(Module):
             raise NotAcceptable("name: too long")
         groups = self._groups(given)
         roster = await self.host.rosters.load(account)
-        if jid not in roster.contacts and len(roster.contacts) >= self.options.contacts:
+        if not self.host.rosters.has_room(account, jid):
             raise ResourceConstraint("the roster is full")
         self.host.rosters.put(account, replace(roster.get(jid), name=name, groups=groups))
 

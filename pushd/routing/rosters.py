@@ -25,6 +25,7 @@ from pushd.storage.table import Table
 
 log = Logger()
 
+CAPACITY = 2_000  # contacts of one account, unless a module says otherwise
 IDLE = 1_000  # rosters of accounts without a session that stay in memory
 SWEEP = 256  # reads between looking for those that are too many
 INTERESTED = "roster"  # the note on a session that asked for its roster
@@ -130,6 +131,7 @@ class Rosters:
         sessions: Sessions,
         delivery: Delivery,
     ) -> None:
+        self.capacity = CAPACITY
         self._clock = clock
         self._events = events
         self._sessions = sessions
@@ -171,6 +173,11 @@ class Rosters:
     def __getitem__(self, account: str) -> Roster:
         """The roster of an account; only where `when` or `load` has it loaded."""
         return self._loaded[account]
+
+    def has_room(self, account: str, jid: str) -> bool:
+        """Whether `put` may store this contact: a known one, or one that still fits in."""
+        contacts = self[account].contacts
+        return jid in contacts or len(contacts) < self.capacity
 
     async def may_see(self, account: str, jid: str) -> bool:
         """Whether `jid`, a bare one, gets the presence of the account."""
