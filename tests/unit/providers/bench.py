@@ -26,6 +26,7 @@ from pushd.providers.contract import (
     Refused,
     Request,
     Response,
+    Scope,
     Secret,
     Sending,
     Token,
@@ -97,7 +98,7 @@ OUTCOMES: Mapping[int, Outcome] = {
     405: Unregistered(guarded=True, reason="405"),
     409: Refused("409", remedy="clear"),
     413: Refused("413", shrink=True),
-    429: Busy(reason="429"),
+    429: Busy(None, Scope.DEVICE, "429"),
 }
 
 

@@ -1,0 +1,145 @@
+"""A backend and the services it leads to."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pushd.providers.contract import Limits, Token
+from pushd.providers.reports import Alarm, Attempt, Recovered
+from pushd.providers.services import Backend, Service
+from tests.unit.providers.bench import (
+    NOW,
+    FakeTransport,
+    Fixed,
+    Obedient,
+    Reports,
+    Voucher,
+    device,
+    token,
+)
+
+
+class Shop:
+    """A backend with its clock and its reports."""
+
+    def __init__(self, voucher: Voucher | None = None) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.reports = Reports()
+        self.transport = FakeTransport()
+        provider = Obedient()
+        provider.fetched = voucher
+        self.backend = Backend(
+            "main",
+            provider,
+            Limits(concurrency=2),
+            self.clock,
+            self.transport,
+            Fixed(),
+            self.reports,
+        )
+
+    def service(self, lane: str = "") -> Service:
+        return self.backend.service(device(lane=lane))
+
+
+def test_each_lane_has_a_service_of_its_own() -> None:
+    shop = Shop()
+    assert shop.service("a") is shop.service("a")
+    assert shop.service("a") is not shop.service("b")
+
+
+def test_idle_services_are_forgotten_the_longest_unused_first() -> None:
+    shop = Shop()
+    used, old = shop.service("used"), shop.service("old")
+    for number in range(998):
+        shop.service(str(number))
+    shop.service("used")
+    shop.service("one more")
+    assert shop.service("used") is used
+    assert shop.service("old") is not old
+
+
+def test_a_service_that_is_not_idle_is_kept() -> None:
+    shop = Shop()
+    busy, alarmed, held = shop.service("busy"), shop.service("alarmed"), shop.service("held")
+    busy.lane.enter()
+    alarmed.alarm("why")
+    held.hold(100)
+    for number in range(1100):
+        shop.service(str(number))
+    assert shop.service("busy") is busy
+    assert shop.service("alarmed") is alarmed
+    assert shop.service("held") is held
+
+
+def test_an_alarm_is_told_once_with_the_time_of_the_next_try() -> None:
+    shop = Shop()
+    service = shop.service("a")
+    service.alarm("early")
+    for _ in range(5):
+        service.failed("late")
+    service.failed("late")
+    assert shop.reports.events == [
+        Alarm("main", "obedient", "early", None, "a"),
+        Alarm("main", "obedient", "late", NOW + 30, "a"),
+    ]
+
+
+def test_alarms_end_with_the_first_acceptance() -> None:
+    shop = Shop()
+    service = shop.service("a")
+    service.accepted()
+    service.alarm("why")
+    service.answered()
+    assert service.alarms
+    service.accepted()
+    service.accepted()
+    assert shop.reports.events[1:] == [Recovered("main", "obedient", "a")]
+    assert not service.alarms
+
+
+def test_no_end_of_different_alarms_is_remembered() -> None:
+    service = Shop().service()
+    for number in range(500):
+        service.alarm(str(number))
+    assert len(service.alarms) == 50
+
+
+def test_one_answer_silences_a_service_for_an_hour_at_most() -> None:
+    service = Shop().service()
+    service.hold(1e9)
+    assert service.lane.opens_at == NOW + 3600
+
+
+def test_a_provider_without_a_credential_needs_no_token() -> None:
+    shop = Shop()
+    service = shop.service()
+    assert shop.backend.provider.credential("") is None
+    assert service.keeper is None
+    assert not service.discard(token("x"))
+
+
+def test_a_token_that_was_fetched_is_reported_as_an_attempt_of_nobody() -> None:
+    shop = Shop(Voucher(first := token("one")))
+    service = shop.service()
+    got: list[Token | str | None] = []
+    Deferred.fromCoroutine(service.token()).addCallback(got.append)
+    shop.transport.last.answer(200)
+    assert got == [first]
+    (attempt,) = shop.reports.events
+    assert isinstance(attempt, Attempt)
+    assert (attempt.node, attempt.number, attempt.status) == ("", 0, 200)
+    assert attempt.verdict == "accepted"
+
+
+def test_health_is_that_of_all_services() -> None:
+    shop = Shop()
+    shop.service("a").lane.enter()
+    shop.service("b").lane.enter()
+    shop.service("b").hold(50)
+    shop.service("b").alarm("why")
+    shop.backend.pending = 7
+    shop.backend.pause()
+    health = shop.backend.health()
+    assert (health.pending, health.active, health.is_paused) == (7, 2, True)
+    assert (health.opens_at, health.alarms) == (NOW + 50, ("why",))
