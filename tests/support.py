@@ -1,0 +1,50 @@
+"""What many tests need: the result of something asynchronous, and a connection in memory."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+
+
+def result_of(working: Any) -> Any:
+    """The value of a coroutine or a Deferred that is done.
+
+    Raises its error; an AssertionError says that it still waits.
+    """
+    deferred = working if isinstance(working, Deferred) else Deferred.fromCoroutine(working)
+    results: list[Any] = []
+    failures: list[Any] = []
+    deferred.addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    assert results, "no result yet"
+    return results[0]
+
+
+class Transport(StringTransport):
+    """The other end of a protocol: what it wrote, and how it ended.
+
+    `take` gives what was written since the last call. `ended` is "close", "abort" or "".
+    `tls` is what `startTLS` was given.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ended = ""
+        self.tls: Any = None
+
+    def take(self) -> bytes:
+        written: bytes = self.value()  # type: ignore[no-untyped-call]
+        self.clear()  # type: ignore[no-untyped-call]
+        return written
+
+    def startTLS(self, context: Any) -> None:
+        self.tls = context
+
+    def loseConnection(self) -> None:
+        self.ended = self.ended or "close"
+        super().loseConnection()  # type: ignore[no-untyped-call]
+
+    def abortConnection(self) -> None:
+        self.ended = "abort"
+        super().abortConnection()  # type: ignore[no-untyped-call]
