@@ -42,7 +42,7 @@ from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
-MODULES = ("ping", "push")
+MODULES = ("ping", "roster", "subscriptions", "presence", "push")
 BACKLOG = 512  # connections that may wait to be accepted
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
