@@ -474,13 +474,16 @@ def test_a_slow_backend_and_a_slow_lane_delay_no_other() -> None:
     assert len(office.sent) == 3
 
 
-def test_a_device_that_moves_to_another_lane_while_it_waits_goes_there() -> None:
+def test_a_device_that_moves_to_another_lane_while_it_waits_waits_there() -> None:
     office = Office(Limits(concurrency=1))
     office.push()
+    office.push(to=device(lane="elsewhere"))
     current = [device()]
     pushed = office.push(to=lambda: current[0])
     current[0] = device("moved", lane="elsewhere")
-    office.answer(200)
+    office.sent[0].answer(200)
+    assert len(office.sent) == 2
+    office.sent[1].answer(200)
     assert office.sent[-1].json["token"] == "moved"
     office.answer(200)
     assert pushed.result == Accepted("message-1")
@@ -522,6 +525,16 @@ def test_a_probe_that_fails_doubles_the_pause() -> None:
     office.advance(0.1)
     assert len(office.sent) == sent + 1
     assert len(office.reports.alarms) == 1
+
+
+def test_one_devices_trouble_does_not_keep_others_from_probing() -> None:
+    office = Office(Limits(concurrency=1))
+    for number in range(5):
+        office.push_and_answer(403, what=note(number))
+    office.push(note(99))
+    office.advance(25)  # the troubled ones are back in the queue
+    assert office.wait_until_sent() == 5
+    assert office.sent[-1].json["count"] == 99
 
 
 @pytest.mark.parametrize("failure", [UNREACHABLE, 403, 503])
@@ -613,6 +626,11 @@ def test_a_device_that_renewed_the_same_token_meanwhile_is_tried_again_at_once()
     assert len(office.sent) == 2
     office.answer(404)
     assert pushed.result == Unregistered(reason="404")
+
+
+def test_a_device_that_registered_as_the_push_left_did_not_do_so_since() -> None:
+    office = Office()
+    assert isinstance(office.push_and_answer(404, to=device(renewed_at=NOW)).result, Unregistered)
 
 
 def test_a_device_that_is_forgotten_meanwhile_needs_no_answer() -> None:

@@ -109,6 +109,16 @@ def test_an_open_breaker_lets_one_pass_when_its_pause_is_over() -> None:
     assert queue.granted == ["a", "b"]
 
 
+def test_who_comes_later_does_not_overtake_those_who_wait() -> None:
+    queue = Queue(Limits(concurrency=5))
+    trip(queue)
+    for name in ("a", "b"):
+        queue.wait(name)
+    queue.clock.advance(30)
+    queue.lane.breaker.succeeded(5)  # there is room for "b", who is told with the next turn
+    assert not queue.lane.enter()
+
+
 def test_the_probe_of_a_breaker_is_whoever_failed_least() -> None:
     queue = Queue()
     trip(queue)

@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from pushd.providers.contract import Limits, Token
+from pushd.providers.contract import Busy, Limits, Token
 from pushd.providers.reports import Alarm, Attempt, Recovered
 from pushd.providers.services import Backend, Service
 from tests.unit.providers.bench import (
@@ -130,6 +130,27 @@ def test_a_token_that_was_fetched_is_reported_as_an_attempt_of_nobody() -> None:
     assert isinstance(attempt, Attempt)
     assert (attempt.node, attempt.number, attempt.status) == ("", 0, 200)
     assert attempt.verdict == "accepted"
+
+
+def test_without_a_token_the_lane_is_held_until_there_may_be_one() -> None:
+    shop = Shop(Voucher(Busy(after=77.0, reason="503")))
+    service = shop.service()
+    got: list[Token | str | None] = []
+    Deferred.fromCoroutine(service.token()).addCallback(got.append)
+    shop.transport.last.answer(503)
+    assert got == ["503"]
+    assert service.lane.opens_at == NOW + 77
+
+
+def test_five_failed_renewals_in_a_row_open_the_breaker() -> None:
+    shop = Shop(Voucher(*[Busy(reason="503")] * 5))
+    service = shop.service()
+    for _ in range(5):
+        assert not service.lane.breaker.is_open
+        Deferred.fromCoroutine(service.token())
+        shop.transport.last.answer(503)
+        shop.clock.advance(1000)
+    assert service.lane.breaker.is_open
 
 
 def test_health_is_that_of_all_services() -> None:
