@@ -1,0 +1,172 @@
+"""XEP-0160: messages wait in storage for an account that has no session for them.
+
+A message leaves storage in the commit that puts it into the queue of a session, so that it
+is always in one of the two places (without XEP-0198 there is no queue, and it just goes).
+Hints of XEP-0334 are honoured; when it came is said as XEP-0203 asks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pushd.modules.base import Module, on
+from pushd.routing.delivery import stamped
+from pushd.routing.events import AccountRemoved, SessionReceptive, SessionResumed
+from pushd.routing.sessions import Session
+from pushd.wire.framer import seal
+from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.stanza import DELAY, STANZA_ID, Stanza
+
+log = Logger()
+
+NS_HINTS = "urn:xmpp:hints"
+NS_CHAT_STATES = "http://jabber.org/protocol/chatstates"
+STORE = f"{NS_HINTS} store"
+# COMPAT: `no-storage` was this hint's name in the first version of XEP-0334.
+NO_STORE = frozenset((f"{NS_HINTS} no-store", f"{NS_HINTS} no-storage"))
+# What says nothing that is worth waiting for, alone or together (XEP-0160 §3).
+FLEETING = frozenset((f"{NS_CLIENT} thread", "urn:xmpp:sid:0 origin-id", STANZA_ID, DELAY))
+FLEETING_NAMESPACES = frozenset((NS_CHAT_STATES, NS_HINTS))
+
+BATCH = 100  # messages that are handed to a session in one commit
+FULL = 500  # messages unacknowledged by a session that is handed no more for now
+PAUSE = 0.5  # seconds after which such a session is looked at again
+
+INSERT = "INSERT INTO offline (id, account, stanza, at) VALUES (?, ?, ?, ?)"
+DELETE = "DELETE FROM offline WHERE id = ?"
+OLDEST_FIRST = "SELECT id FROM offline WHERE account = ? ORDER BY at, id"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineOptions:
+    """What is kept."""
+
+    messages: int = 100_000  # of one account; what comes beyond is refused
+
+
+class Offline(Module):
+    """The offline store of the hall (`OfflineStore`), and the delivery of what it holds."""
+
+    xep = 160
+    features = frozenset({"msgoffline"})
+    options: OfflineOptions
+
+    async def start(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._next = 1
+        self._handing_out: dict[str, Session] = {}  # to the session that came last
+        rows = await self.host.database.read(
+            "SELECT account, COUNT(*), MAX(id) FROM offline GROUP BY account"
+        )
+        for account, count, last in rows:
+            self._counts[account] = count
+            self._next = max(self._next, last + 1)
+        self.host.delivery.offline = self
+
+    def accepts(self, stanza: Stanza) -> bool:
+        """Whether a message of type normal or chat has something that is worth waiting for."""
+        names = stanza.children
+        if not NO_STORE.isdisjoint(names):
+            return False
+        return STORE in names or not all(map(_is_fleeting, names))
+
+    def keep(self, account: str, stanza: Stanza, at: float) -> bool:
+        """Store a message that came at `at`; False beyond the quota, or without an account."""
+        count = self._counts.get(account, 0)
+        if count >= self.options.messages or not self.host.accounts.exists(account):
+            return False
+        raw = stamped(stanza.raw, stanza, account.rpartition("@")[2], at)
+        self.host.database.write(INSERT, (self._next, account, raw, at))
+        self._next += 1
+        self._counts[account] = count + 1
+        return True
+
+    @on(SessionReceptive)
+    def welcome(self, event: SessionReceptive) -> None:
+        """The first session that takes messages gets those that wait, oldest first."""
+        self._hand_out(event.session)
+
+    @on(SessionResumed)
+    def go_on(self, event: SessionResumed) -> None:
+        """Handing out stopped when the session was detached."""
+        self._hand_out(event.session)
+
+    @on(AccountRemoved)
+    def forget(self, event: AccountRemoved) -> None:
+        if self._counts.pop(event.account, 0):
+            self.host.database.write("DELETE FROM offline WHERE account = ?", (event.account,))
+
+    def _hand_out(self, session: Session) -> None:
+        account = session.account
+        if not self._counts.get(account):
+            return
+        is_under_way = account in self._handing_out
+        self._handing_out[account] = session
+        if not is_under_way:
+            working = Deferred.fromCoroutine(self._empty(account))
+            working.addErrback(self._failed, account)
+            working.addBoth(lambda ignored: self._handing_out.pop(account, None))
+
+    async def _empty(self, account: str) -> None:
+        """Hand out all that waits, as long as there is a session to take it."""
+        while self._counts.get(account) and self._receiver(account) is not None:
+            rows = await self.host.database.read(OLDEST_FIRST, (account,))
+            waiting = [int(row[0]) for row in rows]
+            for start in range(0, len(waiting), BATCH):
+                await self._hand_over(account, waiting[start : start + BATCH])
+                await self._let_read(account)
+                if self._receiver(account) is None:
+                    return
+
+    async def _hand_over(self, account: str, numbers: list[int]) -> None:
+        """Move messages from storage to a session, if there still is one, in one commit."""
+        marks = ", ".join("?" * len(numbers))
+        rows = await self.host.database.read(
+            f"SELECT id, stanza FROM offline WHERE id IN ({marks})",  # noqa: S608 - marks only
+            tuple(numbers),
+        )
+        found = dict(rows)
+        session = self._receiver(account)
+        if session is None or account not in self._counts:
+            return
+        for number in numbers:
+            if number in found:
+                self.host.delivery.deliver(session, seal(found[number]))
+                self.host.database.write(DELETE, (number,))
+        self._counts[account] -= len(found)
+        await self.host.database.committed()
+
+    async def _let_read(self, account: str) -> None:
+        """Wait while the session has more than enough to acknowledge."""
+        while True:
+            session = self._receiver(account)
+            if session is None or session.queue is None or len(session.queue) < FULL:
+                return
+            pause: Deferred[None] = Deferred()
+            self.host.clock.callLater(PAUSE, pause.callback, None)
+            await pause
+
+    def _receiver(self, account: str) -> Session | None:
+        """A session that takes messages and has a stream: the one that came last, if it may be."""
+        sessions: Iterable[Session] = self.host.sessions.of(account).values()
+        able = [
+            session
+            for session in sessions
+            if session.is_available and session.priority >= 0 and not session.is_detached
+        ]
+        latest = self._handing_out.get(account)
+        return latest if latest in able else next(iter(able), None)
+
+    def _failed(self, failure: Failure, account: str) -> None:
+        log.error(
+            "handing out the messages of {account} failed: {why}",
+            account=account,
+            why=failure.value,
+        )
+
+
+def _is_fleeting(name: str) -> bool:
+    return name in FLEETING or name.partition(" ")[0] in FLEETING_NAMESPACES
