@@ -89,10 +89,17 @@ class Delivery:
             copies.acknowledged = True
         stream.send(data)
 
-    def store(self, account: str, stanza: Stanza, at: float | None = None) -> bool:
+    def store(
+        self,
+        account: str,
+        stanza: Stanza,
+        at: float | None = None,
+        held_by: Session | None = None,
+    ) -> bool:
         """Keep a message for an account without a session; tells whether it is dealt with.
 
-        What is not worth keeping (a chat state) is dealt with by dropping it.
+        What is not worth keeping (a chat state) is dealt with by dropping it. `held_by` is
+        the session that has ended, where the message waited on one.
         """
         if self.offline is None:
             return False
@@ -101,7 +108,7 @@ class Delivery:
         came_at = self._clock.seconds() if at is None else at
         if not self.offline.keep(account, stanza, came_at):
             return False
-        self._events.emit(Undelivered(account, None, stanza, Cause.ABSENT, came_at))
+        self._events.emit(Undelivered(account, held_by, stanza, Cause.ABSENT, came_at))
         return True
 
     def acknowledged(self, session: Session, h: int) -> None:

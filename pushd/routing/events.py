@@ -32,7 +32,11 @@ class ServerStarted:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """The one door between delivery and push: a stanza waits for a device, and why."""
+    """The one door between delivery and push: a stanza waits for a device, and why.
+
+    `session` is the one that it waits on; when it is stored, the one that has ended and had
+    it before, or None. What a session had that was detached was announced by then.
+    """
 
     account: str
     session: "Session | None"

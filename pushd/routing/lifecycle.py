@@ -240,17 +240,20 @@ class Lifecycle:
                 session.rows.append(row)
         for session in found:
             self._next_session = max(self._next_session, session.row + 1)
-            if session.token:
-                self._schedule(session)
-        for session in found:
             if not self._router.is_account(session.account):
                 self._sessions.remove(session)
                 self._forget(session)
             elif not session.token:
+                session.detached_at = None  # it never was: what it holds is news to listeners
                 self.end(session, "not resumable after a restart")
             elif session in cut_off:
+                # The row tells the hold of when counting began; push may be enabled since.
+                session.hold = max([session.hold, *(ask(session) for ask in self._holds)])
                 self._note_detached(session)
+                self._schedule(session)
                 self._events.emit(SessionDetached(session, "the server stopped"))
+            else:
+                self._schedule(session)
         self.beat()
         return sum(1 for session in found if session.token)
 
@@ -354,5 +357,5 @@ class Lifecycle:
             offline = self._delivery.offline
             if heir is not None and offline is not None and offline.accepts(late):
                 offline.keep(session.account, late, at)
-            elif not self._delivery.store(session.account, late, at):
+            elif not self._delivery.store(session.account, late, at, session):
                 self._router.refuse(stanza, ServiceUnavailable())
