@@ -88,6 +88,7 @@ class Requests:
 
         `to` is "account" (the bare JID of a local account), "server" (a domain served
         here) or the name of one host, which goes before "server" if it is a served domain.
+        The name `*` is for all of the namespace that nobody else there claims.
         A key claimed twice is a ValueError.
         """
         key = (to, type, f"{namespace} {name}")
@@ -121,11 +122,14 @@ class Requests:
     def _find(self, where: str, to: JID, stanza: Stanza) -> Handler | None:
         """The one who answers; of a served domain first whoever named that very domain."""
         child = stanza.children[0]
-        if where == "server":
-            named = self._handlers.get((to.domain, stanza.type, child))
-            if named is not None:
-                return named
-        return self._handlers.get((where, stanza.type, child))
+        whatever = f"{child.rpartition(' ')[0]} *"
+        places = (to.domain, where) if where == "server" else (where,)
+        for place in places:
+            for payload in (child, whatever):
+                found = self._handlers.get((place, stanza.type, payload))
+                if found is not None:
+                    return found
+        return None
 
     def _await(self, request: IQ, answer: Coroutine[Any, Any, Element | None]) -> None:
         """The answer comes later; until then the asker's `h` does not cover its request."""
