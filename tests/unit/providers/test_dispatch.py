@@ -531,8 +531,8 @@ def test_one_devices_trouble_does_not_keep_others_from_probing() -> None:
     office = Office(Limits(concurrency=1))
     for number in range(5):
         office.push_and_answer(403, what=note(number))
-    office.push(note(99))
     office.advance(25)  # the troubled ones are back in the queue
+    office.push(note(99))
     assert office.wait_until_sent() == 5
     assert office.sent[-1].json["count"] == 99
 
