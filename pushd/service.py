@@ -42,7 +42,7 @@ from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
-MODULES = ("ping", "roster", "subscriptions", "presence", "push")
+MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "push")
 BACKLOG = 512  # connections that may wait to be accepted
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
@@ -66,7 +66,8 @@ class Server:
     def open(self) -> None:
         """Take the ports and the storage, so that whatever is wrong is known at once.
 
-        Nobody is answered before `serve`. Raises StorageError, or Twisted's CannotListenError.
+        Nobody is answered before `serve`. Raises StorageError, OSError, or Twisted's
+        CannotListenError.
         """
         self.host = self._hall()
         self.components = Components(
@@ -76,10 +77,10 @@ class Server:
         try:
             self._listen()
             self._database.open()
+            self._listen_for_operators()
         except BaseException:
             self._close_ports()
             raise
-        self._listen_for_operators()
 
     async def serve(self) -> None:
         """Bring back the last run, and answer. Raises ModuleError."""
@@ -204,7 +205,8 @@ class Server:
     def _listen_for_operators(self) -> None:
         """The socket of a killed run may still lie there; the storage's lock says it is ours."""
         path = self.config.admin_socket
-        path.unlink(missing_ok=True)
+        if path.is_socket():
+            path.unlink()
         operations = Operations(
             self.host.domains, self.host.accounts, self.in_thread, self._end_sessions
         )

@@ -34,7 +34,8 @@ class AckQueue:
     """The stanzas sent to a peer that it has not acknowledged, oldest first.
 
     An entry is the bytes, the instant (seconds since the epoch) at which they were
-    queued, and what it shares with its copies. `acked` counts what is acknowledged, without wrapping.
+    queued, and what it shares with its copies. `acked` counts what is acknowledged,
+    without wrapping.
     """
 
     __slots__ = ("acked", "entries", "lenient", "size")

@@ -141,6 +141,6 @@ def with_child(raw: bytes, child: bytes) -> bytes:
 
 
 def delay(domain: str, at: float) -> bytes:
-    """The `<delay/>` of a server that kept a stanza since `at`, seconds since the epoch (XEP-0203)."""
+    """The `<delay/>` of a server that kept a stanza since `at`, epoch seconds (XEP-0203)."""
     stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6]
     return f"<delay xmlns='{NS_DELAY}' from='{escape(domain)}' stamp='{stamp}Z'/>".encode()
