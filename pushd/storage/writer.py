@@ -32,7 +32,7 @@ class Read:
 @dataclass(slots=True)
 class Outcome:
     failure: str = ""  # why nothing was committed, or "" when the group is durable
-    refused: dict[int, str] = field(default_factory=dict)  # position of a dropped write: why
+    refused: dict[int, str] = field(default_factory=dict)  # position of a write left out: why
     results: list[list[Row] | StorageError] = field(default_factory=list)  # one to a read
 
 
@@ -103,7 +103,6 @@ class Writer:
                 self._transaction(writes, reads, outcome, self._one_by_one)
         except Exception as error:  # noqa: BLE001  whatever it is, the group is kept
             outcome.failure = describe(error)
-            outcome.refused.clear()
         missing = len(reads) - len(outcome.results)
         outcome.results += [StorageError(outcome.failure) for _ in range(missing)]
         return outcome

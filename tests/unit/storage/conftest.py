@@ -15,10 +15,17 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(autouse=True)
+def sound_disk() -> Iterator[None]:
+    Disk.broken, Disk.at = None, "COMMIT"
+    Disk.said.clear()
+    yield
+    Disk.broken = None
+
+
 @pytest.fixture
 def database(clock: Clock) -> Iterator[Database]:
     """An open one in memory; `Disk.said` holds what it told the engine since it is open."""
-    Disk.broken = None
     database = Database(":memory:", clock, InlineRunner(), connection=Disk)
     database.open()
     Disk.said.clear()

@@ -14,14 +14,15 @@ SETTINGS = "SELECT name FROM settings ORDER BY rowid"
 
 
 class Disk(sqlite3.Connection):
-    """A connection that notes its statements, and whose commits fail while `broken` is set."""
+    """A connection that notes its statements; `at` fails as `broken`, if that is set."""
 
     broken: int | None = None  # an engine's error code
+    at = "COMMIT"
     said: ClassVar[list[str]] = []
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         self.said.append(sql)
-        if sql == "COMMIT" and Disk.broken is not None:
+        if sql == Disk.at and Disk.broken is not None:
             error = sqlite3.OperationalError("the disk says no")
             error.sqlite_errorcode = Disk.broken
             error.sqlite_errorname = "SQLITE_SHIM"

@@ -15,7 +15,7 @@ import pytest
 from twisted.internet.task import Clock
 
 import pushd
-from pushd.storage.sqlite import Database, InlineRunner, ThreadRunner
+from pushd.storage.sqlite import Database, InlineRunner, StatementRefused, ThreadRunner
 from tests.unit.storage.shim import SETTING, SETTINGS, Disk, names, outcomes, put
 
 ROOT = str(Path(pushd.__file__).parent.parent)
@@ -57,7 +57,6 @@ def test_what_comes_while_the_writer_is_busy_is_the_next_group(
     tmp_path: Path, clock: Clock
 ) -> None:
     database, reactor = database_with_thread(tmp_path / "db", clock)
-    Disk.broken = None
     database.open()
     Disk.said.clear()
     put(database, "a")
@@ -89,7 +88,6 @@ def test_a_failure_of_the_group_in_hand_goes_before_what_came_meanwhile(
     tmp_path: Path, clock: Clock
 ) -> None:
     database, reactor = database_with_thread(tmp_path / "db", clock)
-    Disk.broken = None
     database.open()
     Disk.broken = sqlite3.SQLITE_FULL
     put(database, "a")
@@ -112,11 +110,46 @@ def test_a_failure_of_the_group_in_hand_goes_before_what_came_meanwhile(
     assert close(database, reactor, clock) == [None]
 
 
+def test_a_bad_statement_that_was_kept_counts_for_who_asks_later(
+    tmp_path: Path, clock: Clock
+) -> None:
+    database, reactor = database_with_thread(tmp_path / "db", clock)
+    database.open()
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a", "a")
+    clock.advance(0)
+    put(database, "b")
+    told = outcomes(database.committed())
+    reactor.one_call()
+    Disk.broken = None
+    clock.advance(0)
+    reactor.one_call()
+    assert isinstance(told[0], StatementRefused)
+    assert close(database, reactor, clock) == [None]
+
+
+def test_what_the_last_commit_causes_to_be_written_is_committed_before_the_end(
+    tmp_path: Path, clock: Clock
+) -> None:
+    database, reactor = database_with_thread(tmp_path / "db", clock)
+    database.open()
+    put(database, "a")
+    database.committed().addCallback(lambda _: put(database, "b"))
+    assert close(database, reactor, clock) == [None]
+    database.open()
+    put(database, "c")
+    clock.advance(0)
+    put(database, "d")  # while the writer is busy
+    assert close(database, reactor, clock) == [None]
+    with sqlite3.connect(tmp_path / "db") as file:
+        assert [row[0] for row in file.execute(SETTINGS)] == ["a", "b", "c", "d"]
+    file.close()
+
+
 def test_closing_with_a_failure_in_hand_makes_an_attempt_of_its_own(
     tmp_path: Path, clock: Clock
 ) -> None:
     database, reactor = database_with_thread(tmp_path / "db", clock)
-    Disk.broken = None
     database.open()
     Disk.broken = sqlite3.SQLITE_FULL
     put(database, "a")
@@ -135,7 +168,6 @@ def test_closing_with_a_failure_in_hand_makes_an_attempt_of_its_own(
 
 def test_the_thread_exists_while_the_database_is_open_only(tmp_path: Path, clock: Clock) -> None:
     database, reactor = database_with_thread(tmp_path / "db", clock)
-    Disk.broken = None
     for _ in range(2):
         assert writer_threads() == []
         database.open()

@@ -209,7 +209,6 @@ def test_closing_while_commits_fail_tries_once_and_says_what_is_lost(
     tmp_path: Path, clock: Clock
 ) -> None:
     database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Disk)
-    Disk.broken = None
     database.open()
     Disk.broken = sqlite3.SQLITE_FULL
     put(database, "a", "b")
@@ -217,7 +216,6 @@ def test_closing_while_commits_fail_tries_once_and_says_what_is_lost(
     clock.advance(0)
     assert "2 statements" in str(closed[0])
     assert clock.getDelayedCalls() == []
-    Disk.broken = None
     database.open()
     assert names(database, clock) == []
     database.close()

@@ -1,9 +1,9 @@
 """What a failure of the machine or of a statement leaves."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.internet.task import Clock
@@ -111,52 +111,78 @@ def test_a_failing_disk_is_logged_once_and_so_is_its_recovery(
     assert levels == ["error", "info"]
 
 
-def test_a_full_file_keeps_the_group_until_there_is_room(tmp_path: Path, clock: Clock) -> None:
-    made: list[sqlite3.Connection] = []
+class Settled(Disk):
+    """A connection that tests reach, to set a limit of the engine's own."""
 
-    class Kept(sqlite3.Connection):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            made.append(self)
+    made: ClassVar[list[sqlite3.Connection]] = []
 
-    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Kept)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.made[:] = [self]
+
+
+@pytest.fixture
+def filed(tmp_path: Path, clock: Clock) -> Iterator[Database]:
+    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Settled)
     database.open()
-    pages = made[0].execute("PRAGMA page_count").fetchone()[0]
-    made[0].execute(f"PRAGMA max_page_count = {pages}")
-    database.write(SETTING, ("small", b""))
-    database.write(SETTING, ("large", bytes(100_000)))
-    told = outcomes(database.committed())
+    yield database
+    database.close()
+    clock.advance(0)
+
+
+def test_a_full_file_keeps_the_group_until_there_is_room(filed: Database, clock: Clock) -> None:
+    engine = Settled.made[0]
+    pages = engine.execute("PRAGMA page_count").fetchone()[0]
+    engine.execute(f"PRAGMA max_page_count = {pages}")
+    filed.write(SETTING, ("small", b""))
+    filed.write(SETTING, ("large", bytes(100_000)))
+    told = outcomes(filed.committed())
     clock.advance(0)
     assert "full" in str(told[0])
-    assert database.failing
-    made[0].execute("PRAGMA max_page_count = 100000")
+    assert filed.failing
+    engine.execute("PRAGMA max_page_count = 100000")
     clock.advance(2)
-    assert not database.failing
-    assert names(database, clock) == ["small", "large"]
-    database.close()
-    clock.advance(0)
+    assert not filed.failing
+    assert names(filed, clock) == ["small", "large"]
 
 
-def test_a_file_that_became_read_only_keeps_the_group(tmp_path: Path, clock: Clock) -> None:
-    made: list[sqlite3.Connection] = []
-
-    class Kept(sqlite3.Connection):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            made.append(self)
-
-    database = Database(str(tmp_path / "db"), clock, InlineRunner(), connection=Kept)
-    database.open()
-    made[0].execute("PRAGMA query_only = 1")
-    put(database, "a")
-    unread = outcomes(database.read(SETTINGS))
-    told = outcomes(database.committed())
+def test_a_file_that_became_read_only_keeps_the_group(filed: Database, clock: Clock) -> None:
+    Settled.made[0].execute("PRAGMA query_only = 1")
+    put(filed, "a")
+    unread = outcomes(filed.read(SETTINGS))
+    told = outcomes(filed.committed())
     clock.advance(0)
     assert [type(answer) for answer in unread + told] == [StorageError, StorageError]
-    made[0].execute("PRAGMA query_only = 0")
-    assert names(database, clock) == ["a"]
-    database.close()
+    Settled.made[0].execute("PRAGMA query_only = 0")
+    assert names(filed, clock) == ["a"]
+
+
+def test_a_file_that_another_program_holds_keeps_the_group(filed: Database, clock: Clock) -> None:
+    Settled.made[0].execute("PRAGMA busy_timeout = 0")
+    with sqlite3.connect(filed.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        put(filed, "a")
+        told = outcomes(filed.committed())
+        clock.advance(0)
+        assert "locked" in str(told[0])
+        other.execute("ROLLBACK")
+    other.close()
+    assert names(filed, clock) == ["a"]
+
+
+def test_a_read_that_the_disk_fails_makes_its_group_wait(database: Database, clock: Clock) -> None:
+    Disk.broken, Disk.at = sqlite3.SQLITE_IOERR_READ, SETTINGS
+    put(database, "a")
+    seen = outcomes(database.read(SETTINGS))
+    told = outcomes(database.committed())
     clock.advance(0)
+    assert [type(answer) for answer in seen + told] == [StorageError, StorageError]
+    clock.advance(2)  # the read is not tried again, so it cannot hold up the writes
+    assert not database.failing
+    alone = outcomes(database.read(SETTINGS))
+    clock.advance(0)
+    assert type(alone[0]) is StorageError
+    assert not database.failing
 
 
 # -- statements that are wrong in themselves ------------------------------------------------
@@ -175,6 +201,7 @@ def test_a_file_that_became_read_only_keeps_the_group(tmp_path: Path, clock: Clo
         ("INSRT INTO settings VALUES (?, ?)", ("x", b"")),
         ("COMMIT", ()),
         ("INSERT OR ROLLBACK INTO settings VALUES (?, ?)", ("a", b"")),
+        ("INSERT OR FAIL INTO settings VALUES ('x', x''), ('a', x'')", ()),
         ("SELECT 1", ()),
     ],
 )
@@ -199,6 +226,32 @@ def test_a_bad_statement_is_dropped_and_the_others_are_committed(
     assert not database.failing
     assert [event["sql"] for event in logged] == [sql]
     assert outcomes(database.committed()) == [None]
+
+
+def test_reads_around_a_bad_statement_keep_their_places(database: Database, clock: Clock) -> None:
+    put(database, "a")
+    first = outcomes(database.read(SETTINGS))
+    put(database, "b")
+    before = outcomes(database.committed())
+    put(database, "a")
+    second = outcomes(database.read(SETTINGS))
+    after = outcomes(database.committed())
+    clock.advance(0)
+    assert (first, second) == ([[("a",)]], [[("a",), ("b",)]])
+    assert before == [None]
+    assert isinstance(after[0], StatementRefused)
+
+
+def test_a_bad_statement_does_not_make_the_disks_failure_that_of_the_others(
+    filed: Database, clock: Clock
+) -> None:
+    Settled.made[0].execute("PRAGMA query_only = 1")
+    filed.write("INSERT INTO nowhere VALUES (1)")
+    put(filed, "a")
+    clock.advance(0)
+    assert filed.failing
+    Settled.made[0].execute("PRAGMA query_only = 0")
+    assert names(filed, clock) == ["a"]
 
 
 def test_neither_log_nor_error_tells_the_parameters_of_a_bad_statement(
