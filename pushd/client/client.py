@@ -124,9 +124,12 @@ class Client:
 
     async def close(self) -> None:
         """Close the stream and the connection: the session ends."""
-        self.sm = None
+        sm, self.sm = self.sm, None
         farewell = Disconnected("", "closed by the client")
         if self._connection is not None:
+            if sm is not None and self.acknowledges:
+                # What is not acknowledged now, the server takes for lost.
+                self._connection.send(sm.answer())
             self._over(self._connection, farewell)
         else:
             self._give_up(farewell)

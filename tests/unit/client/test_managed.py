@@ -153,6 +153,13 @@ class ManagedTest(TestCase):
         client.presence()
         assert (await peer.next()).name == "presence"
 
+    async def test_what_came_is_acknowledged_before_the_stream_is_closed(self) -> None:
+        client, peer = await self.session()
+        peer.send(MESSAGE)
+        await client.next_stanza("message")
+        await client.close()
+        assert (await peer.next()).raw == answer(1)
+
     async def test_everything_said_since_enabling_awaits_acknowledgement(self) -> None:
         client, peer = await self.session(before=lambda client: client.presence())
         client.message("romeo@example.net", "one")
