@@ -77,6 +77,8 @@ def is_of_type(request: Request, wanted: str) -> bool:
 class QuietSite(Site):
     """A site without an access log: paths and queries here carry device tokens."""
 
+    noisy = False
+
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         super().__init__(resource, reactor=clock)  # type: ignore[no-untyped-call]
 
