@@ -5,6 +5,7 @@ raises `Refused` with words for the operator.
 """
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -60,24 +61,30 @@ class Operations:
 
     async def user_list(self, domain: str = "") -> dict[str, Any]:
         """The accounts, of one domain or of all."""
-        known = (
+        found = [
             {"jid": one.jid, "created_at": one.created_at, "disabled": one.disabled}
             for one in self._accounts.all()
-        )
-        return {"accounts": [one for one in known if not domain or _domain(one["jid"]) == domain]}
+            if not domain or one.jid.rpartition("@")[2] == domain
+        ]
+        if domain and not found:
+            self._check_served(domain)
+        return {"accounts": found}
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Do an operation by its name; raises Refused for one that there is not."""
+        """Do an operation by its name, with texts as its arguments.
+
+        Raises Refused for an operation or for arguments that there are not.
+        """
         operation = _BY_NAME.get(name)
         if operation is None:
             raise Refused(f"there is no operation {name}")
-        given = dict(arguments)
-        if "password" in given:
-            given["password"] = Secret(str(given["password"]))
+        takes = signature(operation)
+        given = {key: _argument(key, value) for key, value in arguments.items()}
         try:
-            result: dict[str, Any] = await operation(self, **given)
-        except TypeError:
-            raise Refused(f"the arguments of {name} are wrong") from None
+            takes.bind(self, **given)
+        except TypeError as error:
+            raise Refused(f"the operation {name}: {error}") from None
+        result: dict[str, Any] = await operation(self, **given)
         return result
 
     def _account(self, jid: str) -> JID:
@@ -87,10 +94,13 @@ class Operations:
             raise Refused(f"{jid} is not an address: {error}") from None
         if not account.local or account.resource:
             raise Refused(f"{jid} is not of the form name@domain")
-        if account.domain not in self._domains:
-            served = ", ".join(sorted(self._domains))
-            raise Refused(f"{account.domain} is not served here; served: {served}")
+        self._check_served(account.domain)
         return account
+
+    def _check_served(self, domain: str) -> None:
+        if domain not in self._domains:
+            served = ", ".join(sorted(self._domains))
+            raise Refused(f"{domain} is not served here; served: {served}")
 
     async def _keys(self, password: Secret) -> dict[str, Any]:
         try:
@@ -106,8 +116,10 @@ class Operations:
         return {"jid": account.bare}
 
 
-def _domain(jid: object) -> str:
-    return str(jid).rpartition("@")[2]
+def _argument(name: str, value: object) -> str | Secret:
+    if not isinstance(value, str):
+        raise Refused(f"{name}: a text is expected")
+    return Secret(value) if name == "password" else value
 
 
 _BY_NAME: dict[str, Callable[..., Any]] = {

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 
 from pushd.admin.operations import Operations, Refused
 from pushd.storage.errors import StorageError
@@ -32,8 +33,8 @@ class OperatorProtocol(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         answering = Deferred.fromCoroutine(self._answer(line))
+        answering.addErrback(_broke)
         answering.addCallback(self._say)
-        answering.addErrback(lambda failure: log.failure("an operation broke", failure))
 
     def _say(self, answer: dict[str, Any]) -> None:
         if self.transport is not None:
@@ -42,9 +43,9 @@ class OperatorProtocol(LineOnlyReceiver):
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             asked = json.loads(line)
-            name, arguments = asked["operation"], asked.get("arguments", {})
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return {"error": "one JSON object with an operation is expected"}
+            name, arguments = asked["operation"], dict(asked.get("arguments", {}))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return {"error": "one JSON object with an operation and its arguments is expected"}
         try:
             return {"result": await self._operations.call(str(name), arguments)}
         except Refused as error:
@@ -53,7 +54,14 @@ class OperatorProtocol(LineOnlyReceiver):
             return {"error": f"storage: {error}"}
 
 
+def _broke(failure: Failure) -> dict[str, Any]:
+    log.failure("an operation broke", failure)
+    return {"error": "the operation broke; the log has more"}
+
+
 class OperatorFactory(Factory):
+    """Makes an `OperatorProtocol` of each connection."""
+
     noisy = False
 
     def __init__(self, operations: Operations) -> None:
