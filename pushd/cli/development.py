@@ -6,83 +6,81 @@ folder is kept, so that a restart finds its accounts, sessions and ports again.
 """
 
 import json
-import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 
 from pushd.admin.operations import Operations
 from pushd.config.backends import Backend
+from pushd.config.files import fits_socket
 from pushd.config.sections import Component, Config
-from pushd.net.certificates import DevelopmentCA
+from pushd.net.certificates import DevelopmentCA, write_whole
 from pushd.net.tls import CertificateFiles, CertificateStore
 from pushd.providers import catalogue
-from pushd.service import Server
+from pushd.service import DATABASE, Server
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
+from pushd.storage.lock import Lock
 from pushd.wire.secret import Secret
+
+log = Logger()
 
 DOMAIN = "localhost"
 PUSH_HOST = "push.localhost"
 COMPONENT = "component.localhost"
 USUAL_PORTS = {"client": 5222, "client_tls": 5223, "component": 5347, "fcm": 5228}
 ACCOUNTS = ("romeo", "juliet")
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - then reached at loopback
 
 
 class Development:
-    """The server for development, and what stands around it."""
+    """The server for development, and what stands around it.
+
+    `folder` is where it keeps everything; without one, in a temporary folder that is
+    removed in the end. Raises OSError when the folder cannot be made.
+    """
 
     def __init__(self, reactor: Any, address: str, folder: Path | None, free_ports: bool) -> None:
         self._reactor = reactor
-        self._address = _checked(address)
+        self._address = address
+        self._reached_at = EVERYWHERE.get(address, address)
         self._is_temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pushd-dev-"))
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remembered = self.folder / "development.json"
-        self._known: dict[str, Any] = self._recall()
         self._free_ports = free_ports
+        self._known: dict[str, Any]
         self._simulator: FCMSimulator
         self._simulator_port: Any
         self._server: Server
 
     def open(self) -> Server:
-        """Make what is missing and open the ports; another is taken where one is busy."""
-        now = self._reactor.seconds()
-        authority = DevelopmentCA(self.folder / "certificates", now)
-        names = [DOMAIN, PUSH_HOST, COMPONENT, "127.0.0.1", "::1"]
-        if self._address not in names:
-            names.append(self._address)
-        issued = authority.issue(names, "server")
+        """Make what is missing and open the ports; another is taken where one is busy.
+
+        Raises StorageError for a folder that another server uses, OSError, CertificateError
+        and CannotListenError.
+        """
+        self._check_folder()
+        self._known = self._recall()
+        authority = DevelopmentCA(self.folder / "certificates", self._reactor.seconds())
+        issued = authority.issue(self._names(), "server")
         self._ca = authority.path
         files = CertificateFiles(issued.certificate, issued.key)
-        self._open_simulator(files)
-        kind = catalogue.find("fcm")
-        assert kind is not None
-        options: Any = catalogue.options(kind)
-        backend = Backend(
-            type="fcm",
-            register_host=DOMAIN,
-            pubsub_host=PUSH_HOST,
-            base_url=self._simulator.base_url,
-            ca_file=self._ca,
-            options=options(service_account=self._account_file),
-        )
-        for attempt in (False, True):
-            config = self._config(files, backend, free=attempt)
-            self._server = Server(config, self._reactor)
-            try:
-                self._server.open()
-                break
-            except CannotListenError:
-                if attempt:
-                    raise
+        ports = self._free() if self._free_ports else self._usual()
+        self._open_simulator(files, ports["fcm"])
+        try:
+            self._server = self._opened(files, ports)
+        except CannotListenError:
+            # Somebody was faster than we.
+            self._server = self._opened(files, self._free())
         self._remember()
         return self._server
 
@@ -97,6 +95,10 @@ class Development:
     async def stop(self) -> None:
         self._simulator.close()
         await self._simulator_port.stopListening()
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what was for this run alone."""
         if self._is_temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -126,7 +128,7 @@ class Development:
             ("c2s_tls", "clients, direct TLS"),
             ("component", f"component {COMPONENT}, secret {ready['component_secret']}"),
         ):
-            lines.append(f"  {ready[key]['host']}:{ready[key]['port']}  {text}")
+            lines.append(f"  {_url_host(ready[key]['host'])}:{ready[key]['port']}  {text}")
         lines.append(f"  {self._simulator.base_url}  FCM simulator; what it got: /control/requests")
         lines.extend(
             f"  account {account['jid']}, password {account['password']}"
@@ -135,55 +137,106 @@ class Development:
         lines.append(f"  certificate authority {ready['ca']}")
         lines.append("  try: pushdctl demo")
         # Twisted has put its log in the place of sys.stdout.
-        out = sys.__stdout__ or sys.stdout
-        out.write("\n".join(lines) + "\n")
-        out.flush()
+        out = sys.__stdout__
+        if out is not None:
+            try:
+                out.write("\n".join(lines) + "\n")
+                out.flush()
+            except OSError as error:
+                log.debug("nobody reads the greeting: {reason}", reason=str(error))
 
-    def _config(self, files: CertificateFiles, backend: Backend, free: bool) -> Config:
-        return Config.for_development(
+    def _check_folder(self) -> None:
+        """Nobody else serves from here: what is made below would be taken from under them."""
+        lock = Lock(str(self.folder / DATABASE))
+        lock.take()
+        lock.release()
+        if not fits_socket(self.folder / "pushd.sock"):
+            raise OSError(f"{self.folder}: the path is too long for the socket in it (100 bytes)")
+
+    def _names(self) -> list[str]:
+        """What clients may call the server."""
+        names = [DOMAIN, PUSH_HOST, COMPONENT, "127.0.0.1", "::1"]
+        return names if self._reached_at in names else [*names, self._reached_at]
+
+    def _opened(self, files: CertificateFiles, ports: Mapping[str, int]) -> Server:
+        kind = catalogue.find("fcm")
+        assert kind is not None
+        options: Any = catalogue.options(kind)
+        backend = Backend(
+            type="fcm",
+            register_host=DOMAIN,
+            pubsub_host=PUSH_HOST,
+            base_url=self._simulator.base_url,
+            ca_file=self._ca,
+            options=options(service_account=self._account_file),
+        )
+        config = Config.for_development(
             self.folder,
             DOMAIN,
             address=self._address,
-            client=0 if free else self._port("client"),
-            client_tls=0 if free else self._port("client_tls"),
-            component=0 if free else self._port("component"),
+            client=ports["client"],
+            client_tls=ports["client_tls"],
+            component=ports["component"],
             certificate=files.certificate,
             key=files.key,
             components={COMPONENT: Component(Secret(self._known["component_secret"]))},
             backends=(backend,),
         )
+        server = Server(config, self._reactor)
+        server.open()
+        return server
 
-    def _port(self, name: str) -> int:
-        """The port that this folder had before, or the usual one, or any."""
-        known = self._known.get("ports", {}).get(name)
-        if known:
-            return int(known)
-        return 0 if self._free_ports else USUAL_PORTS[name]
+    def _free(self) -> dict[str, int]:
+        """Any ports, except where this folder had others before that are free."""
+        known = self._known.get("ports", {})
+        return {name: self._if_free(int(known.get(name, 0))) for name in USUAL_PORTS}
 
-    def _open_simulator(self, files: CertificateFiles) -> None:
+    def _usual(self) -> dict[str, int]:
+        """The ports that this folder had before or else the usual ones, as far as they are free."""
+        known = self._known.get("ports", {})
+        return {
+            name: self._if_free(int(known.get(name, usual))) for name, usual in USUAL_PORTS.items()
+        }
+
+    def _if_free(self, port: int) -> int:
+        """The port, or 0 if it is busy."""
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((self._address, port))
+            except OSError:
+                return 0
+        return port
+
+    def _open_simulator(self, files: CertificateFiles, port: int) -> None:
         self._account_file = self.folder / "fcm-service-account.json"
-        account = None
-        if self._account_file.exists():
-            account = ServiceAccount.taken_up(json.loads(self._account_file.read_bytes()))
-        self._simulator = FCMSimulator(self._reactor, account=account)
+        self._simulator = FCMSimulator(self._reactor, account=self._taken_up())
         tls = CertificateStore({DOMAIN: files}, alpn=b"http/1.1").options
-        for port in (self._port("fcm"), 0):
+        for wanted in (port, 0):
             try:
                 self._simulator_port = self._reactor.listenSSL(
-                    port, self._simulator.site, tls, interface=self._address
+                    wanted, self._simulator.site, tls, interface=self._address
                 )
                 break
             except CannotListenError:
-                if port == 0:
+                if wanted == 0:
                     raise
-        host = f"[{self._address}]" if ":" in self._address else self._address
+        host = _url_host(self._reached_at)
         self._simulator.base_url = f"https://{host}:{self._simulator_port.getHost().port}"
         _write(self._account_file, self._simulator.service_account())
+
+    def _taken_up(self) -> ServiceAccount | None:
+        """The service account of an earlier run in this folder."""
+        try:
+            return ServiceAccount.taken_up(json.loads(self._account_file.read_bytes()))
+        except (OSError, TypeError, ValueError):
+            return None
 
     def _recall(self) -> dict[str, Any]:
         """What an earlier run in this folder left, or fresh passwords and no ports."""
         try:
-            known = json.loads(self._remembered.read_text())
+            known = json.loads(self._remembered.read_text(encoding="utf-8"))
             if isinstance(known, dict) and "accounts" in known:
                 return known
         except (OSError, ValueError):
@@ -206,14 +259,8 @@ class Development:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
+    write_whole(path, json.dumps(value, indent=2).encode() + b"\n", 0o600)
 
 
-def _checked(address: str) -> str:
-    try:
-        ip_address(address)
-    except ValueError:
-        raise ValueError(f"--listen {address}: an IP address is expected") from None
-    return address
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

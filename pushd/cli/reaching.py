@@ -1,4 +1,8 @@
-"""How `pushdctl` reaches a server: by its socket while it runs, else by its storage."""
+"""How `pushdctl` reaches a server: by its socket while it runs, else by its storage.
+
+What only the second way needs is imported when it is taken: an answer of a running server
+should come at once.
+"""
 
 import json
 import os
@@ -7,24 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
+from pushd.cli import ready as ready_files
 
-from pushd.admin.operations import Operations, Refused
-from pushd.cli.starting import default_ready_file
-from pushd.cli.twistd import DEFAULT_CONFIG
-from pushd.config.load import load
-from pushd.config.problems import ConfigErrors
-from pushd.modules.base import available
-from pushd.providers import catalogue
-from pushd.routing.accounts import Accounts
-from pushd.routing.events import Events
-from pushd.service import DATABASE
-from pushd.storage.errors import StorageError
-from pushd.storage.sqlite import Database, InlineRunner
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
+DEFAULT_CONFIG = Path("/etc/pushd/pushd.yml")
+SOCKET = "pushd.sock"  # in a data folder, unless the configuration has another
 PATIENCE = 30.0  # seconds to wait for the server's answer
 
 
@@ -55,32 +50,49 @@ def reach(config: Path | None, data: Path | None, socket: Path | None) -> Reach:
     """
     if socket is not None:
         return Running(socket)
-    domains: frozenset[str] | None = None
-    if data is None:
-        if config is None and (running := _development()) is not None:
-            return Running(running)
-        data, socket, domains = _configured(config or DEFAULT_CONFIG)
-    path = socket or data / "pushd.sock"
-    if _answers(path):
-        return Running(path)
-    return Stored(data, domains)
+    if data is not None:
+        place = Place(data, data / SOCKET, _development_domains(data))
+    else:
+        running = ready_files.running() if config is None else None
+        if running is not None and "admin" in running:
+            return Running(Path(running["admin"]))
+        if config is None and not DEFAULT_CONFIG.exists():
+            raise Unreachable(
+                f"you run no development server, and there is no {DEFAULT_CONFIG}: "
+                "give --config, --data or --socket"
+            )
+        place = _configured(config or DEFAULT_CONFIG)
+    return Running(place.socket) if _answers(place.socket) else Stored(place)
 
 
-def _configured(path: Path) -> tuple[Path, Path, frozenset[str]]:
+class Place:
+    """Where a server is. `domains` are those it serves, None where that is not known."""
+
+    def __init__(self, data: Path, socket: Path, domains: frozenset[str] | None) -> None:
+        self.data = data
+        self.socket = socket
+        self.domains = domains
+
+
+def _configured(path: Path) -> Place:
+    from pushd.config.load import load
+    from pushd.config.problems import ConfigErrors
+    from pushd.modules.base import available
+    from pushd.providers import catalogue
+
     try:
         config = load(path, catalogue.all_options(), available(), now=time.time())
     except ConfigErrors as errors:
-        raise Unreachable(f"the configuration has mistakes:\n{errors}") from None
-    return config.data, config.admin_socket, frozenset(config.domains)
+        raise Unreachable(f"the configuration cannot be used\n{errors}") from None
+    return Place(config.data, config.admin_socket, frozenset(config.domains))
 
 
-def _development() -> Path | None:
-    """The socket of a development server of this user, if one runs."""
+def _development_domains(data: Path) -> frozenset[str] | None:
+    """What a development server serves from this folder; None if it is none's."""
     try:
-        ready = json.loads(default_ready_file().read_text())
-        os.kill(int(ready["pid"]), 0)
-        return Path(ready["admin"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known = json.loads((data / "development.json").read_bytes())
+        return frozenset(account["jid"].rpartition("@")[2] for account in known["accounts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -105,7 +117,9 @@ class Running:
         try:
             self._socket.connect(str(self._path))
         except OSError as error:
-            raise Unreachable(f"no server answers at {self._path}: {error.strerror}") from None
+            self._socket.close()
+            reason = error.strerror or error
+            raise Unreachable(f"no server answers at {self._path}: {reason}") from None
         return self
 
     def __exit__(self, *ignored: object) -> None:
@@ -115,10 +129,14 @@ class Running:
         asked = json.dumps({"operation": operation, "arguments": dict(arguments)})
         try:
             self._socket.sendall(asked.encode() + b"\n")
-            line = self._socket.makefile("rb").readline()
-            answer = json.loads(line)
-        except (OSError, ValueError) as error:
+            with self._socket.makefile("rb") as answers:
+                line = answers.readline()
+        except OSError as error:
             raise Unreachable(f"the server gave no answer: {error}") from None
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise Unreachable("the server gave no answer; its log may tell why") from None
         if "error" in answer:
             raise Unreachable(answer["error"])
         result: dict[str, Any] = answer["result"]
@@ -126,35 +144,55 @@ class Running:
 
 
 class Stored:
-    """The storage of a server that does not run, locked for the time of the operation."""
+    """The storage of a server that does not run, locked for the time of the operation.
 
-    def __init__(self, data: Path, domains: frozenset[str] | None) -> None:
-        self._data = data
-        self._domains = domains
+    A folder that a configuration names is made, as the server would. Whoever is root acts
+    as the folder's owner, lest the server finds files that it may not open.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def __enter__(self) -> "Stored":
-        if not self._data.is_dir():
-            raise Unreachable(f"{self._data}: there is no such folder")
-        self._clock = Clock()
-        self._clock.rightNow = time.time()
-        self._database = Database(str(self._data / DATABASE), self._clock, InlineRunner())
+        from twisted.internet.task import Clock
+
+        from pushd.routing.accounts import Accounts
+        from pushd.routing.events import Events
+        from pushd.service import DATABASE
+        from pushd.storage.errors import StorageError
+        from pushd.storage.sqlite import Database, InlineRunner
+
+        data = self._place.data
+        if self._place.domains is None and not (data / DATABASE).exists():
+            raise Unreachable(f"{data} is not the data folder of a server")
+        self._was = _become_owner(data)
         try:
+            self._clock = Clock()
+            self._clock.rightNow = time.time()
+            self._database = Database(str(data / DATABASE), self._clock, InlineRunner())
             self._database.open()
+            self._accounts = Accounts(self._clock, self._database, Events())
+            self._wait(self._accounts.load())
         except StorageError as error:
+            _become(*self._was)
             raise Unreachable(str(error)) from None
-        self._accounts = Accounts(self._clock, self._database, Events())
-        self._wait(self._accounts.load())
         return self
 
     def __exit__(self, *ignored: object) -> None:
         closing = self._database.close()
         self._clock.advance(0)
         closing.addErrback(lambda failure: None)
+        _become(*self._was)
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        domains = self._domains
+        from pushd.admin.operations import Operations, Refused
+        from pushd.storage.errors import StorageError
+
+        domains = self._place.domains
         if domains is None:
-            domains = frozenset([str(arguments.get("jid", "")).rpartition("@")[2]])
+            domains = frozenset(one.jid.rpartition("@")[2] for one in self._accounts.all())
+            if not domains:
+                raise Unreachable("a data folder alone tells no domains: give --config")
         operations = Operations(domains, self._accounts, _at_once)
         try:
             result: dict[str, Any] = self._wait(operations.call(operation, arguments))
@@ -164,15 +202,38 @@ class Stored:
 
     def _wait(self, working: Any) -> Any:
         """Drive a coroutine whose only waits are for the storage."""
+        from twisted.internet.defer import Deferred
+        from twisted.python.failure import Failure
+
         results: list[Any] = []
         deferred = Deferred.fromCoroutine(working)
         deferred.addBoth(results.append)
         while not results:
             self._clock.advance(0)
-        if hasattr(results[0], "raiseException"):
+        if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
 
 
+def _become_owner(folder: Path) -> tuple[int, int]:
+    """Act as the owner of the folder, if that is not root; gives who we were."""
+    was = os.geteuid(), os.getegid()
+    if was[0] == 0 and folder.exists():
+        found = folder.stat()
+        _become(found.st_uid, found.st_gid)
+    return was
+
+
+def _become(user: int, group: int) -> None:
+    if os.geteuid() == user:
+        return
+    if os.geteuid() != 0:
+        os.seteuid(0)
+    os.setegid(group)
+    os.seteuid(user)
+
+
 def _at_once(work: Callable[..., Any], *given: Any) -> "Deferred[Any]":
+    from twisted.internet.defer import succeed
+
     return succeed(work(*given))

@@ -1,33 +1,39 @@
 """`twistd pushd`: its options, and the service that twistd starts and stops.
 
-Whatever is wrong with the configuration is said while the options are read, in words and
-with exit code 2; what is wrong with the machine (a port, a folder) when the service
-starts, before anything is answered, with exit code 1. Neither shows a traceback.
+What is wrong with the options or the configuration is said while they are read, with exit
+code 2; what is in the way on this machine (a port, a folder) when the service starts, before
+anything is answered, with exit code 1. Both in words on standard error, without a traceback.
 """
 
+import atexit
+import os
+import signal
 import sys
 import time
+from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.failure import Failure
 
-from pushd.cli.starting import Starting
+from pushd.cli.reaching import DEFAULT_CONFIG
 from pushd.config.load import load
 from pushd.config.problems import ConfigErrors
-from pushd.config.sections import Config
+from pushd.config.sections import Config, Log
 from pushd.config.summary import summary
 from pushd.modules.base import available
 from pushd.providers import catalogue
-from pushd.storage.errors import StorageError
 
 log = Logger()
 
-DEFAULT_CONFIG = Path("/etc/pushd/pushd.yml")
+
+LOOPBACK = "127.0.0.1"
+PATHS = ("data", "ready-file", "events")
 
 
 class Options(usage.Options):
@@ -38,7 +44,7 @@ class Options(usage.Options):
 
     optParameters = [
         ["config", "c", None, f"The configuration file (default: {DEFAULT_CONFIG})."],
-        ["listen", None, "127.0.0.1", "With --dev: the address to listen on."],
+        ["listen", None, None, f"With --dev: the address to listen on (default: {LOOPBACK})."],
         ["data", None, None, "With --dev: a folder to keep; a temporary one otherwise."],
         ["ready-file", None, None, "Write a JSON line here as soon as logins are accepted."],
         ["events", None, None, "Write what happens to this file, as JSON lines."],
@@ -58,29 +64,67 @@ class Options(usage.Options):
         }
     )
 
+    def parseOptions(self, options: Any = None) -> None:
+        """Without the pages of help that twistd prints before it says what is wrong."""
+        try:
+            usage.Options.parseOptions(self, options)
+        except usage.UsageError as error:
+            _refuse(f"{error}; --help shows the options")
+
+    def opt_version(self) -> None:
+        """Display the version of pushd and stop."""
+        try:
+            number = version("pushd")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        sys.stdout.write(f"pushd {number}\n")
+        raise SystemExit(0)
+
     def postOptions(self) -> None:
         """Read the configuration, and stop here with every mistake in it."""
+        self._check_company()
+        for name in PATHS:
+            if self[name] is not None:
+                self[name] = Path(self[name]).absolute()
         if self["dev"]:
-            if self["config"] is not None or self["check-config"]:
-                raise usage.UsageError("--dev goes without a configuration")
-            return
-        for name in ("data", "free-ports"):
-            if self[name]:
-                raise usage.UsageError(f"--{name} goes with --dev")
-        self["configuration"] = config = _read(Path(self["config"] or DEFAULT_CONFIG))
+            self["listen"] = _address(self["listen"] or LOOPBACK)
+            self["configuration"] = None
+        else:
+            self["configuration"] = self._configuration()
+
+    def _check_company(self) -> None:
+        """Which options go with which others."""
+        if self["dev"] and (self["config"] or self["check-config"]):
+            raise usage.UsageError("--dev goes without a configuration")
+        for name, other in (
+            ("listen", "dev"),
+            ("data", "dev"),
+            ("free-ports", "dev"),
+            ("trace", "events"),
+        ):
+            if self[name] and not self[other]:
+                raise usage.UsageError(f"--{name} goes with --{other}")
+        for name in PATHS:
+            if self[name] == "":
+                raise usage.UsageError(f"--{name}: a path is expected")
+
+    def _configuration(self) -> Config:
+        if self["config"] is None and not DEFAULT_CONFIG.exists():
+            raise usage.UsageError(
+                f"there is no {DEFAULT_CONFIG}: give --config FILE, or --dev to try it out"
+            )
+        path = Path(self["config"] or DEFAULT_CONFIG)
+        try:
+            config = load(path, catalogue.all_options(), available(), now=time.time())
+        except ConfigErrors as errors:
+            sys.stderr.write(f"{errors}\n")
+            raise SystemExit(2) from None
         if self["check-config"]:
             sys.stdout.write("\n".join([*summary(config), "the configuration is good"]) + "\n")
             raise SystemExit(0)
         for caution in config.warnings:
-            sys.stderr.write(f"{config.path}:{caution}\n")
-
-
-def _read(path: Path) -> Config:
-    try:
-        return load(path, catalogue.all_options(), available(), now=time.time())
-    except ConfigErrors as errors:
-        sys.stderr.write(f"{errors}\n")
-        raise SystemExit(2) from None
+            sys.stderr.write(f"{config.path}:{'' if caution.line else ' '}{caution}\n")
+        return config
 
 
 def makeService(options: Options) -> Service:
@@ -94,38 +138,119 @@ class PushdService(Service):
     name = "pushd"
 
     def __init__(self, options: Options) -> None:
+        from pushd.cli.words import Terminal
+
         self._options = options
-        self._starting: Starting | None = None
+        self._twistd: Any = options.parent  # twistd's own options
+        self._terminal = Terminal()
+        self._starting: Any = None
+        self._is_stopping = False
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd asks the application, our parent, who observes the log."""
+        Service.setServiceParent(self, parent)
+        from pushd.cli.logs import observer
+
+        config: Config | None = self._options["configuration"]
+        try:
+            observing = observer(config.log if config is not None else Log(), self._twistd)
+        except (OSError, ValueError) as error:
+            self._leave(error)
+        if observing is not None:
+            parent.setComponent(ILogObserver, observing)
 
     def startService(self) -> None:
         """Open everything, or leave with a line that says what is in the way."""
-        from twisted.internet import reactor
+        from twisted.internet import reactor as the_reactor
 
+        from pushd.cli.starting import Starting
+
+        reactor: Any = the_reactor
         Service.startService(self)
         starting = Starting(self._options, reactor)
         try:
             starting.open()
-        except (StorageError, OSError, ValueError) as error:
-            raise SystemExit(f"pushd: {error}") from None
-        except CannotListenError as error:
-            raise SystemExit(f"pushd: {_port_taken(error)}") from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is said
+            self._leave(error)
         self._starting = starting
+        reactor.callWhenRunning(_stop_at_signals, reactor)
         serving = Deferred.fromCoroutine(starting.serve())
-        serving.addErrback(self._failed, reactor)
+        serving.addCallbacks(
+            lambda ignored: self._terminal.close(), self._failed, (), {}, (reactor,)
+        )
 
     def stopService(self) -> "Deferred[None] | None":
         Service.stopService(self)
+        self._is_stopping = True
         if self._starting is None:
             return None
-        return Deferred.fromCoroutine(self._starting.stop())
+        stopping = Deferred.fromCoroutine(self._starting.stop())
+        stopping.addErrback(lambda failure: log.failure("the stop failed", failure))
+        return stopping
 
-    def _failed(self, failure: Any, reactor: Any) -> None:
-        log.failure("pushd cannot start", failure)
-        sys.stderr.write(f"pushd: {failure.getErrorMessage()}\n")
+    def _leave(self, error: Exception) -> None:
+        """End the process before the reactor runs. Raises SystemExit."""
+        self._say(error)
+        if self._twistd.get("pidfile") and self.running:
+            Path(self._twistd["pidfile"]).unlink(missing_ok=True)
+        waiting = self._twistd.get("statusPipe")
+        if waiting is not None:
+            # The process that daemonized waits, and takes from the third byte on as the reason.
+            os.write(waiting, b"1 pushd did not start")
+        raise SystemExit(1)
+
+    def _failed(self, failure: Failure, reactor: Any) -> None:
+        """The server cannot answer: stop what runs of it, then exit with code 1."""
+        if self._is_stopping:  # told to stop while it was starting
+            return
+        assert failure.value is not None
+        self._say(failure.value)
+        atexit.register(_exit_with_failure)
+        reactor.callWhenRunning(reactor.stop)
+
+    def _say(self, error: BaseException) -> None:
+        from pushd.cli.words import KNOWN, explain
+
+        words = explain(error)
+        if not isinstance(error, KNOWN):
+            log.failure("the start failed", Failure(error))
+        elif not self._twistd.get("nodaemon"):
+            log.critical("{words}", words=words)
+        self._terminal.say(words)
+        self._terminal.close()
+
+
+def _refuse(words: str) -> None:
+    """Leave because of what was asked for. Raises SystemExit."""
+    sys.stderr.write(f"pushd: {words}\n")
+    raise SystemExit(2)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise usage.UsageError(f"--listen {text}: an IP address is expected") from None
+
+
+def _stop_at_signals(reactor: Any) -> None:
+    """A stop in order ends with code 0; twistd would die of the signal once more in the end."""
+
+    def stop(number: int, frame: object) -> None:
+        reactor.callFromThread(_stop, reactor, signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _stop(reactor: Any, name: str) -> None:
+    if reactor.running:
+        log.info("stopping: {signal}", signal=name)
         reactor.stop()
 
 
-def _port_taken(error: CannotListenError) -> str:
-    reason = getattr(error.socketError, "strerror", None) or error.socketError
-    where = f"{error.interface or '[::]'}:{error.port}"
-    return f"cannot listen on {where}: {reason}; is another server running?"
+def _exit_with_failure() -> None:
+    """twistd itself ends with code 0 once its reactor has stopped."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
