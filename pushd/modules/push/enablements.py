@@ -6,118 +6,100 @@ more queued than pushed is pushed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from pushd.modules.push.judge import Kind, Worth
-from pushd.modules.push.options import NAMES, Told
+from pushd.modules.push.options import Told
 from pushd.storage.sqlite import Database
+from pushd.storage.table import Table
 from pushd.wire.secret import Secret
 
-INSERT = (
-    "INSERT INTO push_enablements (account, service, node, options, session, created_at, used_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, service, node) DO UPDATE SET "
-    "options = excluded.options, session = excluded.session, used_at = excluded.used_at, "
-    "failures = 0"
-)
-UPDATE = (
-    "UPDATE push_enablements SET queued_messages = ?, pushed_messages = ?, "
-    "queued_subscriptions = ?, pushed_subscriptions = ?, last_sender = ?, last_body = ?, "
-    "urgent = ?, used_at = ?, failures = ?, session = ? "
-    "WHERE account = ? AND service = ? AND node = ?"
-)
-SELECT = (
-    "SELECT account, service, node, options, session, queued_messages, pushed_messages, "
-    "queued_subscriptions, pushed_subscriptions, last_sender, last_body, urgent, created_at, "
-    "used_at, failures FROM push_enablements"
-)
-DELETE = "DELETE FROM push_enablements WHERE account = ? AND service = ? AND node = ?"
-DELETE_OPTIONS = "DELETE FROM push_options WHERE account = ?"
-SET_OPTIONS = (
-    f"INSERT INTO push_options (account, {', '.join(NAMES)}) VALUES (?, ?, ?, ?, ?) "  # noqa: S608
-    "ON CONFLICT (account) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in NAMES)
-)
+Key = tuple[str, str, str]  # account, service, node
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What waits for a device (XEP-0357 §7): counts since it was last there, and the newest."""
+    """What waits for a device (XEP-0357 §7): counts since it was last there, and the newest.
+
+    `sender` and `body` are of the same message; `others` is what else wakes the device, and
+    has nothing to tell.
+    """
 
     messages: int = 0
     subscriptions: int = 0
+    others: int = 0
     sender: str = ""
     body: Secret | None = None
-    urgent: bool = False
     subscriber: str = ""  # who asked last to subscribe
-    wakes: int = 0  # what else wakes it, with `notify_on: all`
-
-    def plus(self, worth: Worth) -> "Summary":
-        """One more stanza. Sender and body are of the same message."""
-        if worth.kind is Kind.SUBSCRIPTION:
-            return replace(self, subscriptions=self.subscriptions + 1, subscriber=worth.sender)
-        if worth.kind is not Kind.MESSAGE:
-            return replace(self, wakes=self.wakes + 1)
-        return replace(
-            self,
-            messages=self.messages + 1,
-            sender=worth.sender,
-            body=worth.body,
-            urgent=self.urgent or worth.urgent,
-        )
-
-
-class Enablement:
-    """One device's way to be woken. `session` is the full JID that enabled it."""
-
-    __slots__ = (
-        "account",
-        "created_at",
-        "dirty",
-        "failures",
-        "in_flight",
-        "node",
-        "options",
-        "pushed",
-        "queued",
-        "service",
-        "session",
-        "used_at",
-    )
-
-    def __init__(
-        self,
-        account: str,
-        service: str,
-        node: str,
-        options: bytes | None,
-        session: str,
-        created_at: float,
-    ) -> None:
-        self.account = account
-        self.service = service
-        self.node = node
-        self.options = options  # the publish-options form, as XML
-        self.session = session
-        self.created_at = created_at
-        self.used_at = created_at
-        self.queued = Summary()
-        self.pushed = Summary()
-        self.failures = 0
-        self.in_flight = False
-        self.dirty = False
+    urgent: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def counts(self) -> tuple[int, int, int]:
+        return (self.messages, self.subscriptions, self.others)
+
+    def plus(self, worth: Worth) -> "Summary":
+        """One more stanza."""
+        if worth.kind is Kind.SUBSCRIPTION:
+            return replace(self, subscriptions=self.subscriptions + 1, subscriber=worth.sender)
+        if worth.kind is Kind.MESSAGE:
+            return replace(
+                self,
+                messages=self.messages + 1,
+                sender=worth.sender,
+                body=worth.body,
+                urgent=self.urgent or worth.urgent,
+            )
+        return replace(self, others=self.others + 1)
+
+
+NOTHING = Summary()
+
+
+@dataclass(slots=True, eq=False)
+class Enablement:
+    """One device's way to be woken. Whoever changes it tells `Enablements`."""
+
+    account: str
+    service: str
+    node: str  # "" where the service needs none
+    options: bytes | None = field(repr=False)  # the publish-options form, as XML
+    session: str  # the full JID that enabled it
+    created_at: float  # seconds since the epoch, as the next two
+    used_at: float
+    news_at: float = 0.0  # when a stanza was last counted
+    queued: Summary = NOTHING
+    pushed: Summary = NOTHING
+    failures: int = 0  # pushes in a row that came to nothing
+    visits: int = 0  # how often its device was back, since the start
+    in_flight: bool = False
+    is_dirty: bool = False
+
+    @property
+    def key(self) -> Key:
         return (self.account, self.service, self.node)
 
     @property
     def has_news(self) -> bool:
         """Whether more is queued than was pushed."""
-        return (self.queued.messages, self.queued.subscriptions, self.queued.wakes) != (
-            self.pushed.messages,
-            self.pushed.subscriptions,
-            self.pushed.wakes,
-        )
+        return self.queued.counts != self.pushed.counts
+
+    def count(self, worth: Worth, now: float) -> None:
+        self.queued = self.queued.plus(worth)
+        self.news_at = now
+
+    def reset(self) -> bool:
+        """The device is back, and learns by itself what waits. Tells whether anything did."""
+        waited = self.queued is not NOTHING
+        self.queued = self.pushed = NOTHING
+        self.visits += 1
+        return waited
+
+    def settle(self, queued: Summary, visits: int) -> None:
+        """A push of `queued` is done with; if the device was back since, that says nothing."""
+        if self.visits == visits:
+            self.pushed = queued
+            if self.queued is queued:  # what comes next is as urgent as it is itself
+                self.queued = replace(queued, urgent=False)
 
 
 class Enablements:
@@ -125,19 +107,19 @@ class Enablements:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rows = ROWS.bind(database)
+        self._switches = SWITCHES.bind(database)
         self._known: dict[str, dict[tuple[str, str], Enablement]] = {}
         self._told: dict[str, Told] = {}
         self._dirty: list[Enablement] = []
         database.collect(self._collect)
 
-    async def load(self) -> None:
-        for row in await self._database.read(SELECT):
-            self._add(_revived(row))
-        columns = ", ".join(NAMES)
-        for account, *values in await self._database.read(
-            f"SELECT account, {columns} FROM push_options"  # noqa: S608 - names of our own
-        ):
-            self._told[account] = Told(*(bool(value) for value in values))
+    async def load(self, now: float) -> None:
+        """Read all; what waits unpushed is as fresh as `now`."""
+        for row in await self._rows.select():
+            self._add(row.enablement(now))
+        for switches in await self._switches.select():
+            self._told[switches.account] = switches.told()
 
     def of(self, account: str) -> list[Enablement]:
         return list(self._known.get(account, {}).values())
@@ -149,6 +131,10 @@ class Enablements:
     def get(self, account: str, service: str, node: str) -> Enablement | None:
         return self._known.get(account, {}).get((service, node))
 
+    def is_current(self, one: Enablement) -> bool:
+        """Whether it is still enabled, and was not disabled and enabled anew."""
+        return self.get(*one.key) is one
+
     def bound_to(self, account: str, session: str) -> list[Enablement]:
         """Those that this resource enabled."""
         return [one for one in self._known.get(account, {}).values() if one.session == session]
@@ -158,91 +144,131 @@ class Enablements:
 
     def set_told(self, account: str, told: Told) -> None:
         self._told[account] = told
-        values = (int(getattr(told, name)) for name in NAMES)
-        self._database.write(SET_OPTIONS, (account, *values))
+        self._switches.put(_Switches(account, **asdict(told)))
 
-    def put(self, enablement: Enablement) -> None:
-        """Store a new enablement, or the new options and session of a known one."""
-        self._add(enablement)
-        self._database.write(
-            INSERT,
-            (
-                *enablement.key,
-                enablement.options,
-                enablement.session,
-                enablement.created_at,
-                enablement.used_at,
-            ),
-        )
-        self.changed(enablement)
+    def put(self, one: Enablement) -> None:
+        """Store a new enablement, or what is new of a known one."""
+        self._add(one)
+        self._rows.put(_row(one))
 
-    def remove(self, enablement: Enablement) -> None:
+    def remove(self, one: Enablement) -> None:
         """Forget one; with the last of an account its options go."""
-        known = self._known.get(enablement.account, {})
-        if known.pop((enablement.service, enablement.node), None) is None:
+        if not self.is_current(one):
             return
-        self._database.write(DELETE, enablement.key)
+        known = self._known[one.account]
+        del known[one.service, one.node]
+        self._rows.delete(*one.key)
         if not known:
-            self._known.pop(enablement.account, None)
-            self._told.pop(enablement.account, None)
-            self._database.write(DELETE_OPTIONS, (enablement.account,))
+            del self._known[one.account]
+            self._told.pop(one.account, None)
+            self._switches.delete(one.account)
 
-    def changed(self, enablement: Enablement) -> None:
+    def changed(self, one: Enablement) -> None:
         """Its numbers go into the next commit, with whatever changed them."""
-        if not enablement.dirty:
-            enablement.dirty = True
-            self._dirty.append(enablement)
+        if not one.is_dirty:
+            one.is_dirty = True
+            self._dirty.append(one)
             self._database.touch()
 
-    def _add(self, enablement: Enablement) -> None:
-        known = self._known.setdefault(enablement.account, {})
-        known[(enablement.service, enablement.node)] = enablement
+    def _add(self, one: Enablement) -> None:
+        self._known.setdefault(one.account, {})[one.service, one.node] = one
 
     def _collect(self) -> None:
         dirty, self._dirty = self._dirty, []
         for one in dirty:
-            one.dirty = False
-            queued, pushed = one.queued, one.pushed
-            self._database.write(
-                UPDATE,
-                (
-                    queued.messages,
-                    pushed.messages,
-                    queued.subscriptions,
-                    pushed.subscriptions,
-                    queued.sender or None,
-                    queued.body.reveal() if queued.body is not None else None,
-                    int(queued.urgent),
-                    one.used_at,
-                    one.failures,
-                    one.session,
-                    *one.key,
-                ),
-            )
+            one.is_dirty = False
+            if self.is_current(one):
+                self._rows.put(_row(one))
 
 
-def _revived(row: tuple[object, ...]) -> Enablement:
-    account, service, node, options, session, *numbers, sender, body, urgent = row[:12]
-    created_at, used_at, failures = row[12:]
-    one = Enablement(
-        str(account),
-        str(service),
-        str(node),
-        options if isinstance(options, bytes) else None,
-        str(session or ""),
-        float(str(created_at)),
+# What storage holds.
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    account: str
+    service: str
+    node: str
+    options: bytes | None
+    session: str | None
+    queued_messages: int
+    pushed_messages: int
+    queued_subscriptions: int
+    pushed_subscriptions: int
+    queued_others: int
+    pushed_others: int
+    last_sender: str | None
+    last_body: Secret | None
+    last_subscriber: str | None
+    urgent: bool
+    created_at: float
+    used_at: float | None
+    failures: int
+
+    def enablement(self, now: float) -> Enablement:
+        return Enablement(
+            self.account,
+            self.service,
+            self.node,
+            self.options,
+            self.session or "",
+            self.created_at,
+            self.used_at or self.created_at,
+            news_at=now,
+            queued=Summary(
+                self.queued_messages,
+                self.queued_subscriptions,
+                self.queued_others,
+                self.last_sender or "",
+                self.last_body,
+                self.last_subscriber or "",
+                self.urgent,
+            ),
+            pushed=Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others),
+            failures=self.failures,
+        )
+
+
+def _row(one: Enablement) -> _Row:
+    queued, pushed = one.queued, one.pushed
+    return _Row(
+        account=one.account,
+        service=one.service,
+        node=one.node,
+        options=one.options,
+        session=one.session,
+        queued_messages=queued.messages,
+        pushed_messages=pushed.messages,
+        queued_subscriptions=queued.subscriptions,
+        pushed_subscriptions=pushed.subscriptions,
+        queued_others=queued.others,
+        pushed_others=pushed.others,
+        last_sender=queued.sender or None,
+        last_body=queued.body,
+        last_subscriber=queued.subscriber or None,
+        urgent=queued.urgent,
+        created_at=one.created_at,
+        used_at=one.used_at,
+        failures=one.failures,
     )
-    queued_messages, pushed_messages, queued_subscriptions, pushed_subscriptions = (
-        int(str(number)) for number in numbers
-    )
-    one.queued = Summary(
-        queued_messages,
-        queued_subscriptions,
-        str(sender or ""),
-        Secret(str(body)) if body is not None else None,
-        bool(urgent),
-    )
-    one.pushed = Summary(pushed_messages, pushed_subscriptions)
-    one.used_at = float(str(used_at)) if used_at is not None else one.created_at
-    one.failures = int(str(failures))
-    return one
+
+
+@dataclass(frozen=True, slots=True)
+class _Switches:
+    account: str
+    include_senders: bool
+    include_message_count: bool
+    include_subscription_count: bool
+    include_message_bodies: bool
+
+    def told(self) -> Told:
+        return Told(
+            self.include_senders,
+            self.include_message_count,
+            self.include_subscription_count,
+            self.include_message_bodies,
+        )
+
+
+ROWS = Table(_Row, key=("account", "service", "node"), name="push_enablements")
+SWITCHES = Table(_Switches, name="push_options")

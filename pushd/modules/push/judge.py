@@ -3,29 +3,36 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from pushd.wire.element import Element, child, children, text
+from pushd.wire.element import child, text
 from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
 
 BODY = f"{NS_CLIENT} body"
-CARBONS = "urn:xmpp:carbons:2"
-SENT = f"{CARBONS} sent"
-RECEIVED = f"{CARBONS} received"
+NS_CARBONS = "urn:xmpp:carbons:2"
+SENT = f"{NS_CARBONS} sent"
+RECEIVED = f"{NS_CARBONS} received"
 NS_FORWARD = "urn:xmpp:forward:0"
 NS_MUC_USER = "http://jabber.org/protocol/muc#user"
+MUC_USER = f"{NS_MUC_USER} x"
 DIRECT_INVITATION = "jabber:x:conference x"
 PROPOSALS = frozenset(("urn:xmpp:jingle-message:0 propose", "urn:xmpp:jingle-message:1 propose"))
-LEGACY_OMEMO = "eu.siacs.conversations.axolotl encrypted"
-ENCRYPTED = frozenset(
-    (
-        LEGACY_OMEMO,
-        "urn:xmpp:omemo:2 encrypted",
-        "urn:xmpp:openpgp:0 openpgp",
-        "jabber:x:encrypted x",
-    )
+# Without a <payload/> these exchange keys, and there is nothing to read (XEP-0384 §5.5).
+OMEMO = (
+    "eu.siacs.conversations.axolotl",
+    "urn:xmpp:omemo:0",
+    "urn:xmpp:omemo:1",
+    "urn:xmpp:omemo:2",
 )
-OPAQUE = ENCRYPTED | {RECEIVED}
+OTHERWISE_ENCRYPTED = frozenset(("urn:xmpp:openpgp:0 openpgp", "jabber:x:encrypted x"))
+ENCRYPTED = OTHERWISE_ENCRYPTED | {f"{namespace} encrypted" for namespace in OMEMO}
+# The body beside it is what the encryption made of it, or an excuse (XEP-0380).
+ENCRYPTION_NAMED = "urn:xmpp:eme:0 encryption"
+SILENT = {
+    "http://jabber.org/protocol/chatstates": "chat state",
+    "urn:xmpp:receipts": "receipt",
+    "urn:xmpp:chat-markers:0": "marker",
+}
 
 
 class Kind(Enum):
@@ -43,65 +50,72 @@ class Worth:
     reason: str = ""
     sender: str = ""
     body: Secret | None = None
-    urgent: bool = False
+    urgent: bool = False  # somebody is calling
 
 
-def judge(stanza: Stanza) -> Worth:
-    """Decide by the envelope; read inside only what may hold something that counts."""
-    if stanza.name == "message":
-        return _message(stanza)
-    if stanza.name == "presence" and stanza.type == "subscribe":
-        return Worth(Kind.SUBSCRIPTION, sender=stanza.attributes.get("from", ""))
-    return Worth(Kind.OTHER, "presence" if stanza.name == "presence" else "request")
+def judge(stanza: Stanza, account: str) -> Worth:
+    """Decide by the envelope, and read inside only what may hold something that counts.
+
+    Nobody but the account's own server copies messages to it (XEP-0280 §11): a carbon from
+    elsewhere is a message like any other, lest a stranger choose the sender that is told.
+    """
+    if stanza.name == "presence":
+        if stanza.type == "subscribe":
+            return Worth(Kind.SUBSCRIPTION, sender=stanza.attributes.get("from", ""))
+        return Worth(Kind.OTHER, "presence")
+    if stanza.name != "message":
+        return Worth(Kind.OTHER, "request")
+    if stanza.attributes.get("from") == account:
+        if SENT in stanza.children:
+            return Worth(Kind.NOTHING, "own copy")
+        if RECEIVED in stanza.children:
+            return _message(_copied(stanza))
+    return _message(stanza)
 
 
-def _message(stanza: Stanza) -> Worth:
-    names = stanza.children
-    if stanza.type in ("error", "headline"):
-        return Worth(Kind.OTHER, stanza.type)
-    if SENT in names:
-        return Worth(Kind.NOTHING, "own copy")
-    sender = stanza.attributes.get("from", "")
-    if RECEIVED in names:
-        return _carbon(stanza)
-    return _content(sender, names, stanza)
-
-
-def _carbon(stanza: Stanza) -> Worth:
-    """A carbon is read from the inside (XEP-0280 §6)."""
-    received = child(stanza.tree, CARBONS, "received")
+def _copied(carbon: Stanza) -> Stanza:
+    """The message inside a carbon (XEP-0280 §7); the carbon itself where there is none."""
+    received = child(carbon.tree, NS_CARBONS, "received")
     forwarded = child(received, NS_FORWARD, "forwarded") if received is not None else None
     inner = child(forwarded, NS_CLIENT, "message") if forwarded is not None else None
-    if inner is None:
-        return Worth(Kind.OTHER, "empty carbon")
-    return _message(Stanza.of(inner))
+    return carbon if inner is None else Stanza.of(inner)
 
 
-def _content(sender: str, names: tuple[str, ...], stanza: Stanza) -> Worth:
+def _message(message: Stanza) -> Worth:
+    if message.type in ("error", "headline"):
+        return Worth(Kind.OTHER, message.type)
+    names = message.children
+    sender = message.attributes.get("from", "")
     if not PROPOSALS.isdisjoint(names):
         return Worth(Kind.MESSAGE, sender=sender, urgent=True)
     if not ENCRYPTED.isdisjoint(names):
-        if LEGACY_OMEMO in names and not _has_payload(stanza.tree):
-            return Worth(Kind.OTHER, "key transport")
+        if _has_payload(message):
+            return Worth(Kind.MESSAGE, sender=sender)
+        return Worth(Kind.OTHER, "key transport")
+    # Of several bodies, in several languages, the first one.
+    body = text(child(message.tree, NS_CLIENT, "body")) if BODY in names else ""
+    if body:
+        is_told = ENCRYPTION_NAMED not in names
+        return Worth(Kind.MESSAGE, sender=sender, body=Secret(body) if is_told else None)
+    if DIRECT_INVITATION in names or (MUC_USER in names and _is_invitation(message)):
         return Worth(Kind.MESSAGE, sender=sender)
-    if BODY in names:
-        body = text(child(stanza.tree, NS_CLIENT, "body"))
-        if body:
-            return Worth(Kind.MESSAGE, sender=sender, body=Secret(body))
-    if DIRECT_INVITATION in names or _is_invitation(stanza, names):
-        return Worth(Kind.MESSAGE, sender=sender)
-    return Worth(Kind.OTHER, "no content")
+    return Worth(Kind.OTHER, _silence(names))
 
 
-def _has_payload(message: Element) -> bool:
-    namespace, _, name = LEGACY_OMEMO.partition(" ")
-    encrypted = child(message, namespace, name)
-    return encrypted is not None and child(encrypted, namespace, "payload") is not None
+def _has_payload(message: Stanza) -> bool:
+    if not OTHERWISE_ENCRYPTED.isdisjoint(message.children):
+        return True
+    found = (child(message.tree, namespace, "encrypted") for namespace in OMEMO)
+    return any(one is not None and child(one, one.uri or "", "payload") for one in found)
 
 
-def _is_invitation(stanza: Stanza, names: tuple[str, ...]) -> bool:
+def _is_invitation(message: Stanza) -> bool:
     """A mediated invitation to a room (XEP-0045 §7.8.2)."""
-    if f"{NS_MUC_USER} x" not in names:
-        return False
-    user = child(stanza.tree, NS_MUC_USER, "x")
-    return user is not None and any(node.name == "invite" for node in children(user))
+    user = child(message.tree, NS_MUC_USER, "x")
+    return user is not None and child(user, NS_MUC_USER, "invite") is not None
+
+
+def _silence(names: tuple[str, ...]) -> str:
+    """What a message is that has nothing to read."""
+    found = (SILENT.get(name.partition(" ")[0]) for name in names)
+    return next((reason for reason in found if reason), "no content")

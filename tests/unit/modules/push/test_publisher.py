@@ -1,0 +1,356 @@
+from itertools import pairwise
+
+import pytest
+from twisted.internet.defer import fail
+
+from pushd.modules.push.publisher import FIRST_PAUSE, LONGEST_PAUSE
+from pushd.routing.events import NotificationPublished, PublishAnswered, PushDisabled
+from pushd.storage.errors import StorageError
+from pushd.wire.stanza import Stanza
+from tests.unit.modules.push.stage import (
+    HOUR,
+    JULIET,
+    PHONE,
+    SERVICE,
+    Service,
+    Stage,
+    accepted,
+    enable,
+    notification,
+    publish_options,
+    refused,
+    silence,
+    summary,
+)
+
+BUSY = refused("resource-constraint", "wait")
+CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='a'/>"
+
+
+def test_a_publish_is_a_request_of_the_accounts_domain() -> None:
+    """Checklist 82 and 83."""
+    stage = Stage()
+    stage.asleep()
+
+    stage.write()
+    stage.write()
+
+    first, second = stage.service.publishes
+    assert (first.type, first.attributes["from"], first.attributes["to"]) == (
+        "set",
+        "example.net",
+        SERVICE,
+    )
+    assert first.id
+    assert first.id != second.id
+
+
+def test_a_message_is_on_disk_before_anybody_hears_of_it() -> None:
+    stage = Stage()
+    stage.asleep()
+    seen: list[tuple[int, int]] = []
+
+    def look(publish: Stanza) -> str:
+        database = stage.hall.host.database
+        reading = database.read("SELECT COUNT(*) FROM queue")
+        reading.addCallback(lambda rows: seen.append((rows[0][0], len(stage.service.publishes))))
+        return ""
+
+    stage.service.answer = look
+    stage.write()
+
+    assert seen == [(1, 1)]
+
+
+def test_publishes_and_answers_are_told() -> None:
+    stage = Stage()
+    stage.asleep()
+
+    stage.write()
+
+    id = stage.service.publishes[0].id
+    assert stage.hall.events(NotificationPublished) == [
+        NotificationPublished(JULIET, SERVICE, "phone", id, 1, 0)
+    ]
+    assert stage.hall.events(PublishAnswered) == [
+        PublishAnswered(JULIET, SERVICE, "phone", id, "accepted", "")
+    ]
+
+
+def test_one_publish_is_under_way_at_a_time() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = silence
+    for text in ("one", "two", "three"):
+        stage.write(text)
+    assert stage.service.counts == ["1"]
+
+    stage.service.answer = accepted
+    stage.service.reply(stage.service.publishes[0])
+
+    assert stage.service.counts == ["1", "3"]
+
+
+def test_a_slow_service_delays_no_other() -> None:
+    stage = Stage()
+    other = Service(stage.hall, "push.example.com")
+    phone = stage.phone()
+    enable(phone, service=other.domain)
+    phone.cut()
+    stage.service.answer = silence
+
+    stage.write()
+    stage.write()
+
+    assert stage.service.counts == ["1"]
+    assert other.counts == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "type"),
+    [
+        ("item-not-found", "cancel"),
+        ("forbidden", "auth"),
+        ("not-authorized", "auth"),
+        ("gone", "cancel"),
+    ],
+)
+def test_a_refusal_for_good_removes_this_enablement_alone(condition: str, type: str) -> None:
+    """Checklist 88."""
+    stage = Stage()
+    phone = stage.phone()
+    enable(phone, node="other")
+    phone.cut()
+    stage.service.answer = lambda publish: (
+        refused(condition, type)(publish) if publish.tree.pubsub.publish["node"] == "phone" else ""
+    )
+
+    stage.write()
+
+    assert stage.nodes() == ["other"]
+    assert stage.hall.rows("SELECT node FROM push_enablements") == [("other",)]
+    [event] = stage.hall.events(PushDisabled)
+    assert event.reason == f"refused by its service: {condition}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "type"),
+    [
+        ("service-unavailable", "cancel"),
+        ("bad-request", "modify"),
+        ("internal-server-error", "cancel"),
+    ],
+)
+def test_any_other_error_is_counted_until_a_publish_is_accepted(condition: str, type: str) -> None:
+    """Checklist 90, for whoever comes to use the count."""
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = refused(condition, type)
+    for _ in range(20):
+        stage.write()
+
+    [one] = stage.push.enablements.of(JULIET)
+    assert one.failures == 20
+    assert len(stage.service.publishes) == 20
+    assert stage.hall.rows("SELECT failures FROM push_enablements") == [(20,)]
+
+    stage.service.answer = accepted
+    stage.write()
+    assert one.failures == 0
+    assert stage.service.counts[-1] == "21"
+
+
+def test_an_error_that_asks_to_wait_is_tried_again_with_growing_pauses() -> None:
+    """Checklist 89."""
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    at: list[float] = []
+    stage.write()
+
+    while len(stage.service.publishes) < 12:
+        stage.hall.advance(1)
+        if len(stage.service.publishes) > len(at) + 1:
+            at.append(stage.hall.clock.seconds())
+
+    pauses = [later - earlier for earlier, later in pairwise(at)]
+    expected = [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(1, len(pauses) + 1)]
+    assert all(
+        most / 2 - 1 <= pause <= most + 1 for pause, most in zip(pauses, expected, strict=True)
+    )
+    assert stage.nodes() == ["phone"]
+
+    stage.service.answer = accepted
+    stage.hall.advance(LONGEST_PAUSE)
+    tried = len(stage.service.publishes)
+    stage.hall.advance(HOUR)
+    assert len(stage.service.publishes) == tried
+
+
+def test_no_answer_within_the_time_is_tried_again() -> None:
+    """Checklist 89."""
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = silence
+    stage.write()
+
+    stage.hall.advance(29)
+    assert [event.outcome for event in stage.hall.events(PublishAnswered)] == []
+    stage.hall.advance(1)
+    assert [event.outcome for event in stage.hall.events(PublishAnswered)] == ["silence"]
+    stage.hall.advance(FIRST_PAUSE)
+    assert stage.service.counts == ["1", "1"]
+    assert stage.nodes() == ["phone"]
+
+
+def test_what_comes_while_a_publish_waits_goes_out_with_it() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+    stage.write("two")
+
+    stage.service.answer = accepted
+    stage.hall.advance(FIRST_PAUSE)
+
+    assert stage.service.counts == ["1", "2"]
+
+
+def test_a_push_that_is_stale_is_given_up_and_counted() -> None:
+    stage = Stage(stale=HOUR)
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+
+    for _ in range(3):
+        stage.hall.advance(LONGEST_PAUSE)
+    tried = len(stage.service.publishes)
+    for _ in range(3):
+        stage.hall.advance(LONGEST_PAUSE)
+    given_up = len(stage.service.publishes)
+    assert given_up >= tried
+    stage.hall.advance(2 * HOUR)
+
+    [one] = stage.push.enablements.of(JULIET)
+    assert len(stage.service.publishes) == given_up
+    assert one.failures == 1
+    stage.service.answer = accepted
+    stage.write("two")
+    assert stage.service.counts[-1] == "2"
+
+
+def test_a_newer_message_makes_an_old_push_worth_trying() -> None:
+    stage = Stage(stale=HOUR)
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+    for _ in range(3):
+        stage.hall.advance(LONGEST_PAUSE)
+    stage.write("two")
+    for _ in range(2):
+        stage.hall.advance(LONGEST_PAUSE)
+
+    stage.service.answer = accepted
+    stage.hall.advance(LONGEST_PAUSE)
+
+    assert stage.service.counts[-1] == "2"
+    assert stage.push.enablements.of(JULIET)[0].failures == 0
+
+
+def test_a_device_that_came_back_ends_the_attempts() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.service.answer = BUSY
+    stage.write()
+
+    phone.resume()
+    stage.hall.advance(HOUR)
+
+    assert stage.service.counts == ["1"]
+
+
+def test_a_late_answer_says_nothing_of_what_came_since_the_device_was_back() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    phone.resume()
+    phone.acknowledge()
+    phone.cut()
+    stage.write("two")
+    assert stage.service.counts == ["1"]
+
+    stage.service.answer = accepted
+    stage.service.reply(stage.service.publishes[0])
+
+    assert stage.service.counts == ["1", "1"]
+    assert summary(stage.service.publishes[1])["last-message-body"] == "two"
+
+
+def test_an_answer_counts_from_the_service_alone() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = silence
+    stage.write()
+
+    id = stage.service.publishes[0].id
+    stage.hall.route(
+        f"<iq type='error' id='{id}' from='mallory@example.org/x' to='example.net'>"
+        f"{refused('item-not-found', 'cancel')(stage.service.publishes[0])}</iq>"
+    )
+
+    assert stage.nodes() == ["phone"]
+
+
+def test_what_was_disabled_and_enabled_anew_does_not_hear_of_the_old_publish() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    [old] = stage.service.publishes
+    phone.resume()
+    phone.send(f"<iq type='set' id='d'><disable xmlns='urn:xmpp:push:0' jid='{SERVICE}'/></iq>")
+    enable(phone, publish_options(secret="new"))
+
+    stage.service.reply(old, refused("forbidden", "auth")(old) or "")
+
+    assert stage.nodes() == ["phone"]
+
+
+def test_a_push_waits_for_a_disk_that_is_full() -> None:
+    stage = Stage()
+    stage.asleep()
+    database = stage.hall.host.database
+    committed = database.committed
+    database.committed = lambda: fail(StorageError("disk full"))  # type: ignore[method-assign]
+    stage.write()
+    assert stage.service.publishes == []
+
+    database.committed = committed  # type: ignore[method-assign]
+    stage.hall.advance(FIRST_PAUSE)
+
+    assert stage.service.counts == ["1"]
+
+
+def test_urgency_lasts_until_it_is_told() -> None:
+    stage = Stage()
+    stage.asleep()
+
+    stage.write(content=CALL)
+    stage.write("hi")
+
+    urgent = [str(notification(one).priority or "") for one in stage.service.publishes]
+    assert urgent == ["high", ""]
+
+
+def test_thousands_of_pushes_leave_nothing_behind() -> None:
+    stage = Stage()
+    stage.asleep()
+    before = len(stage.hall.clock.getDelayedCalls())
+
+    for _ in range(300):
+        stage.write(to=PHONE)
+
+    assert len(stage.service.publishes) == 300
+    assert stage.hall.host.requests._asked == {}
+    assert len(stage.hall.clock.getDelayedCalls()) == before
