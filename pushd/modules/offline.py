@@ -128,7 +128,7 @@ class Offline(Module):
             f"SELECT id, stanza FROM offline WHERE id IN ({marks})",  # noqa: S608 - marks only
             tuple(numbers),
         )
-        found = dict(rows)
+        found: dict[int, bytes] = dict(rows)
         session = self._receiver(account)
         if session is None or account not in self._counts:
             return
