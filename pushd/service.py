@@ -60,7 +60,8 @@ class Server:
         self._reactor = reactor
         self._turn = Turn(reactor)
         self._database = Database(str(config.data / DATABASE), reactor, ThreadRunner(reactor))
-        self._dispatcher = Dispatcher(reactor, over_http11(reactor), self.events.emit)
+        self._transport = over_http11(reactor)
+        self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []
 
     def open(self) -> None:
@@ -104,6 +105,8 @@ class Server:
         for factory in self._factories:
             factory.close_all()
         self.host.lifecycle.stop()
+        self._dispatcher.close()
+        await self._transport.close()
         await self._database.close()
 
     def _hall(self) -> Host:
