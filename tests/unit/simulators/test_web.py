@@ -1,7 +1,7 @@
 """Answers over real connections: whole, cut, stalled, truncated, endless; with TLS and without."""
 
 import json
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jwt
@@ -169,8 +169,9 @@ class OverTLS(OverConnections):
     """All the same with TLS, by a certificate that the client checks."""
 
     def setUp(self) -> None:
-        folder: Path = Path(self.mktemp())  # type: ignore[no-untyped-call]
-        authority = DevelopmentCA(folder, reactor.seconds())
+        folder = TemporaryDirectory(prefix="pushd-test-")
+        self.addCleanup(folder.cleanup)
+        authority = DevelopmentCA(folder.name, reactor.seconds())
         issued = authority.issue(["localhost", "127.0.0.1"])
         shown = ssl.DefaultOpenSSLContextFactory(
             str(issued.key), str(issued.certificate), SSL.TLS_SERVER_METHOD
