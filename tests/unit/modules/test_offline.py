@@ -205,6 +205,19 @@ def test_a_session_that_goes_before_storage_answers_leaves_the_messages_there(ha
     assert bodies(arrive(hall)) == ["hello"]
 
 
+def test_a_session_that_is_detached_meanwhile_gets_the_messages_when_it_resumes(hall: Hall) -> None:
+    write(hall, "hello")
+    romeo = hall.login(ORCHARD, sm=True, available=False)
+    romeo.pass_on("<presence/>")
+    romeo.cut()
+    assert stored(hall) == 1
+    assert len([event for event in hall.events(Undelivered) if event.stanza.name == "message"]) == 1
+
+    romeo.resume()
+
+    assert bodies(romeo) == ["hello"]
+
+
 def test_a_message_moves_from_storage_to_the_queue_in_one_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
