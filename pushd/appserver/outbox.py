@@ -7,64 +7,60 @@ What the provider says of a device is told to the account, never to the publishe
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pushd.appserver.pubsub import Published
 from pushd.appserver.registrations import Registration, Registrations
-from pushd.providers.contract import Accepted, Device, Notification, Unregistered
-from pushd.providers.dispatch import Dispatcher
+from pushd.providers.contract import Accepted, Device, Notification, Refused, Unregistered
+from pushd.providers.dispatch import Dispatcher, Expired, Result, Withdrawn
 from pushd.storage.sqlite import Database
+from pushd.storage.table import Table
 from pushd.wire.secret import Secret
 
 log = Logger()
 
 LIFETIME = 86_400.0  # seconds for which a push is worth sending
 
-PUT = (
-    "INSERT INTO outbox (node, version, message_count, subscription_count, last_sender, "
-    "last_body, urgent, accepted_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (node) DO UPDATE SET version = excluded.version, "
-    "message_count = excluded.message_count, subscription_count = excluded.subscription_count, "
-    "last_sender = excluded.last_sender, last_body = excluded.last_body, "
-    "urgent = excluded.urgent, accepted_at = excluded.accepted_at, "
-    "expires_at = excluded.expires_at"
-)
-DELETE = "DELETE FROM outbox WHERE node = ? AND version = ?"
-SELECT = (
-    "SELECT node, version, message_count, subscription_count, last_sender, last_body, urgent, "
-    "accepted_at, expires_at FROM outbox ORDER BY accepted_at"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One row: what waits for a node. `version` tells a newer one from the one under way."""
+    """What waits for a node, as it is stored. `version` tells a newer one from one under way."""
 
     node: str
     version: int
-    published: Published
+    message_count: int | None
+    subscription_count: int | None
+    last_sender: str | None
+    last_body: Secret | None
+    last_subscriber: str | None
     urgent: bool
     accepted_at: float
     expires_at: float
 
     def notification(self) -> Notification:
-        published = self.published
         return Notification(
             node=self.node,
-            message_count=published.message_count,
-            pending_subscription_count=published.subscription_count,
-            last_message_sender=published.last_sender,
-            last_message_body=published.last_body,
-            last_subscription_sender=published.last_subscription_sender,
+            message_count=self.message_count,
+            pending_subscription_count=self.subscription_count,
+            last_message_sender=self.last_sender,
+            last_message_body=self.last_body,
+            last_subscription_sender=self.last_subscriber,
             urgent=self.urgent,
             expires_at=self.expires_at,
         )
 
 
+ROWS = Table(Push, key=("node",), name="outbox")
+
+
 class Outbox:
-    """What was accepted and is not delivered yet."""
+    """What was accepted and is not delivered yet.
+
+    `gone` is called with a registration whose device is no more, and why; it forgets it.
+    """
 
     def __init__(
         self,
@@ -76,113 +72,40 @@ class Outbox:
     ) -> None:
         self._clock = clock
         self._database = database
+        self._rows = ROWS.bind(database)
         self._registrations = registrations
         self._dispatcher = dispatcher
-        self._gone = gone  # called with a registration whose device is no more, and why
+        self._gone = gone
         self._waiting: dict[str, Push] = {}
-        self._under_way: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        self._under_way: dict[str, Deferred[None]] = {}
 
     async def load(self) -> None:
         """Take up what the last run left; sent by `start`."""
-        for row in await self._database.read(SELECT):
-            push = _revived(row)
+        now = self._clock.seconds()
+        for push in await self._rows.select():
             self._waiting[push.node] = push
+            if push.expires_at <= now:
+                self._done(push)
 
     def start(self) -> None:
         for node in list(self._waiting):
             self._send(node)
 
+    def stop(self) -> None:
+        """Send nothing more; what waits stays on disk."""
+        for sending in list(self._under_way.values()):
+            sending.cancel()
+
     async def accept(self, registration: Registration, published: Published) -> None:
         """Keep a push; returns once it is on disk. Raises StorageError when it cannot be."""
-        now = self._clock.seconds()
-        old = self._waiting.get(registration.node)
-        push = Push(
-            node=registration.node,
-            version=old.version + 1 if old is not None else 1,
-            published=_merged(old.published, published) if old is not None else published,
-            urgent=old is not None and old.urgent,
-            accepted_at=now,
-            expires_at=now + LIFETIME,
-        )
-        self._waiting[push.node] = push
-        self._database.write(
-            PUT,
-            (
-                push.node,
-                push.version,
-                push.published.message_count,
-                push.published.subscription_count,
-                push.published.last_sender,
-                push.published.last_body.reveal() if push.published.last_body else None,
-                int(push.urgent),
-                push.accepted_at,
-                push.expires_at,
-            ),
-        )
-        await self._database.committed()
-        self._send(push.node)
-
-    def _send(self, node: str) -> None:
-        if node not in self._under_way:
-            self._under_way.add(node)
-            sending = Deferred.fromCoroutine(self._deliver(node))
-            sending.addErrback(lambda failure: log.failure("sending a push broke", failure))
-            sending.addBoth(lambda ignored: self._under_way.discard(node))
-
-    async def _deliver(self, node: str) -> None:
-        """Send what waits for a node, and what came meanwhile, one after the other."""
-        while (push := self._waiting.get(node)) is not None:
-            registration = self._registrations.get(node)
-            if registration is None:
-                self._done(push)
-                return
-            sent: list[Push] = []
-            outcome = await self._dispatcher.push(
-                registration.backend,
-                lambda sent=sent: self._latest(node, sent),  # type: ignore[misc]
-                lambda: self._device(node),
-            )
-            last = sent[-1] if sent else push
-            if isinstance(outcome, Accepted):
-                self._registrations.pushed(node, self._clock.seconds())
-            elif isinstance(outcome, Unregistered):
-                self._unregister(registration)
-            self._done(last)
-
-    def _latest(self, node: str, sent: list[Push]) -> Notification | None:
-        """What to say at this moment; remembers which version that was."""
-        push = self._waiting.get(node)
-        if push is None:
-            return None
-        sent.append(push)
-        return push.notification()
-
-    def _device(self, node: str) -> Device | None:
-        registration = self._registrations.get(node)
-        if registration is None:
-            return None
-        return Device(
-            token=registration.token,
-            app=registration.app,
-            fields=registration.fields,
-            renewed_at=registration.renewed_at,
-        )
-
-    def _unregister(self, used: Registration) -> None:
-        """Forget the device, unless it registered anew since the push left."""
-        current = self._registrations.get(used.node)
-        if current is not None and current.renewed_at == used.renewed_at:
-            self._registrations.remove(used.node)
-            self._gone(used, "the provider no longer knows the token")
-
-    def _done(self, push: Push) -> None:
-        current = self._waiting.get(push.node)
-        if current is not None and current.version == push.version:
-            del self._waiting[push.node]
-            self._database.write(DELETE, (push.node, push.version))
+        node = registration.node
+        push = _merged(node, self._waiting.get(node), published, self._clock.seconds())
+        self._waiting[node] = push
+        self._rows.put(push)
+        try:
+            await self._database.committed()
+        finally:
+            self._send(node)
 
     def forget(self, node: str) -> None:
         """The registration is gone: what waits for it is pointless."""
@@ -190,35 +113,133 @@ class Outbox:
         if push is not None:
             self._done(push)
 
+    def _send(self, node: str) -> None:
+        if node not in self._under_way:  # else it is looked at again before that ends
+            sending = Deferred.fromCoroutine(self._deliver(node))
+            self._under_way[node] = sending
+            sending.addBoth(self._ended, node)
 
-def _merged(old: Published, new: Published) -> Published:
-    """The newer publish, with what only the older one says."""
-    text = new if new.last_sender is not None or new.last_body is not None else old
+    def _ended(self, result: Failure | None, node: str) -> None:
+        del self._under_way[node]
+        if result is not None and not result.check(CancelledError):
+            log.failure("sending a push broke", result)
+
+    async def _deliver(self, node: str) -> None:
+        """Send what waits for a node, and what came meanwhile, one after the other."""
+        while (push := self._waiting.get(node)) is not None:
+            registration = self._registrations.get(node)
+            if registration is None:
+                self._done(push)
+            elif registration.backend not in self._dispatcher.backends:
+                return  # kept, lest its app be served again while it is worth sending
+            else:
+                sending = _Sending(push, registration, self._waiting, self._registrations)
+                result = await self._dispatcher.push(
+                    registration.backend, sending.latest, sending.device
+                )
+                self._settle(sending, result)
+
+    def _settle(self, sending: "_Sending", result: Result) -> None:
+        node = sending.push.node
+        match result:
+            case Withdrawn():
+                return  # there is nothing left to send, or another backend to send it
+            case Accepted():
+                self._registrations.pushed(node, self._clock.seconds())
+            case Unregistered():
+                self._bury(sending.registration)
+            case Refused(reason=reason) | Expired(reason=reason):
+                log.info(
+                    "a push for {account} came to nothing: {result}: {reason}",
+                    account=sending.registration.account,
+                    result=type(result).__name__.lower(),
+                    reason=reason,
+                )
+        self._done(sending.push)
+
+    def _bury(self, used: Registration) -> None:
+        """Forget the device, unless it registered anew since the push left."""
+        current = self._registrations.get(used.node)
+        if (
+            current is not None
+            and current.token == used.token
+            and current.renewed_at == used.renewed_at
+        ):
+            self._gone(current, "the provider no longer knows the token")
+
+    def _done(self, push: Push) -> None:
+        current = self._waiting.get(push.node)
+        if current is not None and current.version == push.version:
+            del self._waiting[push.node]
+            self._rows.delete(push.node)
+
+
+class _Sending:
+    """One call of the dispatcher: what it was told last, and of which registration."""
+
+    def __init__(
+        self,
+        push: Push,
+        registration: Registration,
+        waiting: dict[str, Push],
+        registrations: Registrations,
+    ) -> None:
+        self.push = push
+        self.registration = registration
+        self._waiting = waiting
+        self._registrations = registrations
+
+    def latest(self) -> Notification | None:
+        """What to say at this moment."""
+        push = self._waiting.get(self.push.node)
+        if push is None:
+            return None
+        self.push = push
+        return push.notification()
+
+    def device(self) -> Device | None:
+        """To whom; None when it is another backend's business by now."""
+        current = self._registrations.get(self.push.node)
+        if current is None or current.backend != self.registration.backend:
+            return None
+        self.registration = current
+        return Device(
+            token=current.token,
+            app=current.app,
+            fields=current.provider_fields(),
+            renewed_at=current.renewed_at,
+        )
+
+
+def _merged(node: str, old: Push | None, new: Published, now: float) -> Push:
+    """The newer publish, with what only the older one says while that is worth saying."""
+    push = Push(
+        node=node,
+        version=1 if old is None else old.version + 1,
+        message_count=new.message_count,
+        subscription_count=new.subscription_count,
+        last_sender=new.last_sender,
+        last_body=new.last_body,
+        last_subscriber=new.last_subscriber,
+        urgent=new.urgent,
+        accepted_at=now,
+        expires_at=now + LIFETIME,
+    )
+    if old is None or old.expires_at <= now:
+        return push
+    # Sender and body are of one message: who tells of messages at all tells of the last one.
+    tells = (new.message_count, new.last_sender, new.last_body) != (None, None, None)
+    text = push if tells else old
     return replace(
-        new,
-        message_count=old.message_count if new.message_count is None else new.message_count,
-        subscription_count=(
-            old.subscription_count if new.subscription_count is None else new.subscription_count
-        ),
+        push,
+        message_count=_newest(push.message_count, old.message_count),
+        subscription_count=_newest(push.subscription_count, old.subscription_count),
         last_sender=text.last_sender,
         last_body=text.last_body,
-        last_subscription_sender=new.last_subscription_sender or old.last_subscription_sender,
+        last_subscriber=push.last_subscriber or old.last_subscriber,
+        urgent=push.urgent or old.urgent,
     )
 
 
-def _revived(row: tuple[object, ...]) -> Push:
-    node, version, messages, subscriptions, sender, body, urgent, accepted_at, expires_at = row
-    published = Published(
-        messages if isinstance(messages, int) else None,
-        subscriptions if isinstance(subscriptions, int) else None,
-        None if sender is None else str(sender),
-        None if body is None else Secret(str(body)),
-    )
-    return Push(
-        node=str(node),
-        version=int(str(version)),
-        published=published,
-        urgent=bool(urgent),
-        accepted_at=float(str(accepted_at)),
-        expires_at=float(str(expires_at)),
-    )
+def _newest(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new

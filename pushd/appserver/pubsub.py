@@ -5,14 +5,15 @@ becomes a row of the outbox, and is answered once that row is on disk.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from pushd.appserver.apps import App
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.wire import forms
-from pushd.wire.element import Element, child, children, element, serialize
+from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import (
     BadRequest,
     Forbidden,
@@ -20,12 +21,13 @@ from pushd.wire.errors import (
     JIDMalformed,
     NotAcceptable,
     NotAllowed,
+    ServiceUnavailable,
 )
 from pushd.wire.jid import JID, parse
 from pushd.wire.namespaces import (
-    FORM_PUBLISH_OPTIONS,
     FORM_PUSH_SUMMARY,
     NS_FORMS,
+    NS_PRIORITY,
     NS_PUBSUB,
     NS_PUBSUB_ERRORS,
     NS_PUSH,
@@ -33,9 +35,16 @@ from pushd.wire.namespaces import (
 from pushd.wire.secret import Secret
 
 NS_OWNER = f"{NS_PUBSUB}#owner"
-BIGGEST_ITEM = 60_000  # bytes of one payload
-COUNTS = ("message-count", "pending-subscription-count")
-SENDERS = ("last-message-sender", "last-subscription-sender")
+# What is honoured. Publish-options are taken, but announcing them would oblige us to refuse
+# a `secret`, which is no option of a node (XEP-0060 §7.1.5).
+FEATURES = (
+    NS_PUSH,
+    NS_PUBSUB,
+    f"{NS_PUBSUB}#access-whitelist",
+    f"{NS_PUBSUB}#publish",
+    f"{NS_PUBSUB}#publish-only-affiliation",
+)
+BIGGEST_PAYLOAD = 60_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class Published:
     subscription_count: int | None = None
     last_sender: str | None = None
     last_body: Secret | None = None
-    last_subscription_sender: str | None = None
+    last_subscriber: str | None = None
+    urgent: bool = False
 
 
 Accept = Callable[[Registration, Published], Awaitable[None]]
@@ -55,70 +65,96 @@ Accept = Callable[[Registration, Published], Awaitable[None]]
 class PubsubHost:
     """The requests of one pubsub host. `accept` returns once the push is on disk."""
 
-    def __init__(self, host: Host, domain: str, registrations: Registrations, accept: Accept):
+    def __init__(
+        self,
+        host: Host,
+        domain: str,
+        apps: Mapping[str, App],
+        registrations: Registrations,
+        accept: Accept,
+    ) -> None:
+        self._domain = domain
+        self._apps = apps
         self._registrations = registrations
         self._accept = accept
         add = host.requests.add
-        add("set", NS_PUBSUB, "pubsub", domain, self.pubsub)
-        add("get", NS_PUBSUB, "pubsub", domain, self._closed)
+        add("set", NS_PUBSUB, "pubsub", domain, self.answer)
+        add("get", NS_PUBSUB, "pubsub", domain, _closed)
         for kind in ("get", "set"):
-            add(kind, NS_OWNER, "pubsub", domain, self._not_yours)
+            add(kind, NS_OWNER, "pubsub", domain, _not_yours)
         host.disco.add_identity(domain, "pubsub", "push")
-        host.disco.add_feature(domain, NS_PUSH)
-        for feature in ("publish", "access-whitelist", "publish-only-affiliation"):
-            host.disco.add_feature(domain, f"{NS_PUBSUB}#{feature}")
-        host.disco.add_feature(domain, NS_PUBSUB)
+        for feature in FEATURES:
+            host.disco.add_feature(domain, feature)
 
-    async def pubsub(self, request: IQ) -> Element:
-        """Answer a publish; all else is refused as at a closed node."""
+    async def answer(self, request: IQ) -> Element:
+        """Take a publish; all else is refused as at a closed node."""
         publish = child(request.payload, NS_PUBSUB, "publish")
         if publish is None:
             if child(request.payload, NS_PUBSUB, "retract") is not None:
                 raise Forbidden("items are not kept here")
-            return self._closed(request)
-        node = publish.attributes.get("node", "")
-        if not node:
-            raise BadRequest("node: it is missing", _pubsub("nodeid-required"))
-        registration = self._registrations.get(node)
-        if registration is None:
-            raise ItemNotFound("no such node")
-        self._check_publisher(registration, request.sender, _secret(request.payload))
+            return _closed(request)
+        registration = self._admit(request, publish.attributes.get("node", ""))
         item = _only_item(publish)
-        published = read(_payload(item))
-        await self._accept(registration, published)
+        await self._accept(registration, read(_payload(item)))
         id = item.attributes.get("id") or secrets.token_urlsafe(9)
-        echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id), node=node)
+        echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
+        echoed.attributes["node"] = registration.node
         return element(NS_PUBSUB, "pubsub", echoed)
 
-    def _check_publisher(self, registration: Registration, sender: JID, secret: str) -> None:
-        """The account's own server or one of its own addresses, with the node's secret."""
-        knows = self._registrations.is_secret(registration, secret)
-        domain = registration.account.rpartition("@")[2]
-        if not knows or (sender.full != domain and sender.bare != registration.account):
+    def _admit(self, request: IQ, node: str) -> Registration:
+        """The registration that this node is, if the sender may publish there."""
+        if not node:
+            raise BadRequest("node: it is missing", _condition("nodeid-required"))
+        registration = self._registrations.get(node)
+        app = self._apps.get(registration.backend) if registration is not None else None
+        if registration is None or (app is not None and app.pubsub_host != self._domain):
+            raise ItemNotFound("no such node")
+        secret = _secret(request.payload)
+        if not (
+            _is_publisher(registration.account, request.sender)
+            and self._registrations.admits(registration, secret)
+        ):
             raise Forbidden("the secret or the publisher is wrong")
+        if app is None:  # the operator's doing, for which no node is to be given up
+            raise ServiceUnavailable("the app of this node is not served at present")
+        return registration
 
-    def _closed(self, request: IQ) -> Element:
-        raise NotAllowed("this node is for publishing only", _pubsub("closed-node"))
 
-    def _not_yours(self, request: IQ) -> Element:
-        raise Forbidden("nodes are made by registering")
+def _is_publisher(account: str, sender: JID) -> bool:
+    """Whether it is the account's own server, or one of its own addresses."""
+    return sender.bare == account or sender.full == account.rpartition("@")[2]
+
+
+def _closed(request: IQ) -> Element:
+    raise NotAllowed("this node is for publishing only", _condition("closed-node"))
+
+
+def _not_yours(request: IQ) -> Element:
+    raise Forbidden("nodes are made by registering")
 
 
 def read(notification: Element) -> Published:
     """The summary of a notification. Raises BadRequest that names the field at fault."""
-    form_element = child(notification, NS_FORMS, "x")
-    if form_element is None:
-        return Published()
+    priority = child(notification, NS_PRIORITY, "priority")
+    urgent = text(priority).strip() == "high"
+    given = child(notification, NS_FORMS, "x")
+    if given is None:
+        return Published(urgent=urgent)
     try:
-        form = forms.read(form_element)
+        form = forms.read(given)
         if form.form_type != FORM_PUSH_SUMMARY:
             raise ValueError(f"FORM_TYPE: {FORM_PUSH_SUMMARY} is expected")
-        counts = [_count(form, name) for name in COUNTS]
-        senders = [_sender(form, name) for name in SENDERS]
         body = form.one("last-message-body")
+        return Published(
+            message_count=_count(form, "message-count"),
+            subscription_count=_count(form, "pending-subscription-count"),
+            last_sender=_sender(form, "last-message-sender"),
+            last_body=Secret(body) if body else None,
+            last_subscriber=_sender(form, "last-subscription-sender"),
+            urgent=urgent,
+        )
     except ValueError as error:
-        raise BadRequest(str(error), _pubsub("invalid-payload")) from None
-    return Published(counts[0], counts[1], senders[0], Secret(body) if body else None, senders[1])
+        raise BadRequest(str(error), _condition("invalid-payload")) from None
 
 
 def _count(form: forms.Form, name: str) -> int | None:
@@ -141,40 +177,39 @@ def _sender(form: forms.Form, name: str) -> str | None:
 
 
 def _only_item(publish: Element) -> Element:
-    items = [node for node in children(publish) if node.name == "item"]
+    items = [node for node in children(publish) if (node.uri, node.name) == (NS_PUBSUB, "item")]
     if not items:
-        raise BadRequest("an item is expected", _pubsub("item-required"))
+        raise BadRequest("an item is expected", _condition("item-required"))
     if len(items) > 1:
-        raise BadRequest("one item is expected", _pubsub("invalid-payload"))
+        raise BadRequest("one item is expected", _condition("invalid-payload"))
     return items[0]
 
 
 def _payload(item: Element) -> Element:
     payloads = list(children(item))
     if not payloads:
-        raise BadRequest("the item is empty", _pubsub("payload-required"))
+        raise BadRequest("the item is empty", _condition("payload-required"))
     payload = payloads[0]
     if len(payloads) > 1 or (payload.uri, payload.name) != (NS_PUSH, "notification"):
-        raise BadRequest("one notification is expected", _pubsub("invalid-payload"))
-    if len(serialize(payload)) > BIGGEST_ITEM:
-        text = f"a payload has {BIGGEST_ITEM} bytes at most"
-        raise NotAcceptable(text, _pubsub("payload-too-big"))
+        raise BadRequest("one notification is expected", _condition("invalid-payload"))
+    if len(serialize(payload)) > BIGGEST_PAYLOAD:
+        text = f"a payload has {BIGGEST_PAYLOAD} bytes at most"
+        raise NotAcceptable(text, _condition("payload-too-big"))
     return payload
 
 
 def _secret(pubsub: Element) -> str:
-    """The `secret` among the publish-options, whatever else these say; "" without one."""
-    wrapper = child(pubsub, NS_PUBSUB, "publish-options")
-    if wrapper is None:
-        return ""
+    """The `secret` among the publish-options; "" without one, or with several.
+
+    COMPAT: ejabberd publishes whatever form its client gave, with any FORM_TYPE or none.
+    """
+    options = child(pubsub, NS_PUBSUB, "publish-options")
     try:
-        form = forms.find(wrapper)
-        if form is None or form.form_type not in (FORM_PUBLISH_OPTIONS, None):
-            return ""
-        return form.one("secret") or ""
+        form = forms.find(options) if options is not None else None
+        return (form.one("secret") if form is not None else None) or ""
     except ValueError:
         return ""
 
 
-def _pubsub(condition: str) -> Element:
-    return element(NS_PUBSUB_ERRORS, condition)
+def _condition(name: str) -> Element:
+    return element(NS_PUBSUB_ERRORS, name)

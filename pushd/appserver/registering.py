@@ -4,12 +4,13 @@ They are those of mod_push: `register-push-TYPE`, `list-push-registrations` and
 `unregister-push`, offered at each `register_host`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from pushd.appserver.apps import App
 from pushd.appserver.registrations import Registration, Registrations
-from pushd.providers.contract import Provider
 from pushd.routing.commands import (
     Completed,
     Executing,
@@ -23,24 +24,35 @@ from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.element import Element
-from pushd.wire.errors import BadRequest, Forbidden, ResourceConstraint
+from pushd.wire.errors import Forbidden, ResourceConstraint
 from pushd.wire.jid import JID
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS
 from pushd.wire.secret import Secret
 
-LISTED = ("node", "device-name", "device-id", "type", "app", "registered", "last-push")
-COMMON = ("token", "device-id", "device-name")
+__all__ = ["App", "Registering", "Rules"]
 
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A configured backend: one app at one provider, with its hosts."""
-
-    name: str  # unique among all backends
-    provider: Provider
-    register_host: str
-    pubsub_host: str
-    app_name: str
+LONGEST_NAME = 1_023  # bytes of a device's id or name, as of a resource
+LABELS = {
+    "token": "Token, from the push provider",
+    "application-id": "Application id",
+    "silent-push": "Push silently",
+    "environment": "Environment: production or sandbox",
+    "endpoint": "Endpoint, from the push provider",
+    "p256dh": "Public key of the device",
+    "auth": "Authentication secret of the device",
+    "device-id": "Device (your resource, if empty)",
+    "device-name": "A name to tell your devices by",
+    "app": "App",
+}
+LISTED = {
+    "node": "Node",
+    "device-name": "Name",
+    "device-id": "Device",
+    "type": "Provider",
+    "app": "App",
+    "registered": "Registered",
+    "last-push": "Last push",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,116 +76,31 @@ class Registering:
         unregister: Callable[[Registration, str], None],
     ) -> None:
         self._host = host
-        self._apps = apps
         self._registrations = registrations
         self._rules = rules
         self._unregister = unregister
-        for type_name in self._types():
-            host.commands.add(
+        for name in sorted({name for app in apps for name in app.type_names}):
+            self._offer(
                 register_host,
-                f"register-push-{type_name}",
-                f"Register a device for push by {type_name}",
-                self._registrar(type_name),
+                f"register-push-{name}",
+                f"Register a device for push by {name}",
+                self._registrar([app for app in apps if name in app.type_names]),
             )
-        host.commands.add(
-            register_host, "list-push-registrations", "List my push registrations", self.list
+        self._offer(
+            register_host, "list-push-registrations", "List my push registrations", self._list
         )
-        host.commands.add(
-            register_host, "unregister-push", "Remove push registrations", self.unregister
-        )
+        self._offer(register_host, "unregister-push", "Remove push registrations", self._remove)
         for app in apps:
             host.disco.add_identity(register_host, "app-server", app.app_name)
 
-    def _types(self) -> list[str]:
-        """The provider types served here, and their other names."""
-        names = {name for app in self._apps for name in (app.provider.type, *app.provider.aliases)}
-        return sorted(names)
+    def _offer(self, register_host: str, node: str, name: str, handler: Handler) -> None:
+        """Offer a command to those who may register."""
 
-    def _registrar(self, type_name: str) -> Handler:
-        apps = [
-            app for app in self._apps if type_name in (app.provider.type, *app.provider.aliases)
-        ]
-
-        async def register(request: IQ, invocation: Invocation) -> Reply:
+        def checked(request: IQ, invocation: Invocation) -> Reply | Coroutine[Any, Any, Reply]:
             self._check_access(request.sender)
-            if invocation.form is None:
-                return Executing(_offer(apps))
-            return await self._register(request, apps, _submitted(invocation.form))
+            return handler(request, invocation)
 
-        return register
-
-    async def _register(self, request: IQ, apps: list[App], form: forms.Form) -> Reply:
-        app = _chosen(apps, _one(form, "app"))
-        account = request.sender.bare
-        device = _one(form, "device-id") or request.sender.resource
-        if not device:
-            raise bad_payload("device-id: it is missing, and the sender has no resource")
-        fields = {
-            name: value
-            for name in sorted(app.provider.register_fields)
-            if (value := _one(form, name)) is not None
-        }
-        token = fields.pop("token", "")
-        if not token and "token" in app.provider.register_fields:
-            raise bad_payload("token: it is missing or empty")
-        try:
-            app.provider.check({"token": token, **fields})
-        except ValueError as error:
-            raise bad_payload(str(error)) from None
-        self._check_limit(account, device)
-        registration, secret = self._registrations.register(
-            account=account,
-            device=device,
-            device_name=_one(form, "device-name"),
-            backend=app.name,
-            type=app.provider.type,
-            app=app.app_name,
-            token=Secret(token),
-            fields=fields,
-            now=self._host.clock.seconds(),
-        )
-        await self._host.database.committed()
-        self._host.events.emit(
-            DeviceRegistered(account, app.pubsub_host, registration.node, registration.type, device)
-        )
-        given = {
-            "jid": app.pubsub_host,
-            "node": registration.node,
-            "secret": secret.reveal(),
-        }
-        return Completed(forms.result(None, given))
-
-    async def list(self, request: IQ, invocation: Invocation) -> Reply:
-        """What the asker has registered; never a token or a secret."""
-        self._check_access(request.sender)
-        known = self._registrations.of(request.sender.bare)
-        if not known:
-            return Completed()
-        return Completed(forms.result(None, reported=LISTED, items=map(_row, known)))
-
-    async def unregister(self, request: IQ, invocation: Invocation) -> Reply:
-        """Remove by nodes, by device, all, or the sender's own device; all or nothing."""
-        self._check_access(request.sender)
-        form = _submitted(invocation.form) if invocation.form is not None else forms.Form()
-        known = self._registrations.of(request.sender.bare)
-        nodes = form.fields.get("nodes", ())
-        by_nodes = bool(nodes)
-        if by_nodes:
-            found = [one for one in known if one.node in nodes]
-        elif _all(form):
-            found = known
-        else:
-            device = _one(form, "device-id") or request.sender.resource
-            found = [one for one in known if one.device == device]
-            if not found:
-                raise BadRequest("device-id: no such device is registered")
-        for one in found:
-            self._unregister(one, "unregistered by its owner")
-        await self._host.database.committed()
-        if not by_nodes:
-            return Completed()
-        removed = forms.Field("nodes", "list-multi", values=[one.node for one in found])
-        return Completed(forms.result(None, [removed]))
+        self._host.commands.add(register_host, node, name, checked)
 
     def _check_access(self, sender: JID) -> None:
         access = self._rules.access
@@ -183,13 +110,87 @@ class Registering:
         if sender.domain not in allowed:
             raise Forbidden("devices of this domain are not served here")
 
-    def _check_limit(self, account: str, device: str) -> None:
-        known = self._registrations.of(account)
-        if (
-            len(known) >= self._rules.registrations_per_account
-            and self._registrations.of_device(account, device) is None
-        ):
+    # register-push-TYPE
+
+    def _registrar(self, apps: Sequence[App]) -> Handler:
+        async def register(request: IQ, invocation: Invocation) -> Reply:
+            if invocation.form is None:
+                return Executing(_form(apps))
+            return await self._register(request, apps, _submitted(invocation.form))
+
+        return register
+
+    async def _register(self, request: IQ, apps: Sequence[App], form: forms.Form) -> Reply:
+        app = _chosen(apps, _one(form, "app"))
+        account, device = request.sender.bare, _device(form, request.sender)
+        if not device:
+            raise bad_payload("device-id: it is missing, and the sender has no resource")
+        fields = _provider_fields(app, form)
+        self._check_room(account, device)
+        registration, secret = self._registrations.register(
+            account,
+            device,
+            self._host.clock.seconds(),
+            device_name=_name(form, "device-name"),
+            backend=app.name,
+            type=app.provider.type,
+            app=app.app_name,
+            token=Secret(fields.pop("token", "")),
+            fields=fields,
+        )
+        await self._host.database.committed()
+        self._host.events.emit(
+            DeviceRegistered(account, app.pubsub_host, registration.node, registration.type, device)
+        )
+        given = {"jid": app.pubsub_host, "node": registration.node, "secret": secret.reveal()}
+        return Completed(forms.result(None, given))
+
+    def _check_room(self, account: str, device: str) -> None:
+        is_known = self._registrations.of_device(account, device) is not None
+        known = len(self._registrations.of(account))
+        if not is_known and known >= self._rules.registrations_per_account:
             raise ResourceConstraint("too many registrations of this account")
+
+    # list-push-registrations
+
+    def _list(self, request: IQ, invocation: Invocation) -> Reply:
+        """What the asker has registered; never a token or a secret."""
+        known = self._registrations.of(request.sender.bare)
+        if not known:
+            return Completed()
+        heading = [forms.Field(name, label=label) for name, label in LISTED.items()]
+        return Completed(forms.result(None, reported=heading, items=map(_row, known)))
+
+    # unregister-push
+
+    async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
+        """Remove by nodes, all, by device, or the sender's own device; all or nothing."""
+        form = _submitted(invocation.form) if invocation.form is not None else forms.Form()
+        nodes = form.fields.get("nodes", ())
+        found = self._chosen(request.sender, form, nodes)
+        for one in found:
+            self._unregister(one, "unregistered by its owner")
+        await self._host.database.committed()
+        if not nodes:
+            return Completed()
+        removed = forms.Field("nodes", "list-multi", values=[one.node for one in found])
+        return Completed(forms.result(None, [removed]))
+
+    def _chosen(self, sender: JID, form: forms.Form, nodes: tuple[str, ...]) -> list[Registration]:
+        """What is to be removed. Nodes that are unknown, or another's, are passed over alike."""
+        known = self._registrations.of(sender.bare)
+        if nodes:
+            return [one for one in known if one.node in nodes]
+        if _flag(form, "all"):
+            return known
+        device = _device(form, sender)
+        found = [one for one in known if one.device == device]
+        if not found:
+            raise bad_payload("device-id: no such device is registered")
+        return found
+
+
+# Reading the forms.
 
 
 def _submitted(form: forms.Form) -> forms.Form:
@@ -207,14 +208,37 @@ def _one(form: forms.Form, name: str) -> str | None:
         raise bad_payload(str(error)) from None
 
 
-def _all(form: forms.Form) -> bool:
+def _flag(form: forms.Form, name: str) -> bool:
     try:
-        return bool(form.boolean("all"))
+        return bool(form.boolean(name))
     except ValueError as error:
         raise bad_payload(str(error)) from None
 
 
-def _chosen(apps: list[App], wanted: str | None) -> App:
+def _name(form: forms.Form, name: str) -> str | None:
+    value = _one(form, name)
+    if value is not None and len(value.encode()) > LONGEST_NAME:
+        raise bad_payload(f"{name}: it has {LONGEST_NAME} bytes at most")
+    return value
+
+
+def _device(form: forms.Form, sender: JID) -> str:
+    return _name(form, "device-id") or sender.resource
+
+
+def _provider_fields(app: App, form: forms.Form) -> dict[str, str]:
+    """What the provider asks for, checked by it."""
+    provider = app.provider
+    asked = sorted(provider.register_fields | provider.optional_fields)
+    fields = {name: value for name in asked if (value := _one(form, name)) is not None}
+    try:
+        provider.check(fields)
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+    return fields
+
+
+def _chosen(apps: Sequence[App], wanted: str | None) -> App:
     """The app that the form names; the only one needs no naming."""
     if wanted is None and len(apps) == 1:
         return apps[0]
@@ -225,19 +249,22 @@ def _chosen(apps: list[App], wanted: str | None) -> App:
     raise bad_payload(f"app: one of {names} is expected")
 
 
-def _offer(apps: list[App]) -> Element:
+# Writing them.
+
+
+def _form(apps: Sequence[App]) -> Element:
     """The form of a register command, for clients that know nothing of it."""
-    wanted = sorted(apps[0].provider.register_fields - set(COMMON))
+    provider = apps[0].provider  # all are of one type
     fields = [
-        forms.Field("token", label="Token from the push provider", required=True),
-        forms.Field("device-id", label="Device (your resource if empty)"),
-        forms.Field("device-name", label="A name to tell your devices by"),
-        *(forms.Field(name, label=name.replace("-", " ")) for name in wanted),
+        *(_field(name, required=True) for name in sorted(provider.register_fields)),
+        *(_field(name) for name in sorted(provider.optional_fields)),
+        _field("device-id"),
+        _field("device-name"),
     ]
     if len(apps) > 1:
-        options = [(app.app_name, app.app_name) for app in apps]
+        choices = [(app.app_name, app.app_name) for app in apps]
         fields.append(
-            forms.Field("app", "list-single", label="App", required=True, options=options)
+            forms.Field("app", "list-single", LABELS["app"], required=True, options=choices)
         )
     return forms.offer(
         FORM_PUSH_OPTIONS,
@@ -245,6 +272,10 @@ def _offer(apps: list[App]) -> Element:
         "Fill in what your app got from the provider.",
         fields,
     )
+
+
+def _field(name: str, required: bool = False) -> forms.Field:
+    return forms.Field(name, label=LABELS.get(name, name), required=required)
 
 
 def _row(registration: Registration) -> dict[str, str]:

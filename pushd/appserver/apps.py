@@ -1,0 +1,21 @@
+"""An app: what was configured as one backend of the push service."""
+
+from dataclasses import dataclass
+
+from pushd.providers.contract import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app at one provider, with the hosts where devices register and servers publish."""
+
+    name: str  # unique among all backends; the dispatcher knows it by this name
+    provider: Provider
+    register_host: str
+    pubsub_host: str
+    app_name: str
+
+    @property
+    def type_names(self) -> frozenset[str]:
+        """What its provider is called in `register-push-TYPE`."""
+        return self.provider.aliases | {self.provider.type}

@@ -1,0 +1,392 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, fail
+
+from pushd.appserver.outbox import LIFETIME
+from pushd.providers.contract import Accepted, Refused, Unregistered
+from pushd.providers.dispatch import Expired, Result, Withdrawn
+from pushd.routing.events import DeviceUnregistered
+from pushd.storage.errors import StorageError
+from tests.unit.appserver.stage import (
+    JULIET,
+    Stage,
+    app,
+    notification,
+    register,
+)
+
+HIGH = "<priority xmlns='tigase:push:priority:0'>high</priority>"
+
+
+class Registered(Stage):
+    """A registered phone."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.phone = self.client()
+        self.node, self.secret = register(self.phone)
+
+    def push(self, more: str = "", **summary: str) -> str:
+        fields = {name.replace("_", "-"): value for name, value in summary.items()}
+        items = f"<item>{notification(fields, more)}</item>"
+        return self.publish(self.node, self.secret, items=items)
+
+    def waiting(self) -> list[tuple[Any, ...]]:
+        return self.hall.rows("SELECT node FROM outbox")
+
+
+def killed(path: Path) -> Path:
+    """What a server that is killed now leaves behind."""
+    copy = path.with_name(f"{path.name}-after")
+    for suffix in ("", "-wal"):
+        found = Path(f"{path}{suffix}")
+        if found.exists():
+            Path(f"{copy}{suffix}").write_bytes(found.read_bytes())
+    return copy
+
+
+def test_a_push_goes_to_its_provider_with_what_was_published() -> None:
+    stage = Registered()
+
+    stage.push(
+        more=HIGH,
+        message_count="2",
+        pending_subscription_count="1",
+        last_message_sender="romeo@example.org/o",
+        last_message_body="hi",
+        last_subscription_sender="paris@example.org",
+    )
+
+    [call] = stage.calls
+    note, device = call.look()
+    assert call.backend == "post"
+    assert note.node == stage.node
+    assert note.summary() == {
+        "message-count": 2,
+        "pending-subscription-count": 1,
+        "last-message-sender": "romeo@example.org/o",
+        "last-message-body": "hi",
+        "last-subscription-sender": "paris@example.org",
+    }
+    assert note.urgent
+    assert note.expires_at == stage.hall.clock.seconds() + LIFETIME
+    assert device.token.reveal() == "tok"
+    assert device.app == "any"
+    assert device.renewed_at == stage.registration(stage.node).renewed_at
+
+
+@pytest.mark.parametrize("result", [Accepted(), Refused("no"), Expired("late")])
+def test_what_came_to_an_end_waits_no_more(result: Result) -> None:
+    """Checklist 143: whatever is wrong but the token, the registration stays."""
+    stage = Registered()
+    stage.push(message_count="1")
+    assert stage.waiting() == [(stage.node,)]
+
+    stage.calls[0].look()
+    stage.calls[0].answer(result)
+
+    assert stage.waiting() == []
+    assert stage.nodes() == [stage.node]
+    assert stage.server.outbox._under_way == {}
+
+
+def test_a_push_that_was_taken_is_noted() -> None:
+    stage = Registered()
+    stage.push()
+    stage.hall.advance(5)
+
+    stage.calls[0].look()
+    stage.calls[0].answer(Accepted())
+
+    assert stage.registration(stage.node).last_push_at == stage.hall.clock.seconds()
+
+
+def test_the_answer_to_a_publish_waits_for_no_provider() -> None:
+    stage = Registered()
+
+    assert stage.push(message_count="1") == ""
+    assert stage.push(message_count="2") == ""
+    assert len(stage.calls) == 1
+
+
+def test_the_newest_push_of_a_node_is_sent() -> None:
+    """Checklist 139."""
+    stage = Registered()
+    for count in ("1", "2", "3"):
+        stage.push(message_count=count)
+
+    [call] = stage.calls
+    assert call.look()[0].message_count == 3
+    assert len(stage.waiting()) == 1
+
+
+def test_devices_of_one_account_do_not_overwrite_each_other() -> None:
+    """Checklist 139."""
+    stage = Registered()
+    tablet, secret = register(stage.phone, device_id="tablet", token="other")
+    stage.push(message_count="1")
+    stage.publish(tablet, secret)
+
+    assert [call.look()[1].token.reveal() for call in stage.calls] == ["tok", "other"]
+
+
+def test_what_comes_after_the_last_look_is_sent_next() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    stage.push(message_count="2")
+
+    stage.calls[0].answer(Accepted())
+
+    assert stage.waiting() == [(stage.node,)]
+    [_, second] = stage.calls
+    assert second.look()[0].message_count == 2
+    second.answer(Accepted())
+    assert stage.waiting() == []
+
+
+BOTH = {
+    "message_count": "1",
+    "last_message_sender": "romeo@example.org",
+    "last_message_body": "hi",
+    "pending_subscription_count": "1",
+    "last_subscription_sender": "paris@example.org",
+}
+
+
+@pytest.mark.parametrize(
+    ("newer", "expected"),
+    [
+        pytest.param({}, {}, id="a bare wake-up changes nothing"),
+        pytest.param(
+            {"message_count": "2", "last_message_sender": "tybalt@example.org"},
+            {
+                "message-count": 2,
+                "last-message-sender": "tybalt@example.org",
+                "last-message-body": None,
+            },
+            id="sender and body are of one message",
+        ),
+        pytest.param(
+            {"message_count": "2"},
+            {"message-count": 2, "last-message-sender": None, "last-message-body": None},
+            id="nothing is told of the last message",
+        ),
+        pytest.param(
+            {"pending_subscription_count": "2", "last_subscription_sender": "tybalt@example.org"},
+            {"pending-subscription-count": 2, "last-subscription-sender": "tybalt@example.org"},
+            id="a request leaves the message alone",
+        ),
+    ],
+)
+def test_a_newer_push_is_merged_with_the_one_that_waits(
+    newer: Mapping[str, str], expected: Mapping[str, Any]
+) -> None:
+    stage = Registered()
+    stage.push(**BOTH)
+    first = stage.calls[0].look()[0].summary()
+
+    stage.push(**newer)
+
+    merged = {name: value for name, value in {**first, **expected}.items() if value is not None}
+    assert stage.calls[0].look()[0].summary() == merged
+
+
+def test_urgency_is_kept_until_it_is_sent() -> None:
+    stage = Registered()
+    stage.push(more=HIGH)
+    stage.push(message_count="2")
+    assert stage.calls[0].look()[0].urgent
+    stage.calls[0].answer(Accepted())
+
+    stage.push(message_count="3")
+    assert not stage.calls[1].look()[0].urgent
+
+
+def test_what_is_stale_is_not_merged() -> None:
+    stage = Registered()
+    stage.push(more=HIGH, message_count="1", last_message_body="hi")
+    stage.hall.advance(LIFETIME)
+
+    stage.push()
+
+    note = stage.calls[0].look()[0]
+    assert note.summary() == {}
+    assert not note.urgent
+
+
+# Restarts.
+
+
+def test_what_was_answered_survives_a_kill_and_is_sent_again(tmp_path: Path) -> None:
+    """Checklist 144."""
+    stage = Registered(path=tmp_path / "db")
+    stage.push(more=HIGH, **BOTH)
+    before = stage.calls[0].look()[0]
+
+    again = Stage(path=killed(tmp_path / "db"))
+
+    [call] = again.calls
+    assert call.look()[0] == before
+    call.answer(Accepted())
+    assert again.hall.rows("SELECT * FROM outbox") == []
+
+
+def test_what_is_stale_after_a_restart_is_forgotten(tmp_path: Path) -> None:
+    stage = Registered(path=tmp_path / "db")
+    stage.push(message_count="1")
+    stage.hall.host.database.write("UPDATE outbox SET expires_at = 1.0")
+    stage.hall.advance(0)
+
+    again = Stage(path=killed(tmp_path / "db"))
+
+    assert again.calls == []
+    assert again.hall.rows("SELECT * FROM outbox") == []
+
+
+def test_a_push_waits_for_an_app_that_is_served_no_more(tmp_path: Path) -> None:
+    stage = Registered(path=tmp_path / "db")
+    stage.push(message_count="1")
+
+    without = Stage((app("other"),), path=killed(tmp_path / "db"))
+    assert without.calls == []
+
+    again = Stage(path=killed(tmp_path / "db-after"))
+    assert [call.look()[0].message_count for call in again.calls] == [1]
+
+
+def test_stopping_sends_nothing_more_and_keeps_what_waits() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    [call] = stage.calls
+    cancelled: list[bool] = []
+    call.result.addErrback(lambda failure: cancelled.append(bool(failure.check(CancelledError))))
+
+    stage.server.stop()
+
+    assert stage.server.outbox._under_way == {}
+    assert stage.waiting() == [(stage.node,)]
+
+
+def test_a_push_that_cannot_be_stored_is_refused_and_sent_all_the_same() -> None:
+    stage = Registered()
+    database = stage.hall.host.database
+    committed = database.committed
+    database.committed = lambda: fail(StorageError("disk full"))  # type: ignore[method-assign]
+
+    assert stage.push(message_count="1") == "internal-server-error"
+
+    database.committed = committed  # type: ignore[method-assign]
+    assert len(stage.calls) == 1
+
+
+def test_a_push_that_breaks_is_tried_with_the_next_one() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+
+    stage.calls[0].result.errback(RuntimeError("broken"))
+    assert stage.server.outbox._under_way == {}
+    assert stage.waiting() == [(stage.node,)]
+
+    stage.push(message_count="2")
+    assert stage.calls[1].look()[0].message_count == 2
+
+
+# Dead tokens.
+
+
+def test_a_dead_token_unregisters_the_device() -> None:
+    """Checklist 140."""
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.phone.received()
+
+    stage.calls[0].look()
+    stage.calls[0].answer(Unregistered())
+    stage.hall.advance(0)
+
+    assert stage.nodes() == []
+    assert stage.waiting() == []
+    [event] = stage.hall.events(DeviceUnregistered)
+    assert (event.account, event.node) == (JULIET, stage.node)
+    assert event.reason == "the provider no longer knows the token"
+    [notice] = stage.phone.received()
+    assert notice["from"] == "push.example.net"
+    assert notice.pubsub["node"] == stage.node
+    assert notice.pubsub.affiliation["affiliation"] == "none"
+    assert stage.publish(stage.node, stage.secret) == "item-not-found"
+
+
+@pytest.mark.parametrize("token", ["new", "tok"], ids=["another token", "the same token"])
+def test_a_late_answer_about_an_old_token_removes_nothing(token: str) -> None:
+    """Checklist 141."""
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    stage.hall.advance(1)
+    register(stage.phone, token=token)
+
+    stage.calls[0].answer(Unregistered())
+
+    assert stage.nodes() == [stage.node]
+    assert stage.hall.events(DeviceUnregistered) == []
+
+
+def test_two_registrations_within_an_instant_are_told_apart() -> None:
+    """Checklist 141."""
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    register(stage.phone, token="new")
+
+    stage.calls[0].answer(Unregistered())
+
+    assert stage.nodes() == [stage.node]
+
+
+def test_it_is_the_token_of_the_last_attempt_that_is_dead() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    register(stage.phone, token="new")
+    stage.calls[0].look()
+
+    stage.calls[0].answer(Unregistered())
+
+    assert stage.nodes() == []
+
+
+# Registrations that change while a push waits.
+
+
+def test_a_device_that_moves_to_another_provider_is_pushed_there() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    register(stage.phone, "pigeon", token="dove", application_id="a")
+
+    [call] = stage.calls
+    assert call.device() is None
+    call.answer(Withdrawn())
+
+    [_, second] = stage.calls
+    assert second.backend == "pigeon"
+    note, device = second.look()
+    assert note.message_count == 1
+    assert (device.token.reveal(), device.fields) == ("dove", {"application-id": "a"})
+
+
+def test_what_waits_for_a_device_that_is_unregistered_is_withdrawn() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.server.unregister(stage.registration(stage.node), "unregistered")
+
+    [call] = stage.calls
+    assert (call.latest(), call.device()) == (None, None)
+    call.answer(Withdrawn())
+
+    assert len(stage.calls) == 1
+    assert stage.waiting() == []
+    assert stage.server.outbox._under_way == {}
