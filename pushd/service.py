@@ -15,7 +15,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pushd.admin.operations import Operations
 from pushd.admin.socket import OperatorFactory
-from pushd.appserver.registering import App, Rules
+from pushd.appserver.apps import App
+from pushd.appserver.registering import Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.login import Logins
@@ -105,6 +106,7 @@ class Server:
         for factory in self._factories:
             factory.close_all()
         self.host.lifecycle.stop()
+        self.app_server.stop()
         self._dispatcher.close()
         await self._transport.close()
         await self._database.close()
@@ -138,9 +140,10 @@ class Server:
     def _app_server(self) -> AppServer:
         configured = self.config.app_server
         apps = []
-        for place, backend in enumerate(configured.backends):
+        for backend in configured.backends:
             provider = _provider(backend)
-            name = f"{provider.type}/{backend.register_host}/{backend.app_name}/{place}"
+            # Registrations keep this name: it is the same whatever stands beside the backend.
+            name = f"{provider.type}/{backend.register_host}/{backend.app_name}"
             self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)

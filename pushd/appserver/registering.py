@@ -29,8 +29,6 @@ from pushd.wire.jid import JID
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS
 from pushd.wire.secret import Secret
 
-__all__ = ["App", "Registering", "Rules"]
-
 LONGEST_NAME = 1_023  # bytes of a device's id or name, as of a resource
 LABELS = {
     "token": "Token, from the push provider",
