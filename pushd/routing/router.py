@@ -26,6 +26,8 @@ from pushd.wire.stanza import Stanza
 log = Logger()
 
 _ANSWERS = frozenset(("result", "error"))
+_NEED_AN_ID = frozenset(("get", "set", "result"))
+UNSOUND = BadRequest("an IQ has an id, and the type get, set, result or error")
 # The one request whose answer is the same whether there is an account or not (XEP-0030 §8).
 _LISTED = (f"{NS_DISCO_ITEMS} query",)
 
@@ -74,8 +76,8 @@ class Router:
         def receive(stanza: Stanza) -> None:
             if stanza.name == "iq":
                 to = parse(stanza.attributes["to"])
-                if not stanza.id or not stanza.type:
-                    self.refuse(stanza, BadRequest("an IQ has an id and a type"))
+                if not _is_sound(stanza):
+                    self.refuse(stanza, UNSOUND)
                 elif to.full != domain:
                     self.refuse(stanza, ItemNotFound())
                 else:
@@ -108,7 +110,7 @@ class Router:
         elif "to" in stanza.attributes:
             self.route(stanza, session)
         elif name == "iq":
-            self._requests.handle(stanza, parse(session.account), "account", session)
+            self._iq(stanza, parse(session.account), session)
         else:
             self._message(stanza, parse(session.account))
 
@@ -199,8 +201,8 @@ class Router:
 
     def _iq(self, stanza: Stanza, to: JID, session: Session | None) -> None:
         """RFC 6121 §8.5.1, §8.5.2.1.3, §8.5.3.1 and §8.5.3.2.3."""
-        if not stanza.id or not stanza.type:
-            self.refuse(stanza, BadRequest("an IQ has an id and a type"))
+        if not _is_sound(stanza):
+            self.refuse(stanza, UNSOUND)
         elif to.resource and to.local:
             receiver = self._sessions.get(to)
             if receiver is not None:
@@ -214,3 +216,8 @@ class Router:
                 self.refuse(stanza, ServiceUnavailable())
         else:
             self._requests.handle(stanza, to, "server", session)
+
+
+def _is_sound(stanza: Stanza) -> bool:
+    """Whether an IQ has what RFC 6120 §8.2.3 asks; an error answers even what had no id."""
+    return (bool(stanza.id) and stanza.type in _NEED_AN_ID) or stanza.type == "error"
