@@ -1,6 +1,8 @@
 """Migrations are applied once and in order; files of others are refused and left alone."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,9 @@ STONE = Step(3, "stone", "CREATE TABLE stone (weight REAL);\nINSERT INTO pebble 
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None)
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        yield connection
 
 
 def tables(connection: sqlite3.Connection) -> set[str]:
@@ -60,8 +63,9 @@ def test_the_steps_of_this_release_are_numbered_without_a_gap() -> None:
     assert steps()[0].name == "initial"
 
 
-def test_the_queue_and_the_offline_store_are_in_the_order_of_arrival() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def test_the_queue_and_the_offline_store_are_in_the_order_of_arrival(
+    connection: sqlite3.Connection,
+) -> None:
     migrate(connection, steps(), 0.0)
     for table in ("queue", "offline"):
         keys = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[5]]
