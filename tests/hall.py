@@ -12,7 +12,9 @@ Time is a `task.Clock`; storage commits whenever it is advanced, and after each 
 accounts named are made without keys. Clients are available at once unless told otherwise.
 """
 
+import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,9 +150,12 @@ class Hall:
         path: Path | str = ":memory:",
         resume_timeout: float = 300.0,
         limits: QueueLimits | None = None,
+        at: float = START,
     ) -> None:
         self.clock = Clock()
-        self.clock.rightNow = START
+        self.clock.rightNow = at
+        self._path = Path(path)
+        self._again = partial(Hall, domains, modules, resume_timeout=resume_timeout, limits=limits)
         self.turn = Turn(self.clock)
         self.seen: list[object] = []  # every event
         database = Database(str(path), self.clock, InlineRunner())
@@ -217,6 +222,18 @@ class Hall:
         deferred = working if isinstance(working, Deferred) else Deferred.fromCoroutine(working)
         self.advance(0)
         return result_of(deferred)
+
+    def killed(self, after: float = 0.0) -> "Hall":
+        """Kill this one, whose storage is a file, and start another on what is left of it.
+
+        What is left are the files as they are now; `after` seconds pass in between.
+        """
+        left = self._path.with_suffix(".next")
+        for end in ("", "-wal"):
+            source = Path(f"{self._path}{end}")
+            if source.exists():
+                shutil.copy(source, f"{left}{end}")
+        return self._again(path=left, at=self.clock.seconds() + after)
 
     def events(self, kind: type[T]) -> list[T]:
         """The events of this type, so far."""
