@@ -76,6 +76,9 @@ class Push(Module):
         if not self.host.lifecycle.can_resume:
             raise FeatureNotImplemented("push needs sessions that can be resumed")
         service, wanted = target(request.payload), wishes(request.payload)
+        if service.domain in self.host.domains and "@" in service.service:
+            # Nobody has this server write to another, or to a session of his own without end.
+            raise NotAllowed("jid: an account is no push service")
         if not self.host.router.is_reachable(service.domain):
             raise RemoteServerNotFound(f"no push service can be reached at {service.domain}")
         account = session.account
@@ -262,12 +265,13 @@ class Push(Module):
     def _tell_its_device(self, one: Enablement) -> None:
         """Let the client know when it is next there, so that it can enable anew."""
         gone = named("disable", one.service, one.node)
-        told = element(NS_CLIENT, "message", gone, from_=one.account, to=one.session)
         session = self._session_of(one)
+        to = one.account if session is None else session.full
+        told = Stanza.of(element(NS_CLIENT, "message", gone, from_=one.account, to=to))
         if session is not None:
-            self.host.delivery.deliver(session, Stanza.of(told))
+            self.host.delivery.deliver(session, told)
         else:
-            self.host.delivery.store(one.account, Stanza.of(told))
+            self.host.delivery.store(one.account, told)
 
     def _noticed(self, message: Stanza, to: JID) -> None:
         """The service ended it, which it says to the client, too: the message goes on there."""

@@ -122,6 +122,15 @@ def test_a_service_that_nobody_serves_is_refused() -> None:
     assert condition(enable(phone, service="push.example.com")) == "remote-server-not-found"
 
 
+@pytest.mark.parametrize("service", ["romeo@example.net", PHONE])
+def test_an_account_is_no_push_service(service: str) -> None:
+    stage = Stage()
+    phone = stage.phone(enabled=False)
+
+    assert condition(enable(phone, service=service)) == "not-allowed"
+    assert stage.nodes() == []
+
+
 def test_options_are_echoed_as_they_were_accepted() -> None:
     """Checklist 10, 11, 17 and 18."""
     stage = Stage(told=Told())
