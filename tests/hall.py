@@ -228,7 +228,7 @@ class Hall:
 
         What is left are the files as they are now; `after` seconds pass in between.
         """
-        left = self._path.with_suffix(".next")
+        left = Path(f"{self._path}+")
         for end in ("", "-wal"):
             source = Path(f"{self._path}{end}")
             if source.exists():

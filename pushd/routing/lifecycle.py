@@ -26,7 +26,7 @@ from pushd.routing.events import (
 from pushd.routing.router import Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
-from pushd.wire.acks import AckQueue, Entry, Handled
+from pushd.wire.acks import AckQueue, Copies, Entry, Handled
 from pushd.wire.errors import ServiceUnavailable, StreamError
 from pushd.wire.framer import seal
 from pushd.wire.jid import JID, parse
@@ -152,10 +152,7 @@ class Lifecycle:
         if session.queue is None or not session.token:
             self.end(session, reason)
             return
-        session.detached_at = self._clock.seconds()
-        session.hold = self.hold_of(session)
-        self._note_detached(session)
-        self._schedule(session)
+        self._begin_hold(session)
         self._events.emit(SessionDetached(session, reason))
 
     def settle(self, session: Session, h: int) -> "Deferred[None]":
@@ -168,7 +165,8 @@ class Lifecycle:
         if session.stream is not None:
             session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
             session.stream = None
-            session.detached_at = self._clock.seconds()
+            session.asked = False
+            self._begin_hold(session)  # the new stream, too, may be lost before it has the session
         self._delivery.touch(session)
         return self._database.committed()
 
@@ -246,14 +244,14 @@ class Lifecycle:
             elif not session.token:
                 session.detached_at = None  # it never was: what it holds is news to listeners
                 self.end(session, "not resumable after a restart")
-            elif session in cut_off:
-                # The row tells the hold of when counting began; push may be enabled since.
-                session.hold = max([session.hold, *(ask(session) for ask in self._holds)])
-                self._note_detached(session)
-                self._schedule(session)
-                self._events.emit(SessionDetached(session, "the server stopped"))
             else:
+                if session in cut_off:
+                    # The row tells the hold of when counting began; push may be enabled since.
+                    session.hold = max([session.hold, *(ask(session) for ask in self._holds)])
+                self._note_detached(session)  # with the time that the server was down
                 self._schedule(session)
+                if session in cut_off:
+                    self._events.emit(SessionDetached(session, "the server stopped"))
         self.beat()
         return sum(1 for session in found if session.token)
 
@@ -306,6 +304,12 @@ class Lifecycle:
     def _note_detached(self, session: Session) -> None:
         self._database.write(UPDATE_DETACHED, (session.detached_at, session.hold, session.row))
 
+    def _begin_hold(self, session: Session) -> None:
+        session.detached_at = self._clock.seconds()
+        session.hold = self.hold_of(session)
+        self._note_detached(session)
+        self._schedule(session)
+
     def _schedule(self, session: Session) -> None:
         assert session.detached_at is not None
         left = session.detached_at + session.hold - self._clock.seconds()
@@ -339,7 +343,7 @@ class Lifecycle:
         elif (
             stanza.name == "message"
             and stanza.type in ("", "normal", "chat")
-            and not (copies is not None and copies.acknowledged)
+            and (copies is None or copies.let_go())
         ):
             self._keep(session, stanza, at, heir)
 
@@ -351,11 +355,15 @@ class Lifecycle:
             for other in self._sessions.of(session.account).values()
             if other.is_available and other.priority >= 0
         ]
+        copies = Copies() if len(others) > 1 else None
         for other in others:
-            self._delivery.deliver(other, late)
-        if not others:
-            offline = self._delivery.offline
-            if heir is not None and offline is not None and offline.accepts(late):
-                offline.keep(session.account, late, at)
-            elif not self._delivery.store(session.account, late, at, session):
-                self._router.refuse(stanza, ServiceUnavailable())
+            self._delivery.deliver(other, late, copies)
+        if not others and not self._store(session, late, at, heir):
+            self._router.refuse(stanza, ServiceUnavailable())
+
+    def _store(self, session: Session, late: Stanza, at: float, heir: Session | None) -> bool:
+        """Store a message; for the heir, which is there, it is no news to anybody."""
+        offline = self._delivery.offline
+        if heir is None or offline is None:
+            return self._delivery.store(session.account, late, at, session)
+        return not offline.accepts(late) or offline.keep(session.account, late, at)

@@ -10,12 +10,21 @@ MODULUS = 1 << 32
 
 
 class Copies:
-    """What the copies of one message share: whether any receiver acknowledged its own."""
+    """What the copies of one message share: whether any receiver acknowledged its own.
 
-    __slots__ = ("acknowledged",)
+    `held` counts the queues that got one and did not let go of it unacknowledged.
+    """
+
+    __slots__ = ("acknowledged", "held")
 
     def __init__(self) -> None:
         self.acknowledged = False
+        self.held = 0
+
+    def let_go(self) -> bool:
+        """A queue ends with its copy; tells whether the message is now nobody's."""
+        self.held -= 1
+        return not self.acknowledged and not self.held
 
 
 Entry = tuple[bytes, float, Copies | None]
@@ -59,6 +68,8 @@ class AckQueue:
 
     def append(self, data: bytes, at: float, copies: Copies | None = None) -> None:
         self.entries.append((data, at, copies))
+        if copies is not None:
+            copies.held += 1
         self.size += len(data)
 
     def acknowledge(self, h: int) -> int:

@@ -96,3 +96,19 @@ def test_an_acknowledged_copy_tells_the_others() -> None:
     one.acknowledge(1)
     assert [entry[2] for entry in other] == [copies]
     assert copies.acknowledged
+
+
+def test_a_message_is_nobodys_when_the_last_queue_lets_go_of_it_unacknowledged() -> None:
+    copies, one, other = Copies(), AckQueue(), AckQueue()
+    one.append(b"x", 0.0, copies)
+    other.append(b"x", 0.0, copies)
+    assert not copies.let_go()
+    assert copies.let_go()
+
+
+def test_a_message_that_was_acknowledged_once_is_never_nobodys() -> None:
+    copies, one, other = Copies(), AckQueue(), AckQueue()
+    one.append(b"x", 0.0, copies)
+    other.append(b"x", 0.0, copies)
+    one.acknowledge(1)
+    assert not copies.let_go()
