@@ -24,6 +24,10 @@ from pushd.wire.stanza import DELAY, Stanza, delay, with_child
 ASK = f"<r xmlns='{NS_SM}'/>".encode()
 
 INSERT_ROW = "INSERT INTO queue (id, session, stanza, at) VALUES (?, ?, ?, ?)"
+INSERT_COPY = (
+    "INSERT INTO queue (id, session, stanza, at, message, acknowledged) VALUES (?, ?, ?, ?, ?, ?)"
+)
+ACKNOWLEDGE_COPY = "UPDATE queue SET acknowledged = 1 WHERE id = ?"
 DELETE_ROW = "DELETE FROM queue WHERE id = ?"
 UPDATE_SESSION = "UPDATE sessions SET handled = ?, acked = ? WHERE id = ?"
 
@@ -86,8 +90,19 @@ class Delivery:
                 session.asked = True
                 self._asking.append(session)
         elif copies is not None:
-            copies.acknowledged = True
+            copies.acknowledge()
         stream.send(data)
+
+    def copies(self) -> Copies:
+        """For one message to several sessions: whoever acknowledges it does so for the others.
+
+        This holds after a restart, too.
+        """
+        return Copies(self._acknowledged_elsewhere)
+
+    def _acknowledged_elsewhere(self, rows: list[int]) -> None:
+        for row in rows:
+            self._database.write(ACKNOWLEDGE_COPY, (row,))
 
     def store(
         self,
@@ -176,10 +191,15 @@ class Delivery:
                 continue
             entries, rows = queue.entries, session.rows
             for place in range(len(rows) - len(entries), 0):
-                data, at, _ = entries[place]
-                write(INSERT_ROW, (self.next_row, session.row, data, at))
-                rows.append(self.next_row)
-                self.next_row += 1
+                row, (data, at, copies) = self.next_row, entries[place]
+                if copies is None:
+                    write(INSERT_ROW, (row, session.row, data, at))
+                else:
+                    copies.rows.append(row)
+                    shared = (copies.rows[0], int(copies.acknowledged))
+                    write(INSERT_COPY, (row, session.row, data, at, *shared))
+                rows.append(row)
+                self.next_row = row + 1
             number = handled.committable()
             updates.append((number, queue.acked, session.row))
             if number > handled.safe:

@@ -227,15 +227,7 @@ class Lifecycle:
         found = [self._revived(row, now, down) for row in rows]
         cut_off = {session for session, row in zip(found, rows, strict=True) if row[6] is None}
         by_row = {session.row: session for session in found}
-        queued = await self._database.read("SELECT id, session, stanza, at FROM queue ORDER BY id")
-        for row, number, data, at in queued:
-            session = by_row.get(number)
-            self._delivery.next_row = row + 1
-            if session is None or session.queue is None:
-                self._database.write(DELETE_ROW, (row,))
-            else:
-                session.queue.append(data, at)
-                session.rows.append(row)
+        await self._fill_queues(by_row)
         for session in found:
             self._next_session = max(self._next_session, session.row + 1)
             if not self._router.is_account(session.account):
@@ -254,6 +246,26 @@ class Lifecycle:
                     self._events.emit(SessionDetached(session, "the server stopped"))
         self.beat()
         return sum(1 for session in found if session.token)
+
+    async def _fill_queues(self, by_row: dict[int, Session]) -> None:
+        """Give revived sessions what they held; copies of one message share again what they did."""
+        shared: dict[int, Copies] = {}
+        queued = await self._database.read(
+            "SELECT id, session, stanza, at, message, acknowledged FROM queue ORDER BY id"
+        )
+        for row, number, data, at, message, acknowledged in queued:
+            session = by_row.get(number)
+            self._delivery.next_row = row + 1
+            if session is None or session.queue is None:
+                self._database.write(DELETE_ROW, (row,))
+                continue
+            copies = None
+            if message is not None:
+                copies = shared.setdefault(message, self._delivery.copies())
+                copies.rows.append(row)
+                copies.acknowledged = copies.acknowledged or bool(acknowledged)
+            session.queue.append(data, at, copies)
+            session.rows.append(row)
 
     def beat(self) -> None:
         """Note that the server is alive, now and then until it stops."""
@@ -355,7 +367,7 @@ class Lifecycle:
             for other in self._sessions.of(session.account).values()
             if other.is_available and other.priority >= 0
         ]
-        copies = Copies() if len(others) > 1 else None
+        copies = self._delivery.copies() if len(others) > 1 else None
         for other in others:
             self._delivery.deliver(other, late, copies)
         if not others and not self._store(session, late, at, heir):

@@ -9,7 +9,6 @@ from pushd.routing.accounts import Accounts
 from pushd.routing.delivery import Delivery
 from pushd.routing.requests import Requests
 from pushd.routing.sessions import Session, Sessions
-from pushd.wire.acks import Copies
 from pushd.wire.element import element
 from pushd.wire.errors import (
     BadRequest,
@@ -193,7 +192,7 @@ class Router:
         if len(receivers) == 1:
             self._delivery.deliver(receivers[0], stanza)
         elif receivers:
-            copies = Copies()
+            copies = self._delivery.copies()
             for session in receivers:
                 self._delivery.deliver(session, stanza, copies)
         elif not self._accounts.exists(to.bare) or not self._delivery.store(to.bare, stanza):

@@ -4,7 +4,7 @@ Counters on the wire wrap at 2**32 (§4); inside they do not.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 MODULUS = 1 << 32
 
@@ -12,14 +12,25 @@ MODULUS = 1 << 32
 class Copies:
     """What the copies of one message share: whether any receiver acknowledged its own.
 
-    `held` counts the queues that got one and did not let go of it unacknowledged.
+    `held` counts the queues that got one and did not let go of it unacknowledged. `rows` are
+    the numbers of those that were stored; `tell` is called with them at the first
+    acknowledgement.
     """
 
-    __slots__ = ("acknowledged", "held")
+    __slots__ = ("_tell", "acknowledged", "held", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[list[int]], None] | None = None) -> None:
         self.acknowledged = False
         self.held = 0
+        self.rows: list[int] = []
+        self._tell = tell
+
+    def acknowledge(self) -> None:
+        """One of the receivers has it."""
+        if not self.acknowledged:
+            self.acknowledged = True
+            if self.rows and self._tell is not None:
+                self._tell(self.rows)
 
     def let_go(self) -> bool:
         """A queue ends with its copy; tells whether the message is now nobody's."""
@@ -91,7 +102,7 @@ class AckQueue:
             data, _at, copies = entries.popleft()
             self.size -= len(data)
             if copies is not None:
-                copies.acknowledged = True
+                copies.acknowledge()
         self.lenient = False
         self.acked += covered
         return dropped

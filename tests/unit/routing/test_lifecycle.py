@@ -625,6 +625,46 @@ def test_sessions_of_an_account_that_is_gone_are_forgotten(lasting: Hall) -> Non
     assert later.rows("SELECT * FROM offline") == []
 
 
+@pytest.mark.parametrize("kill", ["before", "after"])
+def test_what_one_resource_acknowledged_is_done_for_the_others_after_a_kill(
+    lasting: Hall, kill: str
+) -> None:
+    phone, tablet, juliet = (quiet(lasting, f"{ROMEO}/{name}") for name in ("p", "t", "j"))
+    phone.cut()
+    juliet.send(message("one", ROMEO, "chat"))
+    assert bodies(tablet) == ["one"]
+    hall = lasting
+    if kill == "before":
+        hall = lasting.killed()
+        again = revive(hall, tablet)
+        again.resume()
+    else:
+        tablet.acknowledge()
+        hall = lasting.killed()
+
+    hall.advance(HOLD)
+    hall.advance(HOLD)
+
+    assert offline(hall) == 0
+
+
+def test_a_message_that_others_hold_after_a_kill_is_handed_on_by_the_last(lasting: Hall) -> None:
+    phone, tablet, juliet = (quiet(lasting, f"{ROMEO}/{name}") for name in ("p", "t", "j"))
+    phone.cut()
+    lasting.advance(120)
+    tablet.cut()
+    juliet.close()
+    lasting.route(message("one").replace("<message", f"<message from='{BALCONY}'"))
+
+    later = lasting.killed()
+    later.advance(HOLD - 110)
+    assert offline(later) == 0
+    assert len(later.host.sessions.of(ROMEO)) == 1
+    later.advance(120)
+
+    assert bodies(arrive(later, ORCHARD)) == ["one"]
+
+
 def test_numbers_go_on_after_a_restart(lasting: Hall) -> None:
     """New sessions and queued stanzas never take a number that is in use."""
     phone, juliet = quiet(lasting, PHONE), quiet(lasting, BALCONY)
