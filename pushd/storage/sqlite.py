@@ -272,7 +272,9 @@ class Database:
 
     def _arm(self) -> None:
         self._armed = True
-        self._clock.callLater(0, self._take)
+        # Not in this turn of the reactor but the next: what is acknowledged by then need not
+        # be written, and what comes by then is in the same transaction.
+        self._clock.callLater(0, self._clock.callLater, 0, self._take)
 
     @property
     def _wanted(self) -> bool:
