@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -290,6 +290,8 @@ class Rosters:
 
     def _not_read(self, failure: Failure, account: str) -> None:
         """Storage fails: nothing that needs this roster is done, nor ever acknowledged."""
+        if isinstance(failure.value, FirstError):
+            failure = failure.value.subFailure
         log.error("cannot read the roster of {account}: {why}", account=account, why=failure.value)
         self._loading.discard(account)
         for one in list(self._waiting):
