@@ -99,6 +99,7 @@ class ClientStream:
         self._login: Login | None = None
         self._failures = 0
         self._is_open = False
+        self._is_over = False
         self._deadline: IDelayedCall | None = None
 
     # What the connection tells.
@@ -166,6 +167,7 @@ class ClientStream:
         self._stream.close(serialize(error.element()) + CLOSING)
 
     def _finish(self) -> None:
+        self._is_over = True
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._login is not None:
@@ -359,8 +361,8 @@ class ClientStream:
         settled.addBoth(lambda ignored: self._stream.release())
 
     def _resumed(self, session: Session) -> None:
-        if self._state is not State.AUTHENTICATED or not self._is_open:
-            return
+        if self._state is not State.AUTHENTICATED or self._is_over:
+            return  # lost meanwhile: the session waits for the next attempt
         if session.stream is not None or not self._host.lifecycle.is_alive(session):
             self._failed("item-not-found")
             return
