@@ -354,18 +354,19 @@ def test_an_enabling_is_on_disk_before_it_is_answered() -> None:
     assert stage.hall.rows("SELECT include_senders FROM push_options") == [(0,)]
 
 
-def test_the_enablement_used_least_recently_makes_room() -> None:
+@pytest.mark.parametrize(("enabled", "evicted"), [("aabbc", "a"), ("abac", "b")])
+def test_the_enablement_used_least_recently_makes_room(enabled: str, evicted: str) -> None:
     stage = Stage(max_enablements=2)
     phone = stage.phone(enabled=False)
-    for node in ("a", "b", "a", "c"):
+    for node in enabled:
         enable(phone, node=node)
         stage.hall.advance(1)
 
-    assert stage.nodes() == ["a", "c"]
     [removed] = stage.hall.events(PushDisabled)
-    assert (removed.node, removed.reason) == ("b", "evicted by a newer one")
+    assert (removed.node, removed.reason) == (evicted, "evicted by a newer one")
+    assert stage.nodes() == sorted({*enabled} - {evicted})
     [told] = [one for one in phone.received() if one.name == "message"]
-    assert (told.disable["jid"], told.disable["node"]) == (SERVICE, "b")
+    assert (told.disable["jid"], told.disable["node"]) == (SERVICE, evicted)
 
 
 def test_options_outlive_the_only_enablement_that_makes_room_for_another() -> None:
@@ -440,6 +441,17 @@ def test_nothing_is_published_to_what_is_disabled() -> None:
 
     assert stage.hall.events(PushDecided)
     assert stage.service.publishes == []
+
+
+def test_a_disabling_is_on_disk_before_it_is_answered() -> None:
+    stage = Stage()
+    phone = stage.phone()
+
+    phone.pass_on(f"<iq type='set' id='d'>{enabling('disable', SERVICE, 'phone')}</iq>")
+
+    assert phone.received() == []
+    stage.hall.advance(0)
+    assert [answer["type"] for answer in phone.received()] == ["result"]
 
 
 def test_disabling_closes_no_session() -> None:

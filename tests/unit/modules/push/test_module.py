@@ -468,8 +468,13 @@ def test_a_device_is_woken_once_more_before_its_hold_ends() -> None:
     stage.hall.advance(HOUR - 121)
     assert stage.service.publishes == []
 
+    stage.service.answer = silence
     stage.hall.advance(1)
     assert [summary(publish) for publish in stage.service.publishes] == [{}]
+    assert stage.hall.events(PushDecided)[-1].reason == "its session is held no longer"
+    # As it is not answered yet, it would be said again after a restart.
+    row = "SELECT queued_others, pushed_others FROM push_enablements"
+    assert stage.hall.rows(row) == [(1, 0)]
 
 
 def test_a_device_that_came_back_is_not_called_a_last_time() -> None:
@@ -481,6 +486,17 @@ def test_a_device_that_came_back_is_not_called_a_last_time() -> None:
     stage.hall.advance(2 * HOUR)
 
     assert stage.service.publishes == []
+
+
+def test_a_session_that_has_ended_leaves_no_timer() -> None:
+    stage = Stage()
+    before = len(stage.hall.clock.getDelayedCalls())
+    phone = stage.asleep()
+
+    stage.hall.host.lifecycle.end(phone.session, "an operator wants it")
+    stage.hall.advance(0)
+
+    assert len(stage.hall.clock.getDelayedCalls()) == before
 
 
 # Restarts.
@@ -553,8 +569,20 @@ def test_enablements_and_options_survive_a_restart(tmp_path: Path) -> None:
     assert summary(again.service.publishes[0])["last-message-body"] == "hi"
 
 
+def test_a_visit_is_not_forgotten_by_a_restart(tmp_path: Path) -> None:
+    stage = Stage(path=tmp_path / "db")
+    phone = stage.asleep()
+    stage.service.answer = silence
+    stage.write()
+    phone.resume()
+    phone.acknowledge()
+
+    assert restarted(stage, tmp_path / "db").service.publishes == []
+
+
 def test_a_last_call_survives_a_restart(tmp_path: Path) -> None:
     stage = Stage(path=tmp_path / "db", hold=HOUR)
+    stage.phone("a-tablet").close()
     stage.asleep()
 
     again = restarted(stage, tmp_path / "db", hold=HOUR)

@@ -354,3 +354,52 @@ def test_thousands_of_pushes_leave_nothing_behind() -> None:
     assert len(stage.service.publishes) == 300
     assert stage.hall.host.requests._asked == {}
     assert len(stage.hall.clock.getDelayedCalls()) == before
+
+
+def test_pauses_begin_small_again_once_a_publish_was_accepted() -> None:
+    stage = Stage()
+    stage.asleep()
+    answers = [BUSY, BUSY, silence, BUSY]
+    stage.service.answer = lambda publish: (answers.pop(0) if answers else accepted)(publish)
+    stage.write("one")
+    stage.hall.advance(FIRST_PAUSE)
+    stage.hall.advance(2 * FIRST_PAUSE)
+    assert len(stage.service.publishes) == 3
+
+    stage.write("two")
+    stage.service.reply(stage.service.publishes[2])
+    assert len(stage.service.publishes) == 4
+    stage.hall.advance(FIRST_PAUSE)
+
+    assert stage.service.counts == ["1", "1", "1", "2", "2"]
+
+
+def test_to_be_pushed_is_to_be_used() -> None:
+    stage = Stage(max_enablements=2)
+    phone = stage.phone(enabled=False)
+    enable(phone, node="a")
+    stage.hall.advance(1)
+    desk = stage.hall.login(f"{JULIET}/desk", sm=True)
+    enable(desk, node="b")
+    phone.acknowledge()
+    phone.cut()
+    stage.hall.advance(1)
+    stage.write(to=PHONE)
+
+    enable(desk, node="c")
+
+    assert stage.nodes() == ["a", "c"]
+
+
+def test_a_publish_that_breaks_does_not_hinder_the_next() -> None:
+    stage = Stage()
+    stage.asleep()
+    [one] = stage.push.enablements.of(JULIET)
+    one.options = b"<broken"
+    stage.write("one")
+    assert stage.service.publishes == []
+
+    one.options = None
+    stage.write("two")
+
+    assert stage.service.counts == ["2"]
