@@ -260,6 +260,26 @@ def test_a_form_without_a_form_type_is_taken_for_publish_options() -> None:
     assert b"<value>s</value>" in (stage.push.enablements.of(JULIET)[0].options or b"")
 
 
+def test_of_each_kind_of_form_the_first_counts_and_others_are_ignored() -> None:
+    stage = Stage(told=Told())
+    phone = stage.phone(enabled=False)
+    foreign = publish_options(secret="c").replace("publish-options", "other")
+
+    answer = enable(
+        phone,
+        foreign
+        + options(include_senders="1")
+        + options(include_message_bodies="1")
+        + publish_options(secret="a")
+        + publish_options(secret="b"),
+    )
+
+    assert echoed(answer) == {"include-senders": "1"}
+    [one] = stage.push.enablements.of(JULIET)
+    assert one.options is not None
+    assert [secret in one.options for secret in (b">a<", b">b<", b">c<")] == [True, False, False]
+
+
 def test_what_is_told_is_widened_by_the_first_enabling_alone() -> None:
     """Checklist 18 to 22."""
     stage = Stage(told=Told())
