@@ -130,6 +130,7 @@ class Server:
         options["push"] = PushOptions(
             hold=push.hold,
             max_enablements=push.max_enablements,
+            coalesce=push.coalesce,
             publish_timeout=push.publish_timeout,
             notify_on=push.notify_on,
             told=Told(**{name: getattr(push, name) for name in NAMES}),

@@ -67,6 +67,7 @@ class Enablement:
     created_at: float  # seconds since the epoch, as the next two
     used_at: float
     news_at: float = 0.0  # when a stanza was last counted
+    published_at: float = 0.0  # when its service was last told, in this run
     queued: Summary = NOTHING
     pushed: Summary = NOTHING
     failures: int = 0  # pushes in a row that came to nothing

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -28,6 +28,7 @@ class PushOptions:
 
     hold: float = 72 * 3600.0  # seconds for which a session with push waits to be resumed
     max_enablements: int = 10  # of one account
+    coalesce: float = 1.0  # seconds after a publish in which what comes goes out as one
     publish_timeout: float = 30.0  # seconds for which an answer is awaited
     stale: float = 86_400.0  # seconds after which nobody wants to know what was new
     notify_on: str = "messages"  # or "all"
@@ -49,6 +50,7 @@ class Publisher:
         self._options = options
         self._remove = remove
         self._is_open = False
+        self._gathering: dict[Enablement, Deferred[None]] = {}
 
     def open(self) -> None:
         """Everything stands: publish from now on, beginning with what the last run left."""
@@ -61,6 +63,8 @@ class Publisher:
         if self._is_open and not one.in_flight and one.has_news:
             publishing = Deferred.fromCoroutine(self._fly(one))
             publishing.addErrback(lambda failure: log.failure("a publish broke", failure))
+        elif one.queued.urgent and one in self._gathering:
+            self._gathering[one].cancel()  # a call waits for nothing
 
     async def _fly(self, one: Enablement) -> None:
         one.in_flight = True
@@ -73,7 +77,11 @@ class Publisher:
         """Publish until there is no news, or nobody to tell it."""
         pause = FIRST_PAUSE
         while self._enablements.is_current(one) and one.has_news:
+            await self._gather(one)
             queued, visits = one.queued, one.visits
+            if queued.counts == one.pushed.counts:
+                return  # the device was back meanwhile
+            one.published_at = self._host.clock.seconds()
             answer = await self._ask(one, queued)
             if not self._enablements.is_current(one):
                 return
@@ -94,6 +102,19 @@ class Publisher:
             one.settle(queued, visits)
             self._enablements.changed(one)
             pause = FIRST_PAUSE
+
+    async def _gather(self, one: Enablement) -> None:
+        """Let what follows a publish closely come together; what is urgent does not wait."""
+        left = one.published_at + self._options.coalesce - self._host.clock.seconds()
+        if left <= 0 or one.queued.urgent:
+            return
+        gathering = self._gathering[one] = deferLater(self._host.clock, left)
+        try:
+            await gathering
+        except CancelledError:
+            pass
+        finally:
+            del self._gathering[one]
 
     async def _ask(self, one: Enablement, queued: Summary) -> Answer:
         """Publish once, and tell the listeners."""

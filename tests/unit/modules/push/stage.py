@@ -75,7 +75,10 @@ class Service:
 
 
 class Stage:
-    """A hall with push; `told` is what pushes tell where the account does not say."""
+    """A hall with push; `told` is what pushes tell where the account does not say.
+
+    Publishes that follow closely are not gathered, unless `coalesce` says so.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class Stage:
     ) -> None:
         modules = {
             **dict.fromkeys(("roster", "subscriptions", "presence", "offline")),
-            "push": PushOptions(told=told, **options),
+            "push": PushOptions(told=told, **{"coalesce": 0.0, **options}),
         }
         self.hall = Hall(modules=modules, path=path, resume_timeout=resume_timeout, limits=limits)
         self.service = Service(self.hall)

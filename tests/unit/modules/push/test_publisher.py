@@ -403,3 +403,47 @@ def test_a_publish_that_breaks_does_not_hinder_the_next() -> None:
     stage.write("two")
 
     assert stage.service.counts == ["2"]
+
+
+def test_what_follows_a_publish_closely_goes_out_as_one() -> None:
+    """The first at once, the next two together when a second is over."""
+    stage = Stage(coalesce=1.0)
+    stage.asleep()
+
+    stage.write()
+    assert stage.service.counts == ["1"]
+    stage.write()
+    stage.write()
+    stage.hall.advance(0.9)
+    assert stage.service.counts == ["1"]
+
+    stage.hall.advance(0.1)
+    assert stage.service.counts == ["1", "3"]
+    stage.hall.advance(5)
+    stage.write()
+    assert stage.service.counts == ["1", "3", "4"]
+
+
+def test_a_call_does_not_wait_for_others() -> None:
+    stage = Stage(coalesce=1.0)
+    stage.asleep()
+    stage.write()
+    stage.write()
+
+    stage.write(content=CALL)
+
+    assert stage.service.counts == ["1", "3"]
+    stage.write(content=CALL)
+    assert stage.service.counts == ["1", "3", "4"]
+
+
+def test_a_device_that_is_back_while_others_gather_is_not_woken() -> None:
+    stage = Stage(coalesce=1.0)
+    phone = stage.asleep()
+    stage.write()
+    stage.write()
+
+    phone.resume()
+    stage.hall.advance(2)
+
+    assert stage.service.counts == ["1"]
