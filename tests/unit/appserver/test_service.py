@@ -236,10 +236,12 @@ class WholeWay(Stage):
             self.attempts.append(event)
 
     def write(self, text: str = "hi") -> None:
+        """Romeo writes, and nothing follows soon."""
         self.hall.route(
             f"<message from='romeo@example.org/o' to='{JULIET}' type='chat'>"
             f"<body>{text}</body></message>"
         )
+        self.hall.advance(1)
 
 
 def test_a_message_for_a_sleeping_phone_becomes_a_request_to_its_provider() -> None:
