@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pushd.admin.operations import Operations
 from pushd.admin.socket import OperatorFactory
@@ -29,7 +28,7 @@ from pushd.config.sections import Config
 from pushd.modules import base as modules
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
-from pushd.net.tls import CertificateFiles, CertificateStore
+from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers import catalogue
 from pushd.providers.contract import Provider
@@ -198,10 +197,10 @@ class Server:
         self._open("component", listen.component, components)
 
     def _open(
-        self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Any = None
+        self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Front | None = None
     ) -> None:
         """Bind, but accept nothing yet."""
-        served: Any = factory if tls is None else TLSMemoryBIOFactory(tls, False, factory)
+        served = factory if tls is None else DirectTLS(tls, factory)
         for endpoint in endpoints:
             port = self._reactor.listenTCP(
                 endpoint.port, served, backlog=BACKLOG, interface=endpoint.host or "::"

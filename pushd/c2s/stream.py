@@ -217,7 +217,7 @@ class ClientStream:
             self.send(f"<failure xmlns='{NS_TLS}'/>".encode())
             raise StreamError("unsupported-stanza-type", "there is no certificate here")
         self.send(PROCEED)
-        self._stream.start_tls(self._door.certificates.options)
+        self._stream.start_tls(self._door.certificates.options_for(self._domain))
         self._state = State.SECURE
         self._is_open = False
 

@@ -1,24 +1,34 @@
 """TLS for the doors: a certificate per domain by SNI, renewed files noticed, channel bindings.
 
-RFC 7590; a context in use cannot change, so that a renewed certificate makes a new one
-and the streams that are open keep theirs.
+RFC 7590, XEP-0368. A context in use cannot change, so that a renewed certificate makes a
+new one, and the streams that are open keep theirs.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
-from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate, TLSVersion
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import (
+    IAddress,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+)
+from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 log = Logger()
 
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
+State = tuple[int, ...]
+
+# What files that hold no usable certificate and key can raise.
+UNUSABLE = (OSError, ValueError, TypeError, UnsupportedAlgorithm, SSL.Error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,66 +38,125 @@ class CertificateFiles:
     certificate: Path
     key: Path
 
-    def state(self) -> tuple[int, ...]:
+    def state(self) -> State:
         """Changes when one of the files does."""
+        found = (self.certificate.stat(), self.key.stat())
         return tuple(
-            number
-            for path in (self.certificate, self.key)
-            for number in (path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino)
+            number for one in found for number in (one.st_mtime_ns, one.st_size, one.st_ino)
         )
 
 
+class WrongProtocol(SSL.Error):
+    """A client names the protocols it would speak (ALPN), and ours is not among them."""
+
+
 class CertificateStore:
-    """The certificates of all domains. `options` is what listeners and STARTTLS are given."""
+    """The certificates of all domains.
+
+    Raises one of `UNUSABLE` when the files of a domain cannot be used at the start; later
+    on, its last good certificate stays in use.
+    """
 
     def __init__(self, files: Mapping[str, CertificateFiles], alpn: bytes = b"xmpp-client") -> None:
         self._files = dict(files)
         self._alpn = alpn
-        self._loaded: dict[str, tuple[tuple[int, ...], SSL.Context]] = {}
-        for domain in self._files:
-            self._load(domain)
-        first = next(iter(self._files))
-        self.options = _options(self._files[first], alpn, self._choose)
+        self._loaded: dict[str, SSL.Context] = {}
+        self._states: dict[str, State] = {}
+        self._first = next(iter(self._files))
+        for domain, one in self._files.items():
+            self._states[domain] = one.state()
+            self._loaded[domain] = self._context(one)
 
-    def _choose(self, name: bytes | None) -> SSL.Context | None:
-        """The context for what the client asks for; for a stranger's name, the first domain's."""
-        domain = (name or b"").decode("ascii", "replace").lower()
-        if domain not in self._files:
-            domain = next(iter(self._files))
-        return self._load(domain)
+    @property
+    def options(self) -> "Front":
+        """TLS for a listener."""
+        return Front(self, self._first)
 
-    def _load(self, domain: str) -> SSL.Context:
+    def options_for(self, domain: str) -> "Front":
+        """TLS for a stream to `domain`, should its client name none in the handshake."""
+        return Front(self, domain if domain in self._files else self._first)
+
+    def context(self, domain: str) -> SSL.Context:
+        """The context with the certificate that the domain's files hold now."""
         files = self._files[domain]
-        known = self._loaded.get(domain)
         try:
             state = files.state()
-            if known is None or known[0] != state:
-                context = _options(files, self._alpn).getContext()
-                self._loaded[domain] = known = (state, context)
-        except (OSError, ValueError, SSL.Error):
-            if known is None:
-                raise
-            log.error("the renewed certificate of {domain} cannot be used", domain=domain)
-        return known[1]
+            if state != self._states[domain]:
+                # Noted before it is read: what cannot be used is not tried at each handshake.
+                self._states[domain] = state
+                self._loaded[domain] = self._context(files)
+                log.info("the certificate of {domain} was renewed", domain=domain)
+        except UNUSABLE as error:
+            log.error(
+                "the renewed certificate of {domain} cannot be used: {error}",
+                domain=domain,
+                error=error,
+            )
+        return self._loaded[domain]
+
+    def _context(self, files: CertificateFiles) -> SSL.Context:
+        chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
+        key = load_pem_private_key(files.key.read_bytes(), None)
+        context = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]
+            certificate=crypto.X509.from_cryptography(chain[0]),
+            extraCertChain=[crypto.X509.from_cryptography(one) for one in chain[1:]],
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        ).getContext()
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
+        context.set_tlsext_servername_callback(self._named)
+        context.set_alpn_select_callback(self._spoken)
+        return context
+
+    def _named(self, connection: SSL.Connection) -> None:
+        """The client says whom it wants (SNI); whoever asks for a stranger gets what it has."""
+        domain = (connection.get_servername() or b"").decode("ascii", "replace").lower()
+        if domain in self._files:
+            connection.set_context(self.context(domain))
+
+    def _spoken(self, connection: SSL.Connection, offered: Sequence[bytes]) -> bytes:
+        """RFC 7301 §3.2: no common protocol ends the handshake; no list at all is fine."""
+        if self._alpn not in offered:
+            raise WrongProtocol([("", "", "no application protocol in common")])
+        return self._alpn
 
 
-def _options(files: CertificateFiles, alpn: bytes, choose: Any = None) -> CertificateOptions:
-    chain = [_BEGIN + part for part in files.certificate.read_bytes().split(_BEGIN)[1:]]
-    leaf = PrivateCertificate.loadPEM(chain[0] + b"\n" + files.key.read_bytes())
-    return CertificateOptions(
-        privateKey=leaf.privateKey.original,
-        certificate=leaf.original,
-        extraCertChain=[Certificate.loadPEM(part).original for part in chain[1:]],
-        raiseMinimumTo=TLSVersion.TLSv1_2,
-        acceptableProtocols=[alpn],
-        contextForServerName=choose,
-    )
+@implementer(IOpenSSLServerConnectionCreator)
+class Front:
+    """What Twisted takes up TLS with: `domain`'s certificate, until SNI asks for another's."""
+
+    def __init__(self, store: CertificateStore, domain: str) -> None:
+        self._store = store
+        self._domain = domain
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self._store.context(self._domain), None)
+
+
+class DirectTLS(TLSMemoryBIOFactory):
+    """A listener whose clients begin with TLS (XEP-0368).
+
+    The factory within may refuse a connection by making no protocol for it. Writes go out
+    as they are: an `XMLStream` collects them already.
+    """
+
+    protocol = TLSMemoryBIOProtocol
+
+    def __init__(self, front: Front, factory: IProtocolFactory) -> None:
+        super().__init__(front, False, factory)
+
+    def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol:
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        if protocol is None:
+            return None  # type: ignore[return-value]
+        return self.protocol(self, protocol)  # type: ignore[no-untyped-call]
 
 
 def channel_bindings(connection: SSL.Connection) -> dict[str, bytes]:
     """The channel binding types usable on this TLS connection, with their data.
 
-    `tls-exporter` (RFC 9266) needs TLS 1.3; `tls-server-end-point` (RFC 5929 §4) our certificate.
+    `tls-exporter` (RFC 9266) needs TLS 1.3; `tls-server-end-point` (RFC 5929 §4) our
+    certificate, signed in a way that names a hash.
     """
     found: dict[str, bytes] = {}
     if connection.get_protocol_version_name() == "TLSv1.3":
@@ -95,7 +164,7 @@ def channel_bindings(connection: SSL.Connection) -> dict[str, bytes]:
             b"EXPORTER-Channel-Binding", 32, b""
         )
     certificate = connection.get_certificate(as_cryptography=True)
-    if certificate is not None:
+    if certificate is not None and certificate.signature_hash_algorithm is not None:
         found["tls-server-end-point"] = end_point(certificate)
     return found
 
