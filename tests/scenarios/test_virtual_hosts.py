@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -37,8 +38,8 @@ class VirtualHostsTest(TestCase):
     async def test_an_account_of_one_domain_is_none_of_the_other(self) -> None:
         ready, authority = await self.serve()
         stranger = self.client("romeo@capulet.example/orchard", ready, authority)
-        refused = await self.assertFailure(Deferred.fromCoroutine(stranger.connect()), LoginFailed)
-        assert refused.condition == "not-authorized"
+        with pytest.raises(LoginFailed, match="not-authorized"):
+            await stranger.connect()
 
     async def serve(self) -> tuple[dict[str, Any], Path]:
         """Start the server with an account at each domain; its ready file, and whom to trust."""
