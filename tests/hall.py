@@ -33,6 +33,7 @@ from pushd.wire.framer import Framer, Limits, seal
 from pushd.wire.jid import JID, parse
 from pushd.wire.namespaces import NS_CLIENT, NS_SM, NS_STREAMS
 from pushd.wire.stanza import Stanza
+from tests.support import result_of
 
 T = TypeVar("T")
 
@@ -243,15 +244,3 @@ class Hall:
         """What storage holds."""
         found: list[tuple[Any, ...]] = self.wait(self.host.database.read(sql))
         return found
-
-
-def result_of(working: Any) -> Any:
-    """The value of a coroutine or Deferred that is done; raises its error, or that it waits."""
-    deferred = working if isinstance(working, Deferred) else Deferred.fromCoroutine(working)
-    results: list[Any] = []
-    failures: list[Any] = []
-    deferred.addCallbacks(results.append, failures.append)
-    if failures:
-        failures[0].raiseException()
-    assert results, "no result yet"
-    return results[0]

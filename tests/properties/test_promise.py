@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from pushd.routing.sessions import Session
-from tests.hall import Client, Hall, Outlet, result_of
+from tests.hall import Client, Hall, Outlet
+from tests.support import result_of
 
 SENDER, RECEIVER = "romeo@example.net/orchard", "juliet@example.net/balcony"
 

@@ -13,7 +13,8 @@ from pushd.routing.events import (
 )
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.element import Element
-from tests.hall import START, Client, Hall, Outlet, result_of
+from tests.hall import START, Client, Hall, Outlet
+from tests.support import result_of
 
 MODULES = {"roster": None, "presence": None, "offline": None}
 ROMEO, ORCHARD, PHONE = (

@@ -7,7 +7,8 @@ from pushd.routing.requests import IQ, Answer, Refusal, Result, Silence
 from pushd.wire.element import Element, element
 from pushd.wire.errors import Forbidden, NotAcceptable
 from pushd.wire.stanza import Stanza
-from tests.hall import Client, Hall, result_of
+from tests.hall import Client, Hall
+from tests.support import result_of
 
 NS = "urn:example"
 ORCHARD = "romeo@example.net/orchard"
