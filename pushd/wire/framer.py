@@ -110,7 +110,8 @@ class Framer:
         """Take bytes as they came; give what they complete, in order."""
         if self._broken:
             return []
-        self.settle()
+        if self._buffer:
+            self.settle()
         events = self._events = []
         if self._buffer:
             assert isinstance(self._buffer, bytearray)
@@ -135,6 +136,10 @@ class Framer:
     def settle(self) -> None:
         """Forget the bytes of the events handled, and white space between stanzas."""
         consumed = self._done - self._base
+        if consumed == len(self._buffer):
+            self._base = self._done
+            self._buffer = b""
+            return
         rest = self._buffer[consumed:] if consumed else self._buffer
         if self._depth <= 1:
             rest = rest.lstrip(_WHITE)
@@ -147,6 +152,8 @@ class Framer:
     def _judge_rest(self) -> None:
         """What is left of the bytes belongs to a stanza under way, within its limit."""
         begin = self._done - self._base
+        if begin == len(self._buffer):
+            return
         if self._depth == 1 and not _is_markup(self._buffer[begin : begin + 4096]):
             raise StreamError("bad-format", "text between stanzas")
         if len(self._buffer) - begin > self._limits.stanza_bytes:
