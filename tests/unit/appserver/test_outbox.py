@@ -1,9 +1,10 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, fail
+from twisted.internet.defer import fail
+from twisted.logger import LogEvent, capturedLogs
 
 from pushd.appserver.outbox import LIFETIME
 from pushd.providers.contract import Accepted, Refused, Unregistered
@@ -258,15 +259,33 @@ def test_a_push_waits_for_an_app_that_is_served_no_more(tmp_path: Path) -> None:
     assert [call.look()[0].message_count for call in again.calls] == [1]
 
 
-def test_stopping_sends_nothing_more_and_keeps_what_waits() -> None:
+def test_a_push_without_a_registration_is_forgotten(tmp_path: Path) -> None:
+    stage = Registered(path=tmp_path / "db")
+    stage.push(message_count="1")
+    stage.hall.host.database.write("DELETE FROM registrations")
+    stage.hall.advance(0)
+
+    again = Stage(path=killed(tmp_path / "db"))
+
+    assert again.calls == []
+    assert again.hall.rows("SELECT * FROM outbox") == []
+
+
+@pytest.fixture
+def logged() -> Iterator[Sequence[LogEvent]]:
+    with capturedLogs() as events:
+        yield events
+
+
+def test_stopping_sends_nothing_more_and_keeps_what_waits(logged: Sequence[LogEvent]) -> None:
     stage = Registered()
     stage.push(message_count="1")
     [call] = stage.calls
-    cancelled: list[bool] = []
-    call.result.addErrback(lambda failure: cancelled.append(bool(failure.check(CancelledError))))
 
     stage.server.stop()
 
+    assert call.result.called
+    assert not any("log_failure" in event for event in logged)
     assert stage.server.outbox._under_way == {}
     assert stage.waiting() == [(stage.node,)]
 
@@ -283,11 +302,12 @@ def test_a_push_that_cannot_be_stored_is_refused_and_sent_all_the_same() -> None
     assert len(stage.calls) == 1
 
 
-def test_a_push_that_breaks_is_tried_with_the_next_one() -> None:
+def test_a_push_that_breaks_is_tried_with_the_next_one(logged: Sequence[LogEvent]) -> None:
     stage = Registered()
     stage.push(message_count="1")
 
     stage.calls[0].result.errback(RuntimeError("broken"))
+    assert any("log_failure" in event for event in logged)
     assert stage.server.outbox._under_way == {}
     assert stage.waiting() == [(stage.node,)]
 

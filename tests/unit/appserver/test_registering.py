@@ -154,19 +154,25 @@ def test_bad_input_is_named(type: str, fields: Mapping[str, str], field: str) ->
 
 
 @pytest.mark.parametrize(
-    "form",
+    ("form", "text"),
     [
-        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:other</value>"
-        "</field><field var='token'><value>tok</value></field></x>",
-        "<x xmlns='jabber:x:data' type='cancel'/>",
-        "<x xmlns='jabber:x:data' type='result'/>",
-        "<x xmlns='jabber:x:data' type='submit'><field><value>tok</value></field></x>",
+        (
+            "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:other</value>"
+            "</field><field var='token'><value>tok</value></field></x>",
+            "FORM_TYPE",
+        ),
+        ("<x xmlns='jabber:x:data' type='cancel'/>", "cancelled"),
+        ("<x xmlns='jabber:x:data' type='result'/>", "type"),
+        ("<x xmlns='jabber:x:data' type='submit'><field><value>tok</value></field></x>", "name"),
     ],
 )
-def test_a_form_that_is_not_meant_for_this_is_refused(form: str) -> None:
+def test_a_form_that_is_not_meant_for_this_is_refused(form: str, text: str) -> None:
     stage = Stage()
 
-    assert outcome(execute(stage.client(), "register-push-post", form=form)) == BAD
+    answer = execute(stage.client(), "register-push-post", form=form)
+
+    assert outcome(answer) == BAD
+    assert text in said(answer)
     assert stage.nodes() == []
 
 
