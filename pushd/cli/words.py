@@ -69,8 +69,8 @@ def _system(error: OSError) -> str:
 def _cannot_listen(error: CannotListenError) -> str:
     cause = error.socketError
     reason = getattr(cause, "strerror", None) or str(cause)
-    if isinstance(error.port, str):
-        return f"cannot open the socket {error.port}: {reason}"
+    if isinstance(error.port, (str, bytes)):
+        return f"cannot open the socket {os.fsdecode(error.port)}: {reason}"
     host = error.interface or "::"
     where = f"[{host}]:{error.port}" if ":" in host else f"{host}:{error.port}"
     taken = getattr(cause, "errno", None) == errno.EADDRINUSE

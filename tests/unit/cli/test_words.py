@@ -39,7 +39,7 @@ def cannot_listen(host: Any, port: Any, cause: Exception) -> CannotListenError:
             "cannot listen on [::1]:5222: Cannot assign requested address",
         ),
         (
-            cannot_listen(None, "/run/pushd/pushd.sock", system(errno.ENOENT)),
+            cannot_listen(None, b"/run/pushd/pushd.sock", system(errno.ENOENT)),
             "cannot open the socket /run/pushd/pushd.sock: No such file or directory",
         ),
         (
