@@ -94,8 +94,9 @@ def run(ready_file: Path | None) -> int:
     ended: Deferred[None] = Deferred()
 
     def done(result: int | Failure) -> None:
-        if isinstance(result, Failure):
+        if isinstance(result, Failure):  # a mistake of the play's own
             result.printTraceback(sys.stderr)
+            _say(f"\nit failed: {result.value!r}")
         codes.append(1 if isinstance(result, Failure) else result)
         ended.callback(None)
 

@@ -99,11 +99,13 @@ class Operator:
             time.sleep(0.01)
         return json.loads(file.read_text())
 
-    def pushdctl(self, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    def pushdctl(
+        self, *arguments: str | Path, given: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*PUSHDCTL, *map(str, arguments)],
             cwd=self.folder,
-            env=environment(self.folder),
+            env=environment(self.folder) | variables,
             input=given,
             capture_output=True,
             text=True,
@@ -318,6 +320,21 @@ def test_a_demonstration_that_fails_says_why_and_has_exit_code_1(operator: Opera
     assert shown.stdout.splitlines()[-1] == (
         "it failed: ready.json is not the ready file of a development server: c2s is missing"
     )
+
+
+def test_a_demonstration_whose_server_does_not_start_repeats_why(operator: Operator) -> None:
+    deep = operator.folder / ("x" * 80)
+    deep.mkdir()
+
+    shown = operator.pushdctl("demo", TMPDIR=str(deep))
+
+    assert shown.returncode == 1
+    assert shown.stdout.splitlines()[-2] == "it failed: the server did not start:"
+    assert re.fullmatch(
+        rf"pushd: {deep}/pushd-demo-\w+: the path is too long for the socket in it \(100 bytes\)",
+        shown.stdout.splitlines()[-1],
+    )
+    assert list(deep.iterdir()) == []
 
 
 def test_a_demonstration_that_is_broken_off_takes_its_server_along(operator: Operator) -> None:
