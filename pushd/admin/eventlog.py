@@ -31,7 +31,7 @@ class EventLog:
         self._file = file
 
     def write(self, event: object) -> None:
-        line = {"at": round(self._clock.seconds(), 6), "event": _name(event), **flat(event)}
+        line = {"at": round(self._clock.seconds(), 6), "event": name_of(type(event)), **flat(event)}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 
@@ -54,9 +54,9 @@ class EventLog:
         self._file.close()
 
 
-def _name(event: object) -> str:
+def name_of(kind: type) -> str:
     """`SessionDetached` is written `session-detached`."""
-    name = _NAMES.get(type(event), type(event).__name__)
+    name = _NAMES.get(kind, kind.__name__)
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
 

@@ -1,0 +1,77 @@
+"""The pages that tell of the command line and the code, held against both."""
+
+import inspect
+import re
+import textwrap
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from pushd.admin.eventlog import name_of
+from pushd.cli.twistd import Options
+from pushd.providers import reports
+from pushd.routing import events
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+DEVELOPMENT = (DOCS / "development-mode.rst").read_text(encoding="utf-8")
+DESIGN = (DOCS / "design.rst").read_text(encoding="utf-8")
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+CODE_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", re.MULTILINE)
+
+
+def event_kinds() -> list[type]:
+    """What the event log can show of floor 2."""
+    found = [
+        kind
+        for _, kind in inspect.getmembers(events, inspect.isclass)
+        if is_dataclass(kind) and kind.__module__ == events.__name__
+    ]
+    return [*found, reports.Attempt, reports.Alarm, reports.Recovered]
+
+
+@pytest.mark.parametrize("kind", event_kinds())
+def test_every_event_is_in_the_table_with_its_fields(kind: type) -> None:
+    # A row goes on until the next line that begins with a word.
+    row = re.search(rf"^{name_of(kind)}\b.*\n(?: .*\n)*", DEVELOPMENT, re.MULTILINE)
+
+    assert row is not None, name_of(kind)
+    assert is_dataclass(kind)
+    for field in fields(kind):
+        if field.name != "at":
+            assert re.search(rf"\b{field.name}\b", row[0]), field.name
+
+
+def test_every_option_of_a_development_server_is_explained() -> None:
+    names = {str(option[0]) for option in (*Options.optParameters, *Options.optFlags)}
+    elsewhere = {"config", "check-config", "dev"}
+
+    assert [name for name in sorted(names - elsewhere) if f"\n``--{name}" not in DEVELOPMENT] == []
+    for name in elsewhere:
+        assert f"--{name}" in README
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "index.rst").read_text(encoding="utf-8")
+    pages = {page.name for page in DOCS.glob("*.rst")} - {"index.rst"}
+
+    assert [page for page in sorted(pages) if f"``{page}``" not in index] == []
+
+
+def test_the_files_that_the_design_names_are_there() -> None:
+    named = set(re.findall(r"(?<![\w/])((?:pushd|tests|docs|etc)/[\w/.-]+\.\w+)", DESIGN + README))
+
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_code_that_the_design_shows_is_in_the_tree() -> None:
+    shown = [textwrap.dedent(block).strip() for block in CODE_BLOCK.findall(DESIGN)]
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "pushd").rglob("*.py")]
+    plain = ["\n".join(line.strip() for line in source.splitlines()) for source in sources]
+
+    assert shown
+    for block in shown:
+        code = "\n".join(line.strip() for line in block.splitlines())
+        assert any(code in source for source in plain), block
