@@ -253,12 +253,7 @@ class Demo:
             friend.message(f"{PHONE}@{ready['domain']}", line)
             self._tell("friend", f"sends: {line}")
         await friend.acked(PATIENCE)
-        self._tell(
-            "friend",
-            "acknowledged by the server: it is on disk"
-            if len(lines) == 1
-            else f"acknowledged by the server: all {len(lines)} are on disk",
-        )
+        self._tell("friend", "the server acknowledges: what it was sent is on disk")
 
     async def _pushed(self, watch: Watch, count: int) -> None:
         """Wait until a push has told of so many messages."""
