@@ -31,9 +31,7 @@ class EventLog:
         self._file = file
 
     def write(self, event: object) -> None:
-        line = {"at": round(self._clock.seconds(), 6), "event": name_of(type(event)), **flat(event)}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._line(name_of(type(event)), flat(event))
 
     def trace(self, direction: str, peer: str, data: bytes) -> None:
         """Write down what passed on a stream: its start tag, never its content."""
@@ -41,14 +39,14 @@ class EventLog:
         if found is not None:
             name, tag = found.group(1).decode(), found.group().decode("utf-8", "replace")
             shown = tag if name in _SHOWN else f"<{name}>"
-            line = {
-                "at": round(self._clock.seconds(), 6),
-                "event": f"stanza-{direction}",
-                "peer": peer,
-                "tag": shown,
-            }
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            self._line(f"stanza-{direction}", {"peer": peer, "tag": shown})
+
+    def _line(self, event: str, shown: Mapping[str, Any]) -> None:
+        if self._file.closed:  # the server stops, and something still had an end
+            return
+        line = {"at": round(self._clock.seconds(), 6), "event": event, **shown}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

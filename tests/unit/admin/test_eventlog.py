@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +155,15 @@ def test_a_bracket_in_an_attribute_does_not_end_the_tag() -> None:
     [line] = traced(b"<iq id='a>b' type='get'><ping xmlns='urn:xmpp:ping'/></iq>")
 
     assert line["tag"] == "<iq id='a>b' type='get'>"
+
+
+def test_what_happens_after_the_end_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(Clock(), path.open("w"))
+    log.write(Outcome("early"))
+    log.close()
+
+    log.write(Outcome("late"))
+    log.trace("sent", "127.0.0.1", b"<presence/>")
+
+    assert [json.loads(line)["reason"] for line in path.read_text().splitlines()] == ["early"]
