@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ data: data
 listen: {client: ['127.0.0.1:5222'], client_tls: []}
 """
 
+NOBODY = 65_534
 Prompt = Callable[..., None]
 
 
@@ -454,19 +456,17 @@ def test_the_folder_of_a_development_server_tells_its_domain(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 def test_what_root_makes_belongs_to_the_owner_of_the_folder(config: Path, pipe: Prompt) -> None:
-    data = config.parent / "data"
-    data.mkdir()
-    os.chown(data, 65534, 65534)
-    # The way to the folder has to be open to its owner.
-    for folder in data.parents:
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    pipe("pilot\n")
+    # Not in pytest's own folder, which only root may enter.
+    with tempfile.TemporaryDirectory() as made:
+        data = Path(made)
+        config.write_text(CONFIG.replace("data: data", f"data: {data}"))
+        os.chown(data, NOBODY, NOBODY)
+        pipe("pilot\n")
 
-    assert run("-c", config, "user", "add", "romeo@example.net") == 0
+        assert run("-c", config, "user", "add", "romeo@example.net") == 0
 
-    assert os.geteuid() == 0
-    assert {path.stat().st_uid for path in data.iterdir()} == {65534}
+        assert os.geteuid() == 0
+        assert {path.stat().st_uid for path in data.iterdir()} == {NOBODY}
 
 
 def test_help_shows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
