@@ -93,24 +93,28 @@ def run(ready_file: Path | None) -> int:
     codes: list[int] = []
     ended: Deferred[None] = Deferred()
 
+    def begin() -> None:
+        playing = Deferred.fromCoroutine(Demo(reactor, _say).play(ready_file))
+
+        def break_off() -> Deferred[None]:
+            playing.cancel()
+            return ended
+
+        running.addSystemEventTrigger("before", "shutdown", break_off)
+        playing.addBoth(done)
+
     def done(result: int | Failure) -> None:
         if isinstance(result, Failure):  # a mistake of the play's own
             result.printTraceback(sys.stderr)
             _say(f"\nit failed: {result.value!r}")
         codes.append(1 if isinstance(result, Failure) else result)
         ended.callback(None)
+        running.callLater(0, _stop, running)
 
-    def break_off() -> Deferred[None]:
-        playing.cancel()
-        return ended
-
-    playing = Deferred.fromCoroutine(Demo(reactor, _say).play(ready_file))
-    playing.addBoth(done)
-    if not codes:
-        ended.addCallback(lambda ignored: running.callLater(0, _stop, running))
-        running.addSystemEventTrigger("before", "shutdown", break_off)
-        running.run()
-    return codes[0]
+    # Not before the reactor minds signals: what was begun has to be ended.
+    running.callWhenRunning(begin)
+    running.run()
+    return codes[0] if codes else 130
 
 
 def _stop(reactor: Any) -> None:

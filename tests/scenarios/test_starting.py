@@ -344,8 +344,10 @@ def test_a_demonstration_that_is_broken_off_takes_its_server_along(operator: Ope
         assert time.monotonic() < until
         time.sleep(0.01)
 
-    demo.stop(signal.SIGINT)
+    assert demo.stop(signal.SIGINT) == 130
 
+    assert demo.out.splitlines()[-1] == "broken off"
+    assert demo.err == ""
     left = [path.name for path in operator.folder.iterdir() if path.suffix not in (".out", ".err")]
     assert left == []
 
