@@ -4,8 +4,8 @@ Bare sockets against the real process. The harness fails a test whose server log
 """
 
 import base64
+import contextlib
 import re
-from contextlib import suppress
 
 from twisted.trial.unittest import TestCase
 
@@ -78,7 +78,7 @@ class Hostile(TestCase):
 
     def ended_by(self, raw: Raw, sent: bytes | str) -> str:
         """The condition that these bytes end the stream with."""
-        with suppress(OSError):  # it may end before all is sent
+        with contextlib.suppress(OSError):  # it may end before all is sent
             raw.send(sent)
         return stream_error(raw.read_to_end())
 
