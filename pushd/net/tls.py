@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IAddress,
     IOpenSSLServerConnectionCreator,
@@ -97,13 +97,13 @@ class CertificateStore:
     def _context(self, files: CertificateFiles) -> SSL.Context:
         chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
         key = load_pem_private_key(files.key.read_bytes(), None)
-        context = CertificateOptions(
-            privateKey=crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]
-            certificate=crypto.X509.from_cryptography(chain[0]),
-            extraCertChain=[crypto.X509.from_cryptography(one) for one in chain[1:]],
-            raiseMinimumTo=TLSVersion.TLSv1_2,
-        ).getContext()
+        context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
         context.set_options(SSL.OP_NO_RENEGOTIATION)
+        context.use_certificate(chain[0])
+        context.use_privatekey(key)  # type: ignore[arg-type]
+        for one in chain[1:]:
+            context.add_extra_chain_cert(one)
+        context.check_privatekey()
         context.set_tlsext_servername_callback(self._named)
         context.set_alpn_select_callback(self._spoken)
         return context
