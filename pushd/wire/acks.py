@@ -141,7 +141,16 @@ class Handled:
         self._open.append(number)
 
     def release(self, number: int) -> None:
-        self._open.remove(number)
+        if number in self._open:
+            self._open.remove(number)
+
+    def waive(self) -> None:
+        """Hold nothing back any more.
+
+        A resumption tells the peer all that came, lest it sends requests again that are being
+        answered; and no later count may be lower.
+        """
+        self._open.clear()
 
     def committable(self) -> int:
         """What will be safe once all that is now waiting is committed."""
