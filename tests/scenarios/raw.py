@@ -8,6 +8,7 @@ It blocks, each call for `timeout` seconds at most, so the server must be anothe
 """
 
 import base64
+import contextlib
 import re
 import socket
 import ssl
@@ -54,6 +55,11 @@ class Raw:
 
     def send(self, data: bytes | str) -> None:
         self._socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def try_to_send(self, data: bytes | str) -> None:
+        """The same to a peer that may have closed the connection by now."""
+        with contextlib.suppress(ConnectionError):
+            self.send(data)
 
     def read_until(self, pattern: bytes) -> bytes:
         """What came, up to the end of the first match; the rest stays unread.

@@ -63,7 +63,7 @@ class Services(TestCase):
         assert found is not None
         known = ready.component_secret.reveal() if secret is None else secret
         proof = hashlib.sha1(found.group(1) + known.encode()).hexdigest()
-        raw.send(f"<handshake>{proof}</handshake>")
+        raw.try_to_send(f"<handshake>{proof}</handshake>")
         return raw
 
     def connected(self) -> Raw:
@@ -175,7 +175,7 @@ class ComponentTest(Services):
             (self.connected, f"<message from='{own}'/>", "improper-addressing"),
         ):
             raw = connect()
-            raw.send(sent)
+            raw.try_to_send(sent)
             said = raw.read_to_end()
             assert f"<{condition} xmlns='{STREAMS}'/>".encode() in said, said
             await eventually(lambda: self.is_away() or None, 10.0, "end of the component")

@@ -4,7 +4,6 @@ Bare sockets against the real process. The harness fails a test whose server log
 """
 
 import base64
-import contextlib
 import re
 
 from twisted.trial.unittest import TestCase
@@ -78,8 +77,7 @@ class Hostile(TestCase):
 
     def ended_by(self, raw: Raw, sent: bytes | str) -> str:
         """The condition that these bytes end the stream with."""
-        with contextlib.suppress(OSError):  # it may end before all is sent
-            raw.send(sent)
+        raw.try_to_send(sent)
         return stream_error(raw.read_to_end())
 
 
@@ -126,7 +124,7 @@ class XMLTest(Hostile):
             ("<?xml version='1.0' encoding='latin1'?>" + HEADER, "unsupported-encoding"),
         ):
             raw = self.raw()
-            raw.send(header)
+            raw.try_to_send(header)
             said = raw.read_to_end()
             assert said.startswith(b"<?xml version='1.0'?><stream:stream"), said
             assert stream_error(said) == condition, header
@@ -145,12 +143,16 @@ class NegotiationTest(Hostile):
 
     async def test_nothing_but_starttls_comes_before_tls(self) -> None:
         server = await self.start()
-        for sent in (
-            plain("juliet", server.password("juliet")),
-            "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>",
-            f"<enable xmlns='{SM}'/>",
+        compress = "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method>"
+        for sent, condition in (
+            (plain("juliet", server.password("juliet")), "not-authorized"),
+            (f"<enable xmlns='{SM}'/>", "not-authorized"),
+            (f"<r xmlns='{SM}'/>", "not-authorized"),
+            ("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>", "not-authorized"),
+            (f"{compress}</compress>", "unsupported-stanza-type"),
         ):
-            assert self.ended_by(self.opened(), sent) == "unsupported-stanza-type", sent
+            assert self.ended_by(self.opened(), sent) == condition, sent
+        assert server.events("session-bound") == []
 
     async def test_stanzas_before_login_and_before_binding_are_not_authorized(self) -> None:
         await self.start()
@@ -280,7 +282,7 @@ class ManagementTest(Hostile):
 
     async def test_what_is_no_count_ends_the_stream(self) -> None:
         await self.start()
-        for h in ("", "-1", "x", str(2**32)):
+        for h in ("", "-1", "x", str(2**32), "9" * 5_000):
             raw = self.bound()
             raw.send(f"<enable xmlns='{SM}'/>")
             raw.read_until(rb"<enabled[^>]*>")
@@ -296,10 +298,24 @@ class ManagementTest(Hostile):
         raw.bind("late")
         raw.send(f"<enable xmlns='{SM}'/>")
         raw.read_until(rb"<enabled[^>]*>")
-        raw.send(f"<enable xmlns='{SM}'/>")
-        assert b"<unexpected-request" in raw.read_until(rb"</failed>")
         raw.send(f"<resume xmlns='{SM}' previd='nobody-knows' h='0'/>")
         assert b"<unexpected-request" in raw.read_until(rb"</failed>")
+        raw.send(f"<enable xmlns='{SM}'/>")
+        assert b"<unexpected-request" in raw.read_until(rb"</failed>")
+        assert stream_error(raw.read_to_end()) == "policy-violation"
+
+    async def test_a_resumption_says_what_it_resumes_and_from_where(self) -> None:
+        await self.start()
+        raw = self.logged_in()
+        for attributes in (
+            "h='0'",
+            "previd='x'",
+            "previd='x' h='-1'",
+            f"previd='x' h='{'9' * 5000}'",
+        ):
+            raw.send(f"<resume xmlns='{SM}' {attributes}/>")
+            assert b"<bad-request" in raw.read_until(rb"</failed>"), attributes
+        assert b"juliet@localhost/fine" in raw.bind("fine")
 
     async def test_a_session_is_resumed_by_nobody_but_its_account(self) -> None:
         await self.start()
@@ -324,7 +340,7 @@ class GarbageTest(Hostile):
         for turn in range(4):
             for data in garbage:
                 raw = self.raw()
-                raw.send(data)
+                raw.try_to_send(data)
                 romeo.message(juliet.jid.full, f"still here {turn}")
                 message = await juliet.next_stanza("message", timeout=10)
                 assert message["from"] == romeo.jid.full
