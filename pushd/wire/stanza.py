@@ -7,6 +7,7 @@ Bytes are spliced here and nowhere else.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pushd.wire.element import Element, children, escape, parse, serialize
 from pushd.wire.namespaces import NS_CLIENT, NS_DELAY, NS_STANZA_ID, NS_XML
@@ -91,16 +92,16 @@ class Stanza:
 
     def stamp(self, sender: str, lang: str = "") -> None:
         """Set `from`, and `xml:lang` where the stanza has none (RFC 6120 §8.1.2.1, §4.7.4)."""
-        raw = self.raw
-        added = b" from='" + escape(sender).encode() + b"'"
-        if lang and LANG not in self.attributes:
-            added += b" xml:lang='" + escape(lang).encode() + b"'"
-            self.attributes[LANG] = lang
-        if "from" in self.attributes:
+        raw, attributes = self.raw, self.attributes
+        if "from" in attributes:
             raw = _without(raw, b"from")
-        self.attributes["from"] = sender
+        attributes["from"] = sender
+        if lang and LANG not in attributes:
+            attributes[LANG] = lang
+        else:
+            lang = ""
         head = len(self.name) + 1
-        self._raw = raw[:head] + added + raw[head:]
+        self._raw = raw[:head] + _stamp(sender, lang) + raw[head:]
         self._tree = None
 
     def addressed(self, **changed: str) -> "Stanza":
@@ -119,6 +120,14 @@ class Stanza:
         """Names and addresses only: a body never reaches a log."""
         shown = {key: self.attributes.get(key) for key in ("type", "from", "to", "id")}
         return f"<{self.name} {shown}>"
+
+
+@lru_cache(8_192)
+def _stamp(sender: str, lang: str) -> bytes:
+    added = f" from='{escape(sender)}'"
+    if lang:
+        added += f" xml:lang='{escape(lang)}'"
+    return added.encode()
 
 
 def _without(raw: bytes, name: bytes) -> bytes:
