@@ -67,9 +67,7 @@ class Framer:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._depth_limit = limits.depth
-        self._attribute_limit = limits.attributes
+        self.limit(limits)
         self._events: list[Event] = []
         self._buffer: bytes | bytearray = b""
         self._base = 0  # where the buffer begins, counted in bytes of the stream
@@ -95,6 +93,12 @@ class Framer:
         parser.EntityDeclHandler = self._restricted
         parser.CommentHandler = self._restricted
         parser.ProcessingInstructionHandler = self._restricted
+
+    def limit(self, limits: Limits) -> None:
+        """From now on, these limits hold."""
+        self._limits = limits
+        self._depth_limit = limits.depth
+        self._attribute_limit = limits.attributes
 
     def release(self) -> None:
         """Break the circle of parser and handlers, so that a lost stream is freed at once."""
