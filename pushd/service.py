@@ -28,6 +28,7 @@ from pushd.config.sections import Config
 from pushd.modules import base as modules
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
+from pushd.net.admission import Admission
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers import catalogue
@@ -44,6 +45,7 @@ from pushd.wire.framer import Limits
 DATABASE = "pushd.db"
 MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "push")
 BACKLOG = 512  # connections that may wait to be accepted
+BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
 
@@ -72,7 +74,9 @@ class Server:
         """
         self.host = self._hall()
         self.components = Components(
-            self.host, {domain: one.secret for domain, one in self.config.components.items()}
+            self.host,
+            {domain: one.secret for domain, one in self.config.components.items()},
+            Limits(self.config.limits.stanza_bytes),
         )
         self.app_server = self._app_server()
         try:
@@ -157,6 +161,8 @@ class Server:
             unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
             authenticated=Limits(limits.stanza_bytes),
             authentication_timeout=limits.authentication_timeout,
+            # All that a session may have queued is said at once when it is resumed.
+            backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
         self._logins = Logins(self.host.accounts, b"", self.in_thread)
         return Door(self.host, self._logins, self._certificates(), options)
@@ -185,16 +191,20 @@ class Server:
 
     def _listen(self) -> None:
         door = self._door()
-        clients = ClientFactory(door, self._turn)
-        components = ComponentFactory(
-            self.components, self._turn, Limits(self.config.limits.stanza_bytes)
-        )
+        clients = ClientFactory(door, self._turn, self._admission())
+        components = ComponentFactory(self.components, self._turn, self._admission())
         self._factories = [clients, components]
         listen = self.config.listen
         self._open("client", listen.client, clients)
         if door.certificates is not None:
             self._open("client_tls", listen.client_tls, clients, door.certificates.options)
         self._open("component", listen.component, components)
+
+    def _admission(self) -> Admission:
+        limits = self.config.limits
+        return Admission(
+            self._reactor, limits.unauthenticated_connections, limits.unauthenticated_per_address
+        )
 
     def _open(
         self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Front | None = None

@@ -4,25 +4,32 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from pushd.c2s.stream import ClientStream, Door
+from pushd.net.admission import Admission
 from pushd.net.xmlprotocol import Trace, Turn, XMLStream
 from pushd.wire.errors import StreamError
 
 
 class ClientFactory(Factory):
-    """Makes a `ClientStream` of each connection."""
+    """Makes a `ClientStream` of each connection that `admission` lets in."""
 
     noisy = False
     trace: Trace | None = None
 
-    def __init__(self, door: Door, turn: Turn) -> None:
+    def __init__(self, door: Door, turn: Turn, admission: Admission) -> None:
         self._door = door
         self._turn = turn
+        self._admission = admission
         self._open: set[ClientStream] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> XMLStream:
-        limits = self._door.options.unauthenticated
-        stream = XMLStream(self._door.host.clock, self._turn, limits)
-        client = ClientStream(self._door, stream, self._open.discard)
+    def buildProtocol(self, addr: IAddress | None) -> XMLStream | None:
+        guest = self._admission.admit(addr)
+        if guest is None:
+            return None
+        options = self._door.options
+        stream = XMLStream(
+            self._door.host.clock, self._turn, options.unauthenticated, options.backlog
+        )
+        client = ClientStream(self._door, stream, guest, self._open.discard)
         stream.receiver = client
         stream.trace = self.trace
         self._open.add(client)

@@ -4,16 +4,15 @@ The conversations themselves are pure and live in `wire/sasl.py`; here they meet
 stored keys, the channel that they are bound to, and the threads that do the heavy sums.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pushd.net.tls import channel_bindings
 from pushd.routing.accounts import Accounts
+from pushd.storage.errors import StorageError
 from pushd.wire.element import Element, element, serialize
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import JID
@@ -38,6 +37,9 @@ PLAIN_HASH: Hash = "SHA-256"
 
 InThread = Callable[..., "Deferred[Any]"]
 
+# The channel binding types of a connection, with their data; None is one without TLS.
+Channel = Mapping[str, bytes] | None
+
 
 @dataclass(slots=True)
 class Logins:
@@ -47,21 +49,17 @@ class Logins:
     secret: bytes
     in_thread: InThread
 
-    def mechanisms(self, connection: SSL.Connection | None) -> list[str]:
+    def mechanisms(self, channel: Channel) -> list[str]:
         """What is offered on this connection; PLAIN and -PLUS only under TLS."""
-        can_bind = connection is not None and bool(channel_bindings(connection))
-        names = [name for name, (_, plus) in SCRAM.items() if can_bind or not plus]
-        return [*names, "PLAIN"] if connection is not None else names
+        names = [name for name, (_, plus) in SCRAM.items() if channel or not plus]
+        return names if channel is None else [*names, "PLAIN"]
 
-    def features(self, connection: SSL.Connection | None) -> list[Element]:
+    def features(self, channel: Channel) -> list[Element]:
         """The stream features of a stream that is to log in (RFC 6120 §6.3.3, XEP-0440)."""
-        names = (element(NS_SASL, "mechanism", name) for name in self.mechanisms(connection))
+        names = (element(NS_SASL, "mechanism", name) for name in self.mechanisms(channel))
         features = [element(NS_SASL, "mechanisms", *names)]
-        if connection is not None:
-            types = (
-                element(NS_CHANNEL_BINDING, "channel-binding", type=kind)
-                for kind in channel_bindings(connection)
-            )
+        if channel:
+            types = (element(NS_CHANNEL_BINDING, "channel-binding", type=kind) for kind in channel)
             features.append(element(NS_CHANNEL_BINDING, "sasl-channel-binding", *types))
         return features
 
@@ -74,12 +72,12 @@ class Logins:
 class Login:
     """One attempt. `begin` and `respond` fire with the element to say."""
 
-    def __init__(self, logins: Logins, domain: str, connection: SSL.Connection | None) -> None:
+    def __init__(self, logins: Logins, domain: str, channel: Channel) -> None:
         self.account: JID | None = None  # set once the login has succeeded
         self.is_over = False
         self._logins = logins
         self._domain = domain
-        self._connection = connection
+        self._channel = channel
         self._mechanism = ""
         self._scram: ScramServer | None = None
         self._user: JID | None = None
@@ -107,6 +105,8 @@ class Login:
             reply: bytes = await working
         except SASLFailure as failure:
             return self._fail(failure)
+        except StorageError:
+            return self._fail(SASLFailure("temporary-auth-failure"))
         return reply
 
     def _fail(self, failure: SASLFailure) -> bytes:
@@ -114,13 +114,13 @@ class Login:
         return serialize(failure.element())
 
     async def _begin(self, initial: str) -> bytes:
-        if self._mechanism not in self._logins.mechanisms(self._connection):
+        if self._mechanism not in self._logins.mechanisms(self._channel):
             if self._mechanism == "PLAIN":
                 raise SASLFailure("encryption-required")
             raise SASLFailure("invalid-mechanism")
         if self._mechanism != "PLAIN":
             hash_name, plus = SCRAM[self._mechanism]
-            bindings = channel_bindings(self._connection) if self._connection is not None else {}
+            bindings = self._channel or {}
             self._scram = ScramServer(hash_name, plus, bindings, bool(bindings), self._domain)
         if not initial:
             return f"<challenge xmlns='{NS_SASL}'/>".encode()

@@ -4,26 +4,32 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from pushd.components.stream import Components, ComponentStream
+from pushd.net.admission import Admission
 from pushd.net.xmlprotocol import Trace, Turn, XMLStream
 from pushd.wire.errors import StreamError
-from pushd.wire.framer import Limits
 
 
 class ComponentFactory(Factory):
-    """Makes a `ComponentStream` of each connection."""
+    """Makes a `ComponentStream` of each connection that `admission` lets in."""
 
     noisy = False
     trace: Trace | None = None
 
-    def __init__(self, components: Components, turn: Turn, limits: Limits) -> None:
+    def __init__(self, components: Components, turn: Turn, admission: Admission) -> None:
         self._components = components
         self._turn = turn
-        self._limits = limits
+        self._admission = admission
         self._open: set[ComponentStream] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> XMLStream:
-        stream = XMLStream(self._components.host.clock, self._turn, self._limits)
-        component = ComponentStream(self._components, stream, self._open.discard)
+    def buildProtocol(self, addr: IAddress | None) -> XMLStream | None:
+        guest = self._admission.admit(addr)
+        if guest is None:
+            return None
+        components = self._components
+        stream = XMLStream(
+            components.host.clock, self._turn, components.unauthenticated, components.backlog
+        )
+        component = ComponentStream(components, stream, guest, self._open.discard)
         stream.receiver = component
         stream.trace = self.trace
         self._open.add(component)

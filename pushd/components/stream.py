@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from pushd.net.admission import Guest
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.host import Host
+from pushd.wire.claims import without_forgeries
 from pushd.wire.element import serialize, text
 from pushd.wire.errors import JIDMalformed, RemoteServerTimeout, StreamError
-from pushd.wire.framer import StreamOpened
+from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT
 from pushd.wire.secret import Secret
@@ -25,13 +27,30 @@ from pushd.wire.stream import CLOSING, COMPONENT_DOOR, State, Step, header, new_
 log = Logger()
 
 HANDSHAKE_TIME = 30.0  # seconds a component has to prove itself
+HANDSHAKE_BYTES = 10_000  # what it may say before
+KEEP_ALIVE = 60  # seconds of silence after which the system looks whether it is still there
+UNSAFE = 512 * 1024  # bytes that are read from a component before a commit is awaited
+CLIENT_NAME = NS_CLIENT.encode()
 
 
 class Components:
-    """The configured components: their secrets, and which of them are connected."""
+    """The configured components: their secrets, and which of them are connected.
 
-    def __init__(self, host: Host, secrets: Mapping[str, Secret]) -> None:
+    `backlog` is how many bytes may wait for one that does not read.
+    """
+
+    unauthenticated = Limits(HANDSHAKE_BYTES, depth=10)
+
+    def __init__(
+        self,
+        host: Host,
+        secrets: Mapping[str, Secret],
+        limits: Limits | None = None,
+        backlog: int = 16 << 20,
+    ) -> None:
         self.host = host
+        self.limits = limits or Limits()
+        self.backlog = backlog
         self._secrets = dict(secrets)
         self._streams: dict[str, ComponentStream] = {}
         for domain in self._secrets:
@@ -71,32 +90,37 @@ class ComponentStream:
         self,
         components: Components,
         stream: XMLStream,
+        guest: Guest,
         forget: Callable[["ComponentStream"], None],
     ) -> None:
         self._components = components
         self._stream = stream
+        self._guest = guest
         self._forget = forget
         self._state = State.PLAIN
         self._domain = ""
         self._id = ""
-        self._deadline: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
 
     def connected(self) -> None:
         clock = self._components.host.clock
-        self._deadline = clock.callLater(HANDSHAKE_TIME, self._too_late)
+        self._timer = clock.callLater(HANDSHAKE_TIME, self._too_late)
+        self._stream.meter(HANDSHAKE_BYTES, self._too_much)
+        self._stream.keep_alive(KEEP_ALIVE)
 
     def opened(self, opening: StreamOpened) -> None:
         """XEP-0114 §3: the header names the component's own domain."""
         wanted = opening.attributes.get("to", "")
+        try:
+            domain = parse(wanted).full
+        except JIDMalformed:
+            domain = ""
         self._greet(wanted)
         if opening.content != NS_COMPONENT:
             raise StreamError("invalid-namespace", f"the content here is {NS_COMPONENT}")
-        try:
-            self._domain = parse(wanted).domain
-        except JIDMalformed:
-            raise StreamError("host-unknown") from None
-        if self._components.secret(self._domain) is None:
+        if self._components.secret(domain) is None:
             raise StreamError("host-unknown")
+        self._domain = domain
 
     def received(self, stanza: Stanza) -> None:
         if step(COMPONENT_DOOR, self._state, stanza) is Step.HANDSHAKE:
@@ -113,6 +137,7 @@ class ComponentStream:
 
     def lost(self, reason: str) -> None:
         self._leave()
+        self._guest.leave()
 
     def end(self, error: StreamError) -> None:
         if not self._id:
@@ -123,7 +148,7 @@ class ComponentStream:
     def deliver(self, stanza: Stanza) -> None:
         """Say a stanza, which never names a namespace of another kind of stream."""
         raw = stanza.raw
-        self._stream.send(serialize(stanza.tree) if NS_CLIENT.encode() in raw else raw)
+        self._stream.send(serialize(stanza.tree) if CLIENT_NAME in raw else raw)
 
     def _greet(self, domain: str) -> None:
         self._id = new_id()
@@ -139,9 +164,11 @@ class ComponentStream:
         if self._components.is_connected(self._domain):
             raise StreamError("conflict", "this component is connected already")
         self._state = State.BOUND
-        self._cancel_deadline()
+        self._stop_timer()
+        self._guest.leave()
+        self._stream.limit(self._components.limits)
+        self._stream.pace(UNSAFE, self._components.host.database.committed)
         self._stream.send(b"<handshake/>")
-        self._stream.watch_pressure()
         self._components.arrived(self._domain, self)
 
     def _stanza(self, stanza: Stanza) -> None:
@@ -154,18 +181,27 @@ class ComponentStream:
             raise StreamError("invalid-from")
         if not stanza.attributes.get("to"):
             raise StreamError("improper-addressing", "a component's stanza names its addressee")
-        self._components.host.router.route(stanza)
+        host = self._components.host
+        if stanza.claims:
+            stanza = without_forgeries(stanza, host.domains)
+        host.router.route(stanza)
 
     def _leave(self) -> None:
-        self._cancel_deadline()
+        self._stop_timer()
         if self._state is State.BOUND:
             self._state = State.PLAIN
             self._components.left(self._domain, self)
         self._forget(self)
 
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+    # Time and pressure.
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
 
     def _too_late(self) -> None:
-        self.end(StreamError("connection-timeout"))
+        self.end(StreamError("connection-timeout", "no handshake within the time allowed"))
+
+    def _too_much(self) -> None:
+        self.end(StreamError("policy-violation", "that is too much for a handshake"))

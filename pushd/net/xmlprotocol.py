@@ -5,12 +5,15 @@ something to say gets one write (`Turn`). What the stream means is its receiver'
 business.
 """
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
@@ -31,6 +34,7 @@ log = Logger()
 Trace = Callable[[str, str, bytes], None]  # "sent" or "received", the peer, the bytes
 
 CLOSING_TIME = 5.0  # seconds a peer has to close its side before the connection is cut
+RETRY = 1.0  # seconds between two tries to have settled what was read
 
 
 class Receiver(Protocol):
@@ -85,21 +89,32 @@ class Turn:
         self._waiting.append(stream)
         if not self._depth and not self._scheduled:
             self._scheduled = True
-            self._clock.callLater(0, self.flush)
+            self._clock.callLater(0, self._flush_late)
 
     def flush(self) -> None:
+        self._depth += 1  # what is said last is a part of this turn
+        try:
+            for say in self._closing:
+                say()
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                for stream in waiting:
+                    stream.flush()
+        finally:
+            self._depth -= 1
+
+    def _flush_late(self) -> None:
         self._scheduled = False
-        for say in self._closing:
-            say()
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for stream in waiting:
-                stream.flush()
+        self.flush()
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class XMLStream(TwistedProtocol):
-    """One connection. `send` collects; the turn writes. Errors end in `offended` or `lost`."""
+    """One connection. `send` collects; the turn writes. Errors end in `offended` or `lost`.
+
+    `backlog` is how many bytes may wait for a peer that does not read: with more, the
+    connection is cut.
+    """
 
     transport: Any  # a TCP or TLS transport: no interface of Twisted covers both
     receiver: Receiver
@@ -112,17 +127,20 @@ class XMLStream(TwistedProtocol):
         self._limits = limits
         self._framer = Framer(limits)
         self._events: deque[Event] = deque()
+        self._current: Event | None = None
         self._inbox = b""
         self._out: list[bytes] = []
         self._out_size = 0
-        self._backlog = backlog  # bytes that may wait for a peer that does not read
+        self._backlog = backlog
+        self._allowance: float = float("inf")  # bytes that may still be read before `_full`
+        self._full: Callable[[], None] = _nothing
+        self._holds = 0
         self._handling = False
-        self._held = False
+        self._shaking_hands = False
         self._stalled = False
         self._ended = False
         self._lost = False
-        self._cut: IDelayedCall | None = None
-        self._current: Event | None = None
+        self._timer: IDelayedCall | None = None  # to cut the connection, or to read on
         self.trace: Trace | None = None
 
     # What Twisted calls.
@@ -131,27 +149,40 @@ class XMLStream(TwistedProtocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        self._shaking_hands = self.is_secure
+        self.transport.registerProducer(self, True)
         self.receiver.connected()
+
+    def handshakeCompleted(self) -> None:
+        self._shaking_hands = False
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended:
             return
         self._inbox = self._inbox + data if self._inbox else data
-        if not self._handling and not self._held:
-            self._handle()
+        self._allowance -= len(data)
+        if self._handling or self._holds:
+            return
+        self._handle()
+        if self._allowance < 0 and not self._ended:
+            self._full()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended = self._lost = True
         self._framer.release()
         self._events.clear()
+        self._current = None
         self._inbox = b""
         self._out.clear()
-        if self._cut is not None and self._cut.active():
-            self._cut.cancel()
+        self._stop_timer()
         self._turn.begin()
         try:
             self.receiver.lost(reason.getErrorMessage())
         finally:
+            # Nothing refers in a circle, so that all of it is freed at once.
+            del self.receiver
+            self._full = _nothing
+            self.transport = None
             self._turn.end()
 
     def pauseProducing(self) -> None:
@@ -177,6 +208,43 @@ class XMLStream(TwistedProtocol):
     def peer(self) -> str:
         """The address of the other side, for logs and limits."""
         return str(getattr(self.transport.getPeer(), "host", "")) if self.transport else ""
+
+    def keep_alive(self, seconds: int) -> None:
+        """Notice within some three times this that the other machine is gone, in the clear."""
+        handle = getattr(self.transport, "socket", None)
+        if handle is None:
+            return  # no socket, as in tests
+        for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+            if hasattr(socket, option):
+                handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+        if hasattr(socket, "TCP_KEEPCNT"):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+
+    def meter(self, size: int, full: Callable[[], None]) -> None:
+        """Call `full` after so many more bytes are read; it may meter anew."""
+        self._allowance = size
+        self._full = full
+
+    def pace(self, size: int, settled: "Callable[[], Deferred[None]]") -> None:
+        """After so many bytes read, and again and again, read on only when `settled()` fires.
+
+        It is asked anew a second after it fails.
+        """
+
+        def wait() -> None:
+            self._timer = None
+            settled().addCallbacks(lambda ignored: self.release(), again)
+
+        def again(failure: Failure) -> None:
+            if not self._ended:
+                self._timer = self._clock.callLater(RETRY, wait)
+
+        def full() -> None:
+            self.meter(size, full)
+            self.hold()
+            wait()
+
+        self.meter(size, full)
 
     def send(self, data: bytes) -> None:
         """Say these bytes at the end of the turn; dropped once the stream has ended."""
@@ -204,46 +272,57 @@ class XMLStream(TwistedProtocol):
         self._limits = limits or self._limits
         self._renew_framer()
 
-    def start_tls(self, context: Any) -> None:
-        """Go on under TLS. Bytes that came in the clear behind the request end the stream."""
-        rest = self._renew_framer()
-        if rest.strip():
+    def limit(self, limits: Limits) -> None:
+        """From now on these limits hold, on the stream that is open."""
+        self._limits = limits
+        self._framer.limit(limits)
+
+    def start_tls(self, context: Any, proceed: bytes = b"") -> None:
+        """Say `proceed`, and go on under TLS.
+
+        Bytes that came in the clear behind the request are a StreamError, and nothing is said.
+        """
+        self._renew_framer()
+        if self._inbox.strip():
             raise StreamError("policy-violation", "data behind <starttls/>")
         self._inbox = b""
+        if proceed:
+            self.send(proceed)
+        self._stalled = False
         self.flush()
+        self._shaking_hands = True
         self.transport.startTLS(context)
 
     def hold(self) -> None:
-        """Handle nothing more until `release`: an answer is being worked out."""
-        if not self._held:
-            self._held = True
-            if self.transport is not None and not self._ended:
-                self.transport.pauseProducing()
+        """Handle nothing more until as many calls of `release`: something is worked out."""
+        self._holds += 1
+        if self._holds == 1 and self.transport is not None and not self._ended:
+            self.transport.pauseProducing()
 
     def release(self) -> None:
-        if self._held:
-            self._held = False
-            if not self._ended:
-                self.transport.resumeProducing()
-                if not self._handling:
-                    self._handle()
-
-    def watch_pressure(self) -> None:
-        """Ask the transport to tell when the peer stops reading; once negotiation is over."""
-        if not self._ended:
-            self.transport.registerProducer(self, True)
+        self._holds -= 1
+        if not self._holds and not self._ended:
+            self.transport.resumeProducing()
+            if not self._handling:
+                self._handle()
 
     def close(self, farewell: bytes = b"") -> None:
         """End our side: the last words, then the connection, by force if the peer lingers."""
         if self._ended:
             return
+        if self._shaking_hands:
+            self.abort()  # nothing can be said yet
+            return
         self.send(farewell)
         self._stalled = False
         self.flush()
         self._ended = True
+        if self._holds:
+            self.transport.resumeProducing()  # for its end to be noticed
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._cut = self._clock.callLater(CLOSING_TIME, self.abort)
+        self._stop_timer()
+        self._timer = self._clock.callLater(CLOSING_TIME, self.abort)
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -251,51 +330,60 @@ class XMLStream(TwistedProtocol):
         if not self._lost:
             self.transport.abortConnection()
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
     # The loop.
 
-    def _renew_framer(self) -> bytes:
-        """Leave the framer at the event being handled; give the bytes behind it."""
+    def _renew_framer(self) -> None:
+        """Leave the framer at the event being handled; the bytes behind it are still to come."""
         old, self._framer = self._framer, Framer(self._limits)
         rest = old.unread(self._current) if isinstance(self._current, Stanza) else b""
         old.release()
         self._events.clear()
         self._inbox = rest + self._inbox
-        return rest
 
     def _handle(self) -> None:
         self._handling = True
         self._turn.begin()
+        events, receiver = self._events, self.receiver
         try:
-            events = self._events
-            while not self._held and not self._ended:
+            while not self._holds and not self._ended:
                 if events:
-                    self._dispatch(events.popleft())
+                    event = self._current = events.popleft()
+                    if type(event) is Stanza:
+                        if self.trace is not None:
+                            self.trace("received", self.peer(), event.raw)
+                        receiver.received(event)
+                    else:
+                        self._tell(event)
                 elif self._inbox:
                     data, self._inbox = self._inbox, b""
                     events.extend(self._framer.feed(data))
                 else:
                     break
+        except StreamError as error:
+            receiver.offended(error)
+        except Exception:  # noqa: BLE001 - one broken stream is not the server's end
+            log.failure("a stream's receiver failed")
+            receiver.offended(StreamError("internal-server-error"))
+        finally:
             if not events:
                 self._framer.settle()
-        finally:
             self._handling = False
             self._turn.end()
 
-    def _dispatch(self, event: Event) -> None:
-        self._current = event
-        try:
-            if isinstance(event, Stanza):
-                if self.trace is not None:
-                    self.trace("received", self.peer(), event.raw)
-                self.receiver.received(event)
-            elif isinstance(event, StreamOpened):
-                self.receiver.opened(event)
-            elif isinstance(event, StreamClosed):
-                self.receiver.closed()
-            else:
-                self.receiver.offended(event)
-        except StreamError as error:
-            self.receiver.offended(error)
-        except Exception:  # noqa: BLE001 - one broken stream is not the server's end
-            log.failure("a stream's receiver failed")
-            self.receiver.offended(StreamError("internal-server-error"))
+    def _tell(self, event: Event) -> None:
+        """Hand over what is no stanza."""
+        if isinstance(event, StreamOpened):
+            self.receiver.opened(event)
+        elif isinstance(event, StreamClosed):
+            self.receiver.closed()
+        elif isinstance(event, StreamError):
+            self.receiver.offended(event)
+
+
+def _nothing() -> None:
+    """Nobody minds how much is read."""

@@ -71,6 +71,7 @@ class Lifecycle:
         self._holds: list[Callable[[Session], float]] = []
         self._next_session = 1
         self._ended: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._taken: set[Session] = set()  # from a live stream, for one that is to resume them
         self._stopping = False
         delivery.overflow = lambda session: self.end(session, "its queue is full")
 
@@ -167,6 +168,9 @@ class Lifecycle:
             session.stream = None
             session.asked = False
             self._begin_hold(session)  # the new stream, too, may be lost before it has the session
+            self._taken.add(session)
+        assert session.handled is not None
+        session.handled.waive()
         self._delivery.touch(session)
         return self._database.committed()
 
@@ -175,6 +179,7 @@ class Lifecycle:
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()
         session.expiry = None
+        self._taken.discard(session)
         session.stream = stream
         session.detached_at = None
         session.asked = False
@@ -185,6 +190,12 @@ class Lifecycle:
             stream.send(data)
         self._delivery.ask_again(session)
         self._events.emit(SessionResumed(session))
+
+    def abandon(self, session: Session, reason: str) -> None:
+        """The stream that was to resume a settled session never got it: it is detached now."""
+        if session in self._taken:
+            self._taken.remove(session)
+            self._events.emit(SessionDetached(session, reason))
 
     def is_alive(self, session: Session) -> bool:
         return self._sessions.get(session.jid) is session
@@ -198,6 +209,7 @@ class Lifecycle:
         """End a session for good, and give what it holds to whoever should have it."""
         if not self._sessions.remove(session):
             return
+        self._taken.discard(session)
         session.stream = None
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()

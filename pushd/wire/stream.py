@@ -4,6 +4,7 @@ One table for the server's side of a client stream, one for a component's. A doo
 what came, and does what the step says; what is in no table ends the stream.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -14,6 +15,9 @@ from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_SASL, NS_SM, NS_ST
 from pushd.wire.stanza import Stanza
 
 CLOSING = b"</stream:stream>"
+
+_version = re.compile(r"0*[1-9][0-9]{0,3}\.[0-9]{1,4}").fullmatch
+_language = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*").fullmatch
 
 
 class State(Enum):
@@ -36,7 +40,7 @@ class Step(Enum):
     RESUME = auto()
     ASKED = auto()  # <r/>: the peer asks for our count
     ANSWERED = auto()  # <a/>: the peer tells its own
-    MISPLACED = auto()  # a nonza of XEP-0198 at the wrong time
+    MISPLACED = auto()  # an <enable/> or <resume/> at the wrong time
     HANDSHAKE = auto()
 
 
@@ -48,14 +52,15 @@ _LOGIN = {
 _STANZAS = dict.fromkeys(
     (f"{NS_CLIENT} {name}" for name in ("message", "presence", "iq")), Step.STANZA
 )
+_TOO_EARLY = {f"{NS_SM} enable": Step.MISPLACED, f"{NS_SM} resume": Step.MISPLACED}
 
 CLIENT_DOOR: Mapping[State, Mapping[str, Step]] = {
-    State.PLAIN: {f"{NS_TLS} starttls": Step.START_TLS},
-    State.SECURE: _LOGIN,
+    State.PLAIN: {f"{NS_TLS} starttls": Step.START_TLS, **_TOO_EARLY},
+    State.SECURE: {**_LOGIN, **_TOO_EARLY},
     State.AUTHENTICATED: {
+        **_TOO_EARLY,
         f"{NS_CLIENT} iq": Step.BIND,
         f"{NS_SM} resume": Step.RESUME,
-        f"{NS_SM} enable": Step.MISPLACED,
     },
     State.BOUND: {
         **_STANZAS,
@@ -83,8 +88,8 @@ def step(door: Mapping[State, Mapping[str, Step]], state: State, stanza: Stanza)
     found = door[state].get(name)
     if found is not None:
         return found
-    if state is not State.BOUND and name in _STANZAS:
-        raise StreamError("not-authorized", "stanzas come after negotiation")
+    if state is not State.BOUND and any(name in steps for steps in door.values()):
+        raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
     raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
 
 
@@ -93,11 +98,25 @@ def new_id() -> str:
     return secrets.token_urlsafe(15)
 
 
+def is_supported(version: str) -> bool:
+    """Whether a stream header's `version` is 1.0 or above; ours is the lower (RFC 6120 §4.7.5)."""
+    return _version(version) is not None
+
+
+def language(tag: str) -> str:
+    """The `xml:lang` of a stream header if it looks like one (RFC 5646), or nothing.
+
+    It is added to each stanza of the stream, so that it had better be short.
+    """
+    return tag if len(tag) <= 35 and _language(tag) else ""
+
+
 def header(domain: str, id: str, content: str, to: str = "") -> bytes:
     """The response stream header (RFC 6120 §4.7); without `version` for components."""
+    sender = f" from='{escape(domain)}'" if domain else ""
     addressee = f" to='{escape(to)}'" if to else ""
     version = "" if content == NS_COMPONENT else " version='1.0' xml:lang='en'"
     return (
-        f"<?xml version='1.0'?><stream:stream from='{escape(domain)}'{addressee} id='{id}'{version}"
+        f"<?xml version='1.0'?><stream:stream{sender}{addressee} id='{id}'{version}"
         f" xmlns='{content}' xmlns:stream='{NS_STREAMS}'>"
     ).encode()
