@@ -77,7 +77,7 @@ class Framer:
         self._names: list[str] = []
         self._claims: list[tuple[str, str]] = []
         self._attributes: dict[str, str] = {}
-        self._content = NS_CLIENT
+        self._content = ""
         self._prefixes: dict[str, str] = {}
         self._prefix_marks: tuple[bytes, ...] = ()
         self._broken = False
