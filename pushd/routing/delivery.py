@@ -34,7 +34,10 @@ UPDATE_SESSION = "UPDATE sessions SET handled = ?, acked = ? WHERE id = ?"
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """What a detached session may hold before it ends into offline storage."""
+    """What a detached session may hold before it ends into offline storage.
+
+    One with a stream may have twice that unacknowledged before it is detached.
+    """
 
     stanzas: int = 5_000
     size: int = 10_000_000  # bytes
@@ -132,12 +135,14 @@ class Delivery:
         assert queue is not None
         dropped = queue.acknowledge(h)
         session.asked = False
+        stream = session.stream
         if dropped:
             rows, forgotten = session.rows, session.forgotten
             for _ in range(min(dropped, len(rows))):
                 forgotten.append(rows.popleft())
             self.touch(session)
-        if queue.entries and session.stream is not None:
+        # Only about what was sent since: a client that does not count well would have no rest.
+        if queue.entries and stream is not None and queue.sent > session.asked_for:
             session.asked = True
             self._asking.append(session)
 
@@ -173,7 +178,8 @@ class Delivery:
         if self._asking:
             asking, self._asking = self._asking, []
             for session in asking:
-                if session.stream is not None:
+                if session.stream is not None and session.queue is not None:
+                    session.asked_for = session.queue.sent
                     session.stream.send(ASK)
 
     def _collect(self) -> Callable[[], None] | None:
@@ -184,6 +190,8 @@ class Delivery:
         write = self._database.write
         committing: list[tuple[Session, int]] = []
         updates: list[tuple[int, int, int]] = []
+        full: list[Session] = []
+        stanzas, size = 2 * self._limits.stanzas, 2 * self._limits.size
         for session in dirty:
             session.dirty = False
             queue, handled = session.queue, session.handled
@@ -200,6 +208,8 @@ class Delivery:
                     write(INSERT_COPY, (row, session.row, data, at, *shared))
                 rows.append(row)
                 self.next_row = row + 1
+            if len(entries) > stanzas or queue.size > size:
+                full.append(session)
             number = handled.committable()
             updates.append((number, queue.acked, session.row))
             if number > handled.safe:
@@ -211,14 +221,17 @@ class Delivery:
                 session.forgotten.clear()
         for update in updates:
             write(UPDATE_SESSION, update)
-        return partial(self._committed, committing)
+        return partial(self._committed, committing, full)
 
-    def _committed(self, committing: list[tuple[Session, int]]) -> None:
+    def _committed(self, committing: list[tuple[Session, int]], full: list[Session]) -> None:
         """Tell the senders what is safe now, without being asked (XEP-0198 §4)."""
         for session, number in committing:
             handled = session.handled
             if handled is not None and handled.commit(number) and session.stream is not None:
                 session.stream.send(answer(handled.h))
+        for session in full:
+            if session.stream is not None:
+                self.overflow(session)
 
 
 def answer(h: int) -> bytes:

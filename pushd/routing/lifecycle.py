@@ -73,7 +73,7 @@ class Lifecycle:
         self._ended: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._taken: set[Session] = set()  # from a live stream, for one that is to resume them
         self._stopping = False
-        delivery.overflow = lambda session: self.end(session, "its queue is full")
+        delivery.overflow = self._overflow
 
     @property
     def can_resume(self) -> bool:
@@ -196,6 +196,14 @@ class Lifecycle:
         if session in self._taken:
             self._taken.remove(session)
             self._events.emit(SessionDetached(session, reason))
+
+    def _overflow(self, session: Session) -> None:
+        """Its queue is full: what waits on it goes elsewhere, or its client has to come back."""
+        if session.stream is None:
+            self.end(session, "its queue is full")
+        else:
+            session.stream.end(StreamError("policy-violation", "too much is unacknowledged"))
+            self.detach(session, "its client acknowledges nothing")
 
     def is_alive(self, session: Session) -> bool:
         return self._sessions.get(session.jid) is session

@@ -1,7 +1,7 @@
 """Sessions: bound resources, with a stream or waiting to be resumed (RFC 6120 §7, XEP-0198 §5)."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall
@@ -22,6 +22,14 @@ class Outlet(Protocol):
     def send(self) -> Any:
         """Say these bytes at the end of the turn."""
 
+    @property
+    def hold(self) -> Callable[[], None]:
+        """Read nothing more until as many calls of `release`."""
+
+    @property
+    def release(self) -> Callable[[], None]:
+        """Read on."""
+
     def end(self, error: StreamError) -> None:
         """The session is taken from this stream: close it with an error."""
 
@@ -33,6 +41,7 @@ class Session:
         "__weakref__",
         "account",
         "asked",
+        "asked_for",
         "detached_at",
         "dirty",
         "expiry",
@@ -43,6 +52,7 @@ class Session:
         "jid",
         "max_hold",
         "notes",
+        "outstanding",
         "presence",
         "priority",
         "queue",
@@ -61,10 +71,12 @@ class Session:
         self.presence: Stanza | None = None  # the last available presence
         self.priority = 0
         self.notes: dict[str, Any] = {}  # what modules keep with it (`Lifecycle.note`)
+        self.outstanding = 0  # requests that are being answered
         # Stream management; `queue` is None while it is not enabled.
         self.queue: AckQueue | None = None
         self.handled: Handled | None = None
         self.asked = False  # an <r/> is unanswered
+        self.asked_for = 0  # what it asks about: so many stanzas were sent
         self.token = ""  # the id that <resume/> names; "" without resumption
         self.max_hold: float | None = None  # what the client asked for with `max`
         self.hold = 0.0  # seconds from the detaching to the end

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pushd.routing.delivery import QueueLimits, stamped
-from pushd.routing.events import Cause, SessionEnded, Undelivered
+from pushd.routing.events import Cause, SessionDetached, SessionEnded, Undelivered
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.framer import seal
 from tests.hall import START, Client, Hall
@@ -218,6 +218,20 @@ def test_a_part_that_is_acknowledged_has_the_rest_asked_for(hall: Hall, juliet: 
     assert asked(romeo) == 1
 
 
+def test_a_client_whose_count_lags_is_not_asked_without_end(hall: Hall, juliet: Client) -> None:
+    romeo = quiet(hall, ORCHARD)
+    juliet.send(message("0"))
+    assert asked(romeo) == 1
+
+    for _ in range(3):
+        romeo.acknowledge(romeo.outlet.handled - 1)
+        hall.turn.flush()
+
+    assert asked(romeo) == 0
+    juliet.send(message("1"))
+    assert asked(romeo) == 1
+
+
 def test_more_than_was_sent_is_not_acknowledged(hall: Hall, juliet: Client) -> None:
     romeo = quiet(hall, ORCHARD)
     juliet.send(message("0"))
@@ -284,6 +298,27 @@ def test_a_queue_that_is_full_ends_the_session_into_storage(limits: QueueLimits)
     assert hall.rows("SELECT count(*) FROM queue") == [(0,)]
     assert len(bodies(hall.login(ORCHARD))) == 0  # `login` has read them away
     assert hall.rows("SELECT count(*) FROM offline") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "limits", [QueueLimits(stanzas=2, size=10_000), QueueLimits(stanzas=100, size=500)]
+)
+def test_a_client_that_reads_and_never_acknowledges_has_to_come_back(limits: QueueLimits) -> None:
+    hall = Hall(modules=MODULES, limits=limits)
+    phone, juliet = quiet(hall, PHONE), quiet(hall, BALCONY)
+    seen = phone.outlet.handled
+
+    sent = 0
+    while phone.outlet.ended is None:
+        sent += 1
+        assert sent < 20
+        juliet.send(message(f"{sent:0100}" if limits.size < 1_000 else str(sent)))
+
+    assert phone.outlet.ended.condition == "policy-violation"
+    assert [event.session for event in hall.events(SessionDetached)] == [phone.session]
+    phone.outlet.unread.clear()
+    phone.resume(seen)
+    assert len(bodies(phone)) == sent
 
 
 # Storage for the absent.

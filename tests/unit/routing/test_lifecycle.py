@@ -425,6 +425,34 @@ def test_a_resumption_that_is_not_finished_leaves_the_session_to_its_hold(hall: 
     assert is_held(hall, phone, HOLD)
 
 
+def test_a_session_whose_resumption_is_abandoned_is_announced_as_detached_once(hall: Hall) -> None:
+    lifecycle, phone = hall.host.lifecycle, quiet(hall, PHONE)
+    hall.wait(lifecycle.settle(phone.session, phone.outlet.handled))
+
+    lifecycle.abandon(phone.session, "lost")
+    lifecycle.abandon(phone.session, "lost")
+    assert [event.session for event in hall.events(SessionDetached)] == [phone.session]
+
+    hall.wait(lifecycle.settle(phone.session, phone.outlet.handled))
+    lifecycle.abandon(phone.session, "lost")  # it was detached all the time
+    assert len(hall.events(SessionDetached)) == 1
+
+
+def test_a_resumption_tells_of_requests_too_that_are_being_answered(hall: Hall) -> None:
+    phone = quiet(hall, PHONE)
+    handled = phone.session.handled
+    assert handled is not None
+    phone.pass_on(message("one", BALCONY))
+    handled.hold(handled.received)
+    hall.advance(0)
+    assert handled.h == handled.received - 1
+
+    phone.resume()
+
+    assert handled.h == handled.received
+    handled.release(handled.received)
+
+
 def test_a_resumption_waits_until_all_that_was_handled_is_safe(hall: Hall) -> None:
     phone = quiet(hall, PHONE)
     handled = phone.session.handled
