@@ -50,6 +50,13 @@ class Outlet:
         self.unread: list[Element] = []
         self.handled = 0  # stanzas that came since counting began
         self.ended: StreamError | None = None
+        self.holds = 0
+
+    def hold(self) -> None:
+        self.holds += 1
+
+    def release(self) -> None:
+        self.holds -= 1
 
     def send(self, data: bytes) -> None:
         for event in self.framer.feed(data):

@@ -96,6 +96,8 @@ class ClientStream:
         forget: Callable[["ClientStream"], None],
     ) -> None:
         self.send = stream.send
+        self.hold = stream.hold
+        self.release = stream.release
         self.session: Session | None = None
         self._door = door
         self._host = door.host

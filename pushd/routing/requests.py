@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+OUTSTANDING = 100  # requests of a session that may be answered at a time; then it is not read
+
 
 @dataclass(slots=True)
 class IQ:
@@ -133,14 +135,25 @@ class Requests:
 
     def _await(self, request: IQ, answer: Coroutine[Any, Any, Element | None]) -> None:
         """The answer comes later; until then the asker's `h` does not cover its request."""
-        handled = request.session.handled if request.session else None
+        session = request.session
+        handled = session.handled if session else None
         number = handled.received if handled else 0
+        held = None
         if handled:
             handled.hold(number)
+        if session is not None:
+            session.outstanding += 1
+            if session.outstanding > OUTSTANDING and session.stream is not None:
+                held = session.stream
+                held.hold()
 
         def done(ignored: object) -> None:
             if handled:
                 handled.release(number)
+            if session is not None:
+                session.outstanding -= 1
+            if held is not None:
+                held.release()
 
         deferred = Deferred.fromCoroutine(answer)
         deferred.addCallbacks(

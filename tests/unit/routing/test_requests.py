@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from pushd.routing.requests import IQ, Answer, Refusal, Result, Silence
+from pushd.routing.requests import IQ, OUTSTANDING, Answer, Refusal, Result, Silence
 from pushd.wire.element import Element, element
 from pushd.wire.errors import Forbidden, NotAcceptable
 from pushd.wire.stanza import Stanza
@@ -129,6 +129,28 @@ def test_answers_come_when_they_are_ready_and_h_covers_no_request_before() -> No
 
     assert [one["id"] for one in romeo.received()] == ["q"]
     assert handled.h == 3
+
+
+def test_who_has_too_many_requests_under_way_is_not_read_until_they_are_fewer() -> None:
+    waiting: list[Deferred[None]] = []
+
+    async def slow(request: IQ) -> None:
+        waiting.append(Deferred())
+        await waiting[-1]
+
+    stage = Stage(slow)
+    for _ in range(OUTSTANDING):
+        stage.romeo.send(ASK)
+    assert stage.romeo.outlet.holds == 0
+
+    stage.romeo.send(ASK)
+    stage.romeo.send(ASK)
+    assert stage.romeo.outlet.holds == 2
+
+    for one in waiting:
+        one.callback(None)
+    assert stage.romeo.outlet.holds == 0
+    assert stage.romeo.session.outstanding == 0
 
 
 def test_an_asker_that_is_gone_costs_nothing() -> None:
