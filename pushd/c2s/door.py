@@ -6,7 +6,10 @@ from twisted.internet.protocol import Factory
 from pushd.c2s.stream import ClientStream, Door
 from pushd.net.admission import Admission
 from pushd.net.xmlprotocol import Trace, Turn, XMLStream
+from pushd.routing.requests import IQ
+from pushd.wire.element import Element
 from pushd.wire.errors import StreamError
+from pushd.wire.namespaces import NS_SESSION
 
 
 class ClientFactory(Factory):
@@ -20,6 +23,8 @@ class ClientFactory(Factory):
         self._turn = turn
         self._admission = admission
         self._open: set[ClientStream] = set()
+        for where in ("account", "server"):
+            door.host.requests.add("set", NS_SESSION, "session", where, _establish)
 
     def buildProtocol(self, addr: IAddress | None) -> XMLStream | None:
         guest = self._admission.admit(addr)
@@ -39,3 +44,8 @@ class ClientFactory(Factory):
         """The server stops: say so to everybody; what can be resumed waits in storage."""
         for client in list(self._open):
             client.offended(StreamError("system-shutdown"))
+
+
+def _establish(request: IQ) -> Element | None:
+    """COMPAT: clients of RFC 3921 §3 ask for a session, which binding makes by itself."""
+    return None
