@@ -58,7 +58,7 @@ class Raw:
 
     def try_to_send(self, data: bytes | str) -> None:
         """The same to a peer that may have closed the connection by now."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             self.send(data)
 
     def read_until(self, pattern: bytes) -> bytes:
