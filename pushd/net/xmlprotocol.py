@@ -134,6 +134,8 @@ class XMLStream(TwistedProtocol):
         self._backlog = backlog
         self._allowance: float = float("inf")  # bytes that may still be read before `_full`
         self._full: Callable[[], None] = _nothing
+        self._pace = 0
+        self._settled: Callable[[], Deferred[None]]
         self._holds = 0
         self._handling = False
         self._shaking_hands = False
@@ -230,21 +232,9 @@ class XMLStream(TwistedProtocol):
 
         It is asked anew a second after it fails.
         """
-
-        def wait() -> None:
-            self._timer = None
-            settled().addCallbacks(lambda ignored: self.release(), again)
-
-        def again(failure: Failure) -> None:
-            if not self._ended:
-                self._timer = self._clock.callLater(RETRY, wait)
-
-        def full() -> None:
-            self.meter(size, full)
-            self.hold()
-            wait()
-
-        self.meter(size, full)
+        self._pace = size
+        self._settled = settled
+        self.meter(size, self._pause)
 
     def send(self, data: bytes) -> None:
         """Say these bytes at the end of the turn; dropped once the stream has ended."""
@@ -329,6 +319,19 @@ class XMLStream(TwistedProtocol):
         self._ended = True
         if not self._lost:
             self.transport.abortConnection()
+
+    def _pause(self) -> None:
+        self.meter(self._pace, self._pause)
+        self.hold()
+        self._settle()
+
+    def _settle(self) -> None:
+        self._timer = None
+        self._settled().addCallbacks(lambda ignored: self.release(), self._settle_later)
+
+    def _settle_later(self, failure: Failure) -> None:
+        if not self._ended:
+            self._timer = self._clock.callLater(RETRY, self._settle)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
