@@ -51,6 +51,7 @@ class Outlet:
         self.handled = 0  # stanzas that came since counting began
         self.ended: StreamError | None = None
         self.holds = 0
+        self.waiting = 0
 
     def hold(self) -> None:
         self.holds += 1

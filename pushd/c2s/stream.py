@@ -119,6 +119,10 @@ class ClientStream:
         self._is_over = False
         self._timer: IDelayedCall | None = None
 
+    @property
+    def waiting(self) -> int:
+        return self._stream.waiting
+
     # What the connection tells.
 
     def connected(self) -> None:

@@ -5,8 +5,9 @@ is always in one of the two places (without XEP-0198 there is no queue, and it j
 Hints of XEP-0334 are honoured; when it came is said as XEP-0203 asks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -32,12 +33,13 @@ FLEETING = frozenset((f"{NS_CLIENT} thread", "urn:xmpp:sid:0 origin-id", STANZA_
 FLEETING_NAMESPACES = frozenset((NS_CHAT_STATES, NS_HINTS))
 
 BATCH = 100  # messages that are handed to a session in one commit
+BATCH_BYTES = 1 << 20  # what they may have together, unless it is one
 FULL = 500  # messages unacknowledged by a session that is handed no more for now
 PAUSE = 0.5  # seconds after which such a session is looked at again
 
 INSERT = "INSERT INTO offline (id, account, stanza, at) VALUES (?, ?, ?, ?)"
 DELETE = "DELETE FROM offline WHERE id = ?"
-OLDEST_FIRST = "SELECT id FROM offline WHERE account = ? ORDER BY at, id"
+OLDEST_FIRST = "SELECT id, LENGTH(stanza) FROM offline WHERE account = ? ORDER BY at, id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,8 @@ class Offline(Module):
         """Hand out all that waits, as long as there is a session to take it."""
         while self._counts.get(account) and self._receiver(account) is not None:
             rows = await self.host.database.read(OLDEST_FIRST, (account,))
-            waiting = [int(row[0]) for row in rows]
-            for start in range(0, len(waiting), BATCH):
-                await self._hand_over(account, waiting[start : start + BATCH])
+            for numbers in _batches(rows):
+                await self._hand_over(account, numbers)
                 await self._let_read(account)
                 if self._receiver(account) is None:
                     return
@@ -140,10 +141,13 @@ class Offline(Module):
         await self.host.database.committed()
 
     async def _let_read(self, account: str) -> None:
-        """Wait while the session has more than enough to acknowledge."""
+        """Wait while the session has more than enough to acknowledge, or to read."""
         while True:
             session = self._receiver(account)
-            if session is None or session.queue is None or len(session.queue) < FULL:
+            if session is None or session.stream is None:
+                return
+            unread, queue = session.stream.waiting, session.queue
+            if unread < BATCH_BYTES and (queue is None or len(queue) < FULL):
                 return
             pause: Deferred[None] = Deferred()
             self.host.clock.callLater(PAUSE, pause.callback, None)
@@ -166,6 +170,20 @@ class Offline(Module):
             account=account,
             why=failure.value,
         )
+
+
+def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[int]]:
+    """The numbers of messages, in parts that are handed over at once."""
+    batch: list[int] = []
+    size = 0
+    for number, length in rows:
+        if batch and (len(batch) == BATCH or size + length > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(number)
+        size += length
+    if batch:
+        yield batch
 
 
 def _is_fleeting(name: str) -> bool:

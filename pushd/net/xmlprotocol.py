@@ -211,6 +211,11 @@ class XMLStream(TwistedProtocol):
         """The address of the other side, for logs and limits."""
         return str(getattr(self.transport.getPeer(), "host", "")) if self.transport else ""
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait for a peer that does not read."""
+        return self._out_size
+
     def keep_alive(self, seconds: int) -> None:
         """Notice within some three times this that the other machine is gone, in the clear."""
         handle = getattr(self.transport, "socket", None)
@@ -315,8 +320,9 @@ class XMLStream(TwistedProtocol):
         self._timer = self._clock.callLater(CLOSING_TIME, self.abort)
 
     def abort(self) -> None:
-        """Cut the connection at once."""
+        """Cut the connection at once; what was not written yet is not."""
         self._ended = True
+        self._out.clear()
         if not self._lost:
             self.transport.abortConnection()
 

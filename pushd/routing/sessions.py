@@ -23,6 +23,10 @@ class Outlet(Protocol):
         """Say these bytes at the end of the turn."""
 
     @property
+    def waiting(self) -> int:
+        """How many bytes wait for a client that does not read."""
+
+    @property
     def hold(self) -> Callable[[], None]:
         """Read nothing more until as many calls of `release`."""
 

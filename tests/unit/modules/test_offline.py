@@ -295,6 +295,24 @@ def test_many_messages_come_as_the_session_acknowledges_them(
     assert stored(hall) == 0
 
 
+def test_large_messages_come_a_few_at_a_time_to_who_reads(hall: Hall) -> None:
+    for number in range(8):
+        write(hall, f"{number}" + "x" * 200_000)
+    romeo = hall.login(ORCHARD, available=False)
+    romeo.outlet.waiting = 2 << 20
+
+    romeo.send("<presence/>")
+    hall.advance(5)
+    assert len(bodies(romeo)) == 5  # what one commit hands over, and it is not read
+    assert stored(hall) == 3
+
+    romeo.outlet.waiting = 0
+    hall.advance(5)
+    hall.advance(5)
+    assert [body[0] for body in bodies(romeo)] == ["5", "6", "7"]
+    assert stored(hall) == 0
+
+
 def test_handing_out_stops_with_the_stream_and_goes_on_with_the_session(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
