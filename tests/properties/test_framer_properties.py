@@ -4,10 +4,13 @@ from xml.etree import ElementTree
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from pushd.net.xmlprotocol import Turn, XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
+from tests.support import Transport
 
 HEADER = (
     "<stream:stream to='example.net' version='1.0' xmlns='jabber:client' "
@@ -166,6 +169,64 @@ def test_whatever_comes_ends_in_events(
 
 def is_clean(events: list[object]) -> bool:
     return not any(isinstance(event, str) for event in events)
+
+
+class Restarting:
+    """A receiver that begins a new stream at each `<restart/>`, and notes what it hears."""
+
+    def __init__(self, stream: XMLStream) -> None:
+        self.stream = stream
+        self.heard: list[object] = []
+
+    def connected(self) -> None: ...
+
+    def opened(self, header: StreamOpened) -> None:
+        self.heard.append(type(header))
+
+    def received(self, stanza: Stanza) -> None:
+        if stanza.name == "restart":
+            self.stream.restart()
+        self.heard.append(shown(stanza))
+
+    def closed(self) -> None:
+        self.heard.append(StreamClosed)
+
+    def offended(self, error: StreamError) -> None:
+        self.heard.append(error.condition)
+        self.stream.close()
+
+    def lost(self, reason: str) -> None: ...
+
+
+@given(
+    st.lists(st.lists(st.tuples(spaces, stanzas), max_size=2), min_size=1, max_size=4),
+    st.lists(st.integers(0, 5_000), max_size=8),
+)
+def test_streams_that_follow_each_other_may_be_split_anywhere(
+    streams: list[list[tuple[bytes, bytes]]], cuts: list[int]
+) -> None:
+    """Each behind the request that ended the one before, as after a login."""
+    parts = [
+        b"<?xml version='1.0'?>" + HEADER.encode() + b"".join(space + one for space, one in said)
+        for said in streams
+    ]
+    data = b"<restart/>".join(parts) + b"</stream:stream>"
+
+    def heard(pieces: list[bytes]) -> list[object]:
+        clock = Clock()
+        stream = XMLStream(clock, Turn(clock), LIMITS)
+        receiver = stream.receiver = Restarting(stream)
+        stream.makeConnection(Transport())  # type: ignore[no-untyped-call]
+        for piece in pieces:
+            stream.dataReceived(piece)
+        return receiver.heard
+
+    whole = heard([data])
+
+    assert whole == heard(split(data, cuts))
+    assert whole == heard([data[place : place + 1] for place in range(len(data))])
+    assert whole.count(StreamOpened) == len(streams)
+    assert whole[-1] is StreamClosed
 
 
 @given(st.integers(3_900, 4_300), st.lists(st.integers(0, 5_000), max_size=5))

@@ -53,6 +53,13 @@ class Raw:
         context = ssl.create_default_context(cafile=str(ca))
         self._socket = context.wrap_socket(self._socket, server_hostname=name)
 
+    def certificate(self) -> bytes:
+        """What the server has shown (DER)."""
+        assert isinstance(self._socket, ssl.SSLSocket)
+        shown = self._socket.getpeercert(binary_form=True)
+        assert shown is not None
+        return shown
+
     def send(self, data: bytes | str) -> None:
         self._socket.sendall(data.encode() if isinstance(data, str) else data)
 

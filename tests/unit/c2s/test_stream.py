@@ -1,10 +1,15 @@
 """A client's stream over a connection in memory: every byte as a client would see it."""
 
 import base64
+import gc
+import time
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
@@ -14,6 +19,8 @@ from pushd.c2s.door import ClientFactory
 from pushd.c2s.login import Logins
 from pushd.c2s.stream import Door, DoorOptions
 from pushd.net.admission import Admission
+from pushd.net.certificates import DevelopmentCA
+from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.events import SessionDetached, SessionEnded
 from pushd.wire.element import Element
@@ -22,6 +29,7 @@ from pushd.wire.sasl import ScramClient
 from pushd.wire.scram import derive
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
+from tests import support
 from tests.hall import Hall
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -41,20 +49,30 @@ def at_once(work: Callable[..., Any], *given: Any) -> "Deferred[Any]":
 class House:
     """A hall with a door, and accounts whose keys cost little."""
 
-    def __init__(self, **options: Any) -> None:
-        self.hall = Hall(modules=MODULES)
+    def __init__(
+        self,
+        *,
+        resume_timeout: float = 300.0,
+        certificates: CertificateStore | None = None,
+        **options: Any,
+    ) -> None:
+        self.certificates = certificates
+        self.hall = Hall(modules=MODULES, resume_timeout=resume_timeout)
         keys = derive("SHA-1", PASSWORD, b"salt", 4_096)
         for account in ("romeo@example.net", "juliet@example.net"):
             self.hall.wait(self.hall.host.accounts.add(account, {"SHA-1": keys}))
         logins = Logins(self.hall.host.accounts, b"pepper", at_once)
-        door = Door(self.hall.host, logins, None, DoorOptions(**options))
-        self.factory = ClientFactory(door, self.hall.turn, Admission(self.hall.clock, 100, 100))
+        door = Door(self.hall.host, logins, certificates, DoorOptions(**options))
+        self.admission = Admission(self.hall.clock, 100, 100)
+        self.factory = ClientFactory(door, self.hall.turn, self.admission)
 
     def connect(self) -> "Wire":
         return Wire(self)
 
-    def login(self, user: str = "romeo") -> "Wire":
+    def login(self, user: str = "romeo", backlog: int | None = None) -> "Wire":
         wire = Wire(self)
+        if backlog is not None:
+            wire.protocol._backlog = backlog
         wire.log_in(user)
         return wire
 
@@ -88,10 +106,10 @@ class Wire:
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         self.is_closed = False
 
-    def open(self) -> Element:
+    def open(self, to: str = " to=") -> Element:
         """Open a stream, the first or the next one; gives its features."""
         self.framer = Framer(Limits())
-        [self.features] = self.say(HEADER)
+        [self.features] = self.say(HEADER.replace(" to=", to))
         return self.features
 
     def say(self, xml: str, *, commit: bool = True) -> list[Element]:
@@ -114,7 +132,10 @@ class Wire:
                 assert isinstance(event, StreamOpened), event
         return found
 
-    def log_in(self, user: str, password: Secret = PASSWORD) -> Element:
+    def log_in(
+        self, user: str, password: Secret = PASSWORD, lang: str = "", then: str = ""
+    ) -> Element:
+        """Log in, and open the next stream: in this language, or say something else instead."""
         self.open()
         scram = ScramClient("SHA-1", user, password)
         [challenge] = self.say(
@@ -122,8 +143,10 @@ class Wire:
         )
         final = scram.final(base64.b64decode(str(challenge)))
         [outcome] = self.say(f"<response xmlns='{SASL}'>{encoded(final)}</response>")
-        if outcome.name == "success":
-            self.open()
+        if outcome.name == "success" and then:
+            self.protocol.dataReceived(then.encode())
+        elif outcome.name == "success":
+            self.open(f" xml:lang='{lang}' to=" if lang else " to=")
         return outcome
 
     def enable(self) -> str:
@@ -318,3 +341,336 @@ def test_a_count_that_is_too_high_ends_the_stream_and_the_session_waits() -> Non
     too_high = [one for one in error.elements() if one.name == "handled-count-too-high"]
     assert [(one["h"], one["send-count"]) for one in too_high] == [("7", "0")]
     assert len(house.hall.events(SessionDetached)) == 1
+
+
+def too_high_resumption(house: House, token: str) -> list[Element]:
+    return house.login().say(f"<resume xmlns='{SM}' previd='{token}' h='7'/>")
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_session_that_its_client_counts_wrong_is_not_resumed_again_and_again(
+    is_live: bool,
+) -> None:
+    house = House()
+    romeo = house.bound()
+    token = romeo.enable()
+    if not is_live:
+        romeo.lose()
+
+    [error] = too_high_resumption(house, token)
+
+    assert condition(error) == "undefined-condition"
+    assert [condition(one) for one in romeo.heard()] == (["conflict"] if is_live else [])
+    [failed] = too_high_resumption(house, token)
+    assert condition(failed) == "item-not-found"
+
+
+@pytest.mark.parametrize(
+    "attributes", ["", "h='0'", "previd='x'", "previd='' h='0'", "previd='x' h='-1'"]
+)
+def test_a_resumption_that_lacks_something_is_a_bad_request(attributes: str) -> None:
+    wire = House().login()
+
+    [failed] = wire.say(f"<resume xmlns='{SM}' {attributes}/>")
+
+    assert (failed.name, condition(failed)) == ("failed", "bad-request")
+    assert not wire.is_closed
+
+
+def test_where_nothing_is_resumed_that_is_said() -> None:
+    house = House(resume_timeout=0)
+    [enabled] = house.bound().say(f"<enable xmlns='{SM}' resume='true'/>")
+    assert (enabled.name, enabled.getAttribute("resume")) == ("enabled", None)
+
+    [failed] = house.login("juliet").say(f"<resume xmlns='{SM}' previd='x' h='0'/>")
+
+    assert condition(failed) == "feature-not-implemented"
+
+
+def test_stream_management_is_enabled_once() -> None:
+    wire = House().bound()
+    wire.enable()
+
+    failed, error = wire.say(f"<enable xmlns='{SM}'/>")
+
+    assert (failed.name, condition(failed)) == ("failed", "unexpected-request")
+    assert condition(error) == "policy-violation"
+
+
+@pytest.mark.parametrize("name", ["enable", "resume"])
+def test_stream_management_comes_after_the_login(name: str) -> None:
+    wire = House().connect()
+    wire.open()
+
+    failed, error = wire.say(f"<{name} xmlns='{SM}'/>")
+
+    assert (failed.name, condition(failed)) == ("failed", "unexpected-request")
+    assert condition(error) == "not-authorized"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("", "300"), ("60", "60"), ("0", "300"), ("-5", "300"), ("9" * 400, "300"), ("x", "300")],
+)
+def test_a_client_may_ask_for_a_shorter_hold(asked: str, told: str) -> None:
+    [enabled] = House().bound().say(f"<enable xmlns='{SM}' resume='1' max='{asked}'/>")
+
+    assert enabled["max"] == told
+
+
+def test_each_request_for_an_acknowledgement_is_answered_with_what_is_safe() -> None:
+    wire = House().bound()
+    wire.enable()
+
+    answers = wire.say(f"<r xmlns='{SM}'/>" * 500)
+
+    assert [(one.name, one["h"]) for one in answers] == [("a", "0")] * 500
+
+
+@pytest.mark.parametrize("h", ["", "-1", "x", "4294967296", "9" * 5_000, "\u0661"])
+def test_what_is_no_count_ends_the_stream(h: str) -> None:
+    wire = House().bound()
+    wire.enable()
+
+    [error] = wire.say(f"<a xmlns='{SM}' h='{h}'/>")
+
+    assert condition(error) == "bad-format"
+
+
+def test_only_stanzas_count() -> None:
+    house = House()
+    wire = house.bound()
+    wire.enable()
+
+    wire.say(f"<message to='juliet@example.net'/><r xmlns='{SM}'/>  <a xmlns='{SM}' h='0'/>")
+
+    [answer] = wire.say(f"<r xmlns='{SM}'/>")
+    assert answer["h"] == "1"
+
+
+# Headers (RFC 6120 \u00a74.7).
+
+
+def test_a_header_is_answered_to_the_bare_address_that_it_names() -> None:
+    wire = House().connect()
+    wire.protocol.dataReceived(HEADER.replace(" to=", " from='Romeo@example.net/x' to=").encode())
+
+    assert b" to='romeo@example.net' " in wire.transport.value()
+
+
+def test_a_language_is_added_to_stanzas_and_a_long_one_is_not() -> None:
+    house = House()
+    juliet = house.bound("juliet", "balcony")
+    for lang, expected in (("de-AT", "de-AT"), ("x" * 5_000, None)):
+        wire = house.connect()
+        wire.log_in("romeo", lang=lang)
+        wire.say(
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+            "<message to='juliet@example.net/balcony'><body>hi</body></message>"
+        )
+
+        [message] = juliet.heard()
+        lang_of = message.attributes.get(("http://www.w3.org/XML/1998/namespace", "lang"))
+        assert lang_of == expected
+
+
+def test_an_error_behind_the_success_of_a_login_has_a_header_of_its_own() -> None:
+    wire = House().connect()
+    wire.log_in("romeo", then="<nonsense></mismatch>")
+    wire.framer = Framer(Limits())
+
+    [error] = wire.heard()
+
+    assert condition(error) == "bad-format"
+    assert wire.is_closed
+
+
+def test_two_clients_of_rfc_3921_get_their_session() -> None:
+    session = "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>"
+    wire = House().bound()
+
+    for to in ("", " to='example.net'"):
+        [answer] = wire.say(f"<iq type='set' id='s'{to}>{session}</iq>")
+        assert (answer["type"], answer["id"]) == ("result", "s")
+
+
+# Strangers, and peers that are slow or in a hurry.
+
+
+def test_an_aborted_login_is_a_failed_one() -> None:
+    wire = House(login_attempts=1).connect()
+    wire.open()
+    wire.say(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'/>")
+
+    failure, error = wire.say(f"<abort xmlns='{SASL}'/>")
+
+    assert (condition(failure), condition(error)) == ("aborted", "policy-violation")
+
+
+def test_a_login_has_so_many_bytes_and_no_more() -> None:
+    wire = House(unauthenticated=Limits(1_000)).connect()
+    wire.open()
+
+    heard = [one for _ in range(12) for one in wire.say(" " * 900)]
+
+    assert [condition(one) for one in heard] == ["policy-violation"]
+
+
+def test_whoever_has_logged_in_is_no_stranger_any_more() -> None:
+    house = House()
+    house.connect()
+    assert len(house.admission) == 1
+
+    house.login()
+
+    assert len(house.admission) == 1
+
+
+def test_a_connection_too_many_is_not_let_in() -> None:
+    house = House()
+    wires = [house.connect() for _ in range(100)]
+    assert house.factory.buildProtocol(None) is None
+
+    wires[0].lose()
+
+    assert house.factory.buildProtocol(None) is not None
+
+
+def test_a_client_that_writes_faster_than_storage_is_read_as_fast_as_storage_writes() -> None:
+    house = House()
+    romeo = house.bound()
+    romeo.enable()
+    message = f"<message to='juliet@example.net'><body>{'x' * 10_000}</body></message>"
+
+    for _ in range(60):
+        romeo.say(message, commit=False)
+    assert romeo.transport.producerState == "paused"
+    session = house.hall.host.sessions.of("romeo@example.net")["phone"]
+    assert session.handled is not None
+    assert session.handled.received < 60
+
+    house.hall.advance(0)
+
+    assert romeo.transport.producerState == "producing"
+    assert session.handled.received == 60
+    house.hall.advance(0)
+    assert session.handled.h == 60
+
+
+def test_a_client_that_does_not_read_is_cut_and_loses_nothing() -> None:
+    house = House(backlog=20_000)
+    romeo, juliet = house.bound(), house.bound("juliet", "balcony")
+    token = romeo.enable()
+    romeo.say("<presence/>")
+    romeo.protocol.pauseProducing()
+
+    sent = 0
+    while not romeo.transport.disconnecting:
+        sent += 1
+        assert sent < 50
+        juliet.say(f"<message to='romeo@example.net/phone'><body>{sent:01000}</body></message>")
+    juliet.say(f"<message to='romeo@example.net/phone'><body>{sent + 1:01000}</body></message>")
+    romeo.lose()
+
+    assert len(house.hall.events(SessionDetached)) == 1
+    again = house.login(backlog=1 << 20)
+    came = again.say(f"<resume xmlns='{SM}' previd='{token}' h='0'/>")
+    bodies = [int(str(one.body)) for one in came if one.name == "message"]
+    assert bodies == list(range(1, sent + 2))
+
+
+STAGES: dict[str, Callable[[House], Wire]] = {
+    "connected": lambda house: house.connect(),
+    "opened": lambda house: said(house.connect(), HEADER),
+    "within a stanza": lambda house: said(house.connect(), HEADER + "<message><body"),
+    "logging in": lambda house: said(
+        house.connect(), HEADER + f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'/>"
+    ),
+    "logged in": lambda house: house.login(),
+    "bound": lambda house: house.bound(),
+    "ended": lambda house: said(house.bound(), "</stream:stream>"),
+    "offended": lambda house: said(house.bound(), "<oops></nonsense>"),
+    "enabling": lambda house: said(house.bound(), f"<enable xmlns='{SM}'/>", commit=False),
+}
+
+
+def said(wire: Wire, xml: str, *, commit: bool = True) -> Wire:
+    wire.say(xml, commit=commit)
+    return wire
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_connection_lost_at_any_stage_leaves_nothing_behind(stage: str) -> None:
+    house = House()
+    clock = house.hall.clock
+    house.hall.advance(0)
+    timers = len(clock.getDelayedCalls())
+
+    wire = STAGES[stage](house)
+    protocol, client = weakref.ref(wire.protocol), weakref.ref(wire.protocol.receiver)
+    wire.lose()
+
+    assert len(clock.getDelayedCalls()) == timers
+    assert list(house.hall.host.sessions.everyone()) == []
+    assert (len(house.admission), house.factory._open) == (0, set())
+    assert house.hall.rows("SELECT count(*) FROM sessions") == [(0,)]
+    house.hall.seen.clear()
+    wire.transport.producer = None  # as a socket does when it is lost
+    gc.disable()
+    try:
+        del wire.protocol
+        assert (protocol(), client()) == (None, None)
+    finally:
+        gc.enable()
+
+
+# A TLS handshake that never ends.
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> House:
+    """A house whose door has a certificate."""
+    issued = DevelopmentCA(tmp_path, time.time()).issue(["example.net"])
+    files = CertificateFiles(issued.certificate, issued.key)
+    return House(certificates=CertificateStore({"example.net": files}))
+
+
+def test_a_handshake_that_never_ends_on_the_port_for_tls_is_cut_in_time(secure: House) -> None:
+    assert secure.certificates is not None
+    listener = DirectTLS(secure.certificates.options, secure.factory)
+    protocol = listener.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
+    transport = Endless()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"\x16\x03\x01\x02\x00\x01")
+
+    secure.hall.advance(29)
+    assert transport.ended == ""
+    secure.hall.advance(1)
+
+    assert transport.ended == "abort"
+    protocol.connectionLost(Failure(ConnectionLost()))
+    assert (len(secure.admission), secure.factory._open) == (0, set())
+
+
+def test_a_handshake_that_never_ends_behind_starttls_is_cut_in_time(secure: House) -> None:
+    wire = secure.connect()
+    wire.transport = wire.protocol.transport = Endless()
+    [features] = wire.say(HEADER)
+    assert [one.name for one in features.elements()] == ["starttls"]
+    [proceed] = wire.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    assert (proceed.name, wire.transport.tls is None) == ("proceed", False)
+
+    secure.hall.advance(30)
+
+    assert (wire.transport.ended, wire.transport.take()) == ("abort", b"")
+
+
+class Endless(support.Transport):
+    """A transport whose peer never says more, and which is told to end all the same."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+
+    def setTcpKeepAlive(self, enabled: bool) -> None: ...
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
