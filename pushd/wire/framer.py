@@ -291,9 +291,11 @@ class Framer:
 def seal(raw: bytes) -> Stanza:
     """The stanza of bytes that once left a framer: what storage and queues hold.
 
+    What we have wrapped, stamped or added on the way counts against no limit of a door.
     Raises ValueError when they are not one stanza.
     """
-    framer = Framer(Limits(stanza_bytes=len(raw) + 1))
+    size = len(raw) + 1
+    framer = Framer(Limits(size, depth=MAX_DEPTH, attributes=size, elements=size))
     framer.feed(_OWN_HEADER)
     events = framer.feed(raw)
     framer.release()

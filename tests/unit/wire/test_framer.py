@@ -223,3 +223,18 @@ def test_stored_bytes_are_sealed_again() -> None:
     assert stanza.attributes == {"to": "a@b"}
     with pytest.raises(ValueError, match="not one stanza"):
         seal(b"<message/><message/>")
+
+
+def test_what_was_stamped_and_wrapped_on_the_way_is_still_sealed() -> None:
+    """A door's limits are about what comes; what it let pass grows on its way."""
+    limits = Limits()
+    many = " ".join(f"a{number}='x'" for number in range(limits.attributes))
+    deep = "<x xmlns='urn:x'>" * (limits.depth - 1) + "</x>" * (limits.depth - 1)
+    (stanza,) = stanzas(f"<message {many}>{deep}</message>".encode())
+    stanza.stamp("romeo@example.net/orchard", "it")
+    outer = "<received xmlns='urn:r'><forwarded xmlns='urn:f'>"
+
+    for raw in (stanza.raw, f"<message>{outer}".encode() + stanza.raw):
+        closing = b"" if raw is stanza.raw else b"</forwarded></received></message>"
+        again = seal(raw + closing)
+        assert again.tree.name == "message"
