@@ -19,7 +19,7 @@ from pushd.appserver.registering import Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.login import Logins
-from pushd.c2s.stream import Door, DoorOptions
+from pushd.c2s.options import Door, DoorOptions
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
 from pushd.config.backends import Backend

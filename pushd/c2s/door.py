@@ -3,7 +3,8 @@
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from pushd.c2s.stream import ClientStream, Door
+from pushd.c2s.arrival import Arrival
+from pushd.c2s.options import Door
 from pushd.net.admission import Admission
 from pushd.net.xmlprotocol import Trace, Turn, XMLStream
 from pushd.routing.requests import IQ
@@ -13,7 +14,7 @@ from pushd.wire.namespaces import NS_SESSION
 
 
 class ClientFactory(Factory):
-    """Makes a `ClientStream` of each connection that `admission` lets in."""
+    """Makes an `Arrival` of each connection that `admission` lets in."""
 
     noisy = False
     trace: Trace | None = None
@@ -22,7 +23,6 @@ class ClientFactory(Factory):
         self._door = door
         self._turn = turn
         self._admission = admission
-        self._open: set[ClientStream] = set()
         for where in ("account", "server"):
             door.host.requests.add("set", NS_SESSION, "session", where, _establish)
 
@@ -34,15 +34,13 @@ class ClientFactory(Factory):
         stream = XMLStream(
             self._door.host.clock, self._turn, options.unauthenticated, options.backlog
         )
-        client = ClientStream(self._door, stream, guest, self._open.discard)
-        stream.receiver = client
+        stream.receiver = Arrival(self._door, stream, guest)
         stream.trace = self.trace
-        self._open.add(client)
         return stream
 
     def close_all(self) -> None:
         """The server stops: say so to everybody; what can be resumed waits in storage."""
-        for client in list(self._open):
+        for client in list(self._door.streams):
             client.offended(StreamError("system-shutdown"))
 
 

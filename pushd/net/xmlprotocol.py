@@ -357,7 +357,7 @@ class XMLStream(TwistedProtocol):
     def _handle(self) -> None:
         self._handling = True
         self._turn.begin()
-        events, receiver = self._events, self.receiver
+        events = self._events
         try:
             while not self._holds and not self._ended:
                 if events:
@@ -365,7 +365,7 @@ class XMLStream(TwistedProtocol):
                     if type(event) is Stanza:
                         if self.trace is not None:
                             self.trace("received", self.peer(), event.raw)
-                        receiver.received(event)
+                        self.receiver.received(event)
                     else:
                         self._tell(event)
                 elif self._inbox:
@@ -374,15 +374,19 @@ class XMLStream(TwistedProtocol):
                 else:
                     break
         except StreamError as error:
-            receiver.offended(error)
+            self._offend(error)
         except Exception:  # noqa: BLE001 - one broken stream is not the server's end
             log.failure("a stream's receiver failed")
-            receiver.offended(StreamError("internal-server-error"))
+            self._offend(StreamError("internal-server-error"))
         finally:
             if not events:
                 self._framer.settle()
             self._handling = False
             self._turn.end()
+
+    def _offend(self, error: StreamError) -> None:
+        if not self._lost:
+            self.receiver.offended(error)
 
     def _tell(self, event: Event) -> None:
         """Hand over what is no stanza."""

@@ -11,7 +11,15 @@ from enum import Enum, auto
 
 from pushd.wire.element import escape
 from pushd.wire.errors import StreamError
-from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_SASL, NS_SM, NS_STREAMS, NS_TLS
+from pushd.wire.namespaces import (
+    NS_CLIENT,
+    NS_COMPONENT,
+    NS_SASL,
+    NS_SM,
+    NS_STANZA_ERRORS,
+    NS_STREAMS,
+    NS_TLS,
+)
 from pushd.wire.stanza import Stanza
 
 CLOSING = b"</stream:stream>"
@@ -120,3 +128,10 @@ def header(domain: str, id: str, content: str, to: str = "") -> bytes:
         f"<?xml version='1.0'?><stream:stream{sender}{addressee} id='{id}'{version}"
         f" xmlns='{content}' xmlns:stream='{NS_STREAMS}'>"
     ).encode()
+
+
+def failed(condition: str, h: int | None = None) -> bytes:
+    """The `<failed/>` of XEP-0198 §3 and §5, with the count of a session that has ended."""
+    count = "" if h is None else f" h='{h}'"
+    reason = f"<{condition} xmlns='{NS_STANZA_ERRORS}'/>"
+    return f"<failed xmlns='{NS_SM}'{count}>{reason}</failed>".encode()

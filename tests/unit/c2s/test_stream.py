@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.login import Logins
-from pushd.c2s.stream import Door, DoorOptions
+from pushd.c2s.options import Door, DoorOptions
 from pushd.net.admission import Admission
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS
@@ -62,7 +62,7 @@ class House:
         for account in ("romeo@example.net", "juliet@example.net"):
             self.hall.wait(self.hall.host.accounts.add(account, {"SHA-1": keys}))
         logins = Logins(self.hall.host.accounts, b"pepper", at_once)
-        door = Door(self.hall.host, logins, certificates, DoorOptions(**options))
+        door = self.door = Door(self.hall.host, logins, certificates, DoorOptions(**options))
         self.admission = Admission(self.hall.clock, 100, 100)
         self.factory = ClientFactory(door, self.hall.turn, self.admission)
 
@@ -612,7 +612,7 @@ def test_a_connection_lost_at_any_stage_leaves_nothing_behind(stage: str) -> Non
 
     assert len(clock.getDelayedCalls()) == timers
     assert list(house.hall.host.sessions.everyone()) == []
-    assert (len(house.admission), house.factory._open) == (0, set())
+    assert (len(house.admission), house.door.streams) == (0, set())
     assert house.hall.rows("SELECT count(*) FROM sessions") == [(0,)]
     house.hall.seen.clear()
     wire.transport.producer = None  # as a socket does when it is lost
@@ -649,7 +649,7 @@ def test_a_handshake_that_never_ends_on_the_port_for_tls_is_cut_in_time(secure: 
 
     assert transport.ended == "abort"
     protocol.connectionLost(Failure(ConnectionLost()))
-    assert (len(secure.admission), secure.factory._open) == (0, set())
+    assert (len(secure.admission), secure.door.streams) == (0, set())
 
 
 def test_a_handshake_that_never_ends_behind_starttls_is_cut_in_time(secure: House) -> None:

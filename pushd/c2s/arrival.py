@@ -1,0 +1,349 @@
+"""A client's way to a session: TLS, SASL, then a resource or a resumption (RFC 6120 §4 to §7).
+
+What may come when is `wire/stream.py`'s table; here is what is done about it. Once there
+is a session, the connection is handed to a `ClientStream`, and all of this is forgotten.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pushd.c2s.login import Channel, Login
+from pushd.c2s.options import Door
+from pushd.c2s.stream import ClientStream, count_of, too_high
+from pushd.net.admission import Guest
+from pushd.net.tls import channel_bindings
+from pushd.net.xmlprotocol import XMLStream
+from pushd.routing.sessions import Session
+from pushd.wire.acks import HandledCountTooHigh
+from pushd.wire.element import Element, child, children, element, escape, serialize, text
+from pushd.wire.errors import (
+    BadRequest,
+    JIDMalformed,
+    NotAllowed,
+    ResourceConstraint,
+    StanzaError,
+    StreamError,
+)
+from pushd.wire.framer import Limits, StreamOpened
+from pushd.wire.jid import JID, parse
+from pushd.wire.namespaces import NS_BIND, NS_CLIENT, NS_SESSION, NS_SM, NS_STREAMS, NS_TLS
+from pushd.wire.stanza import Stanza
+from pushd.wire.stream import (
+    CLIENT_DOOR,
+    CLOSING,
+    LOOPBACK_DOOR,
+    State,
+    Step,
+    failed,
+    header,
+    is_supported,
+    language,
+    new_id,
+    step,
+)
+
+log = Logger()
+
+NS_LIMITS = "urn:xmpp:stream-limits:0"
+PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
+LOGIN_STANZAS = 10  # of the largest size: what may be sent before the login, all told
+
+
+class Arrival:
+    """One connection of a client, from its first byte to its session."""
+
+    def __init__(self, door: Door, stream: XMLStream, guest: Guest) -> None:
+        self._door = door
+        self._host = door.host
+        self._stream = stream
+        self._guest = guest
+        self._table = CLIENT_DOOR if door.certificates is not None else LOOPBACK_DOOR
+        self._state = State.PLAIN
+        self._channel: Channel = None
+        self._domain = ""
+        self._account: JID | None = None
+        self._lang = ""
+        self._login: Login | None = None
+        self._failures = 0
+        self._is_open = False  # our own header is said
+        self._is_over = False
+        self._timer: IDelayedCall | None = None
+        door.streams.add(self)
+
+    # What the connection tells.
+
+    def connected(self) -> None:
+        options = self._door.options
+        if self._stream.is_secure:
+            self._state = State.SECURE
+        self._timer = self._host.clock.callLater(options.authentication_timeout, self._too_late)
+        self._stream.meter(LOGIN_STANZAS * options.unauthenticated.stanza_bytes, self._too_much)
+
+    def opened(self, opening: StreamOpened) -> None:
+        """Answer a stream header (RFC 6120 §4.7), the first one or one after a restart."""
+        wanted = _jid(opening.attributes.get("to", ""))
+        domain = wanted.full if wanted is not None else ""
+        known = domain in self._host.domains
+        self._greet(domain if known else self._domain or min(self._host.domains), opening)
+        if opening.content != NS_CLIENT:
+            raise StreamError("invalid-namespace", f"the content of a stream here is {NS_CLIENT}")
+        if not known or self._domain not in ("", domain):
+            raise StreamError("host-unknown")
+        if not is_supported(opening.attributes.get("version", "")):
+            raise StreamError("unsupported-version")
+        self._domain = domain
+        self._lang = language(opening.lang)
+        self._check_identity(opening.attributes.get("from", ""))
+        if self._state is State.SECURE:
+            self._channel = channel_bindings(self._stream.connection())
+        self._stream.send(serialize(element(NS_STREAMS, "features", *self._features())))
+
+    def received(self, stanza: Stanza) -> None:
+        _STEPS[step(self._table, self._state, stanza)](self, stanza)
+
+    def closed(self) -> None:
+        self._finish()
+        self._stream.close(CLOSING)
+
+    def offended(self, error: StreamError) -> None:
+        """Say why, and close."""
+        if not self._is_open:
+            self._greet(self._domain or min(self._host.domains), None)
+        self._finish()
+        self._stream.close(serialize(error.element()) + CLOSING)
+
+    def lost(self, reason: str) -> None:
+        self._finish()
+        self._guest.leave()
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self._stop_timer()
+        if self._login is not None:
+            self._login.abandon()
+            self._login = None
+        self._door.streams.discard(self)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _too_late(self) -> None:
+        self.offended(StreamError("connection-timeout", "no session within the time allowed"))
+
+    def _too_much(self) -> None:
+        self.offended(StreamError("policy-violation", "that is too much for a login"))
+
+    # Headers and features.
+
+    def _greet(self, domain: str, opening: StreamOpened | None) -> None:
+        self._is_open = True
+        claimed = _jid(opening.attributes.get("from", "")) if opening is not None else None
+        to = claimed.bare if claimed is not None else ""
+        self._stream.send(header(domain, new_id(), NS_CLIENT, to))
+
+    def _check_identity(self, claimed: str) -> None:
+        """A restarted stream speaks for whom it spoke before (RFC 6120 §4.7.1)."""
+        if self._account is not None and claimed:
+            jid = _jid(claimed)
+            if jid is None or jid.bare != self._account.bare:
+                raise StreamError("invalid-from")
+
+    def _features(self) -> list[Element]:
+        """What is offered now (RFC 6120 §4.3.2); the same to everyone in the same state."""
+        options = self._door.options
+        if self._state is State.PLAIN and self._door.certificates is not None:
+            return [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
+        if self._state in (State.PLAIN, State.SECURE):
+            return [*self._door.logins.features(self._channel), _limit(options.unauthenticated)]
+        return [
+            element(NS_BIND, "bind"),
+            element(NS_SESSION, "session", element(NS_SESSION, "optional")),
+            element(NS_SM, "sm"),
+            _limit(options.authenticated),
+            *self._host.stream_features,
+        ]
+
+    # TLS and SASL.
+
+    def _start_tls(self, stanza: Stanza) -> None:
+        if self._door.certificates is None:
+            self._stream.send(f"<failure xmlns='{NS_TLS}'/>".encode())
+            raise StreamError("unsupported-stanza-type", "there is no certificate here")
+        self._stream.start_tls(self._door.certificates.options_for(self._domain), PROCEED)
+        self._state = State.SECURE
+        self._is_open = False
+
+    def _authenticate(self, stanza: Stanza) -> None:
+        if self._login is not None:
+            raise StreamError("policy-violation", "one authentication at a time")
+        self._login = Login(self._door.logins, self._domain, self._channel)
+        mechanism = stanza.attributes.get("mechanism", "")
+        self._attend(self._login.begin(mechanism, text(stanza.tree)))
+
+    def _respond(self, stanza: Stanza) -> None:
+        if self._login is None:
+            raise StreamError("not-authorized", "a response to nothing")
+        self._attend(self._login.respond(text(stanza.tree)))
+
+    def _abort(self, stanza: Stanza) -> None:
+        if self._login is None:
+            raise StreamError("not-authorized", "there is nothing to abort")
+        self._logged(self._login.abort())
+
+    def _attend(self, working: "Deferred[bytes]") -> None:
+        """Read nothing more until the login has something to say."""
+        self._stream.hold()
+        working.addCallback(self._logged)
+        working.addErrback(self._broke)
+        working.addBoth(lambda ignored: self._stream.release())
+
+    def _logged(self, reply: bytes) -> None:
+        login = self._login
+        if login is None:
+            return
+        self._stream.send(reply)
+        if login.is_over:
+            self._login = None
+        if login.account is not None:
+            self._account = login.account
+            self._guest.leave()
+            self._state = State.AUTHENTICATED
+            self._is_open = False
+            self._stream.restart(self._door.options.authenticated)
+        elif login.is_over:
+            self._failures += 1
+            if self._failures >= self._door.options.login_attempts:
+                self.offended(StreamError("policy-violation", "too many failed logins"))
+
+    def _broke(self, failure: object) -> None:
+        log.error("a login broke: {failure}", failure=failure)
+        self.offended(StreamError("internal-server-error"))
+
+    # A resource (RFC 6120 §7).
+
+    def _bind(self, stanza: Stanza) -> None:
+        """Nothing but a binding comes before there is a resource."""
+        if stanza.children != (f"{NS_BIND} bind",) or stanza.type != "set":
+            raise StreamError("not-authorized", "a resource must be bound first")
+        assert self._account is not None
+        request = next(children(stanza.tree))
+        try:
+            jid = self._resource(self._account, text(child(request, NS_BIND, "resource")).strip())
+        except StanzaError as error:
+            reply = element(NS_CLIENT, "iq", error.element(), type="error", id=stanza.id)
+            self._stream.send(serialize(reply))
+            return
+        client = self._hand_over()
+        client.session = self._host.lifecycle.bind(jid, client)
+        bound = element(NS_BIND, "bind", element(NS_BIND, "jid", jid.full))
+        client.send(serialize(element(NS_CLIENT, "iq", bound, type="result", id=stanza.id)))
+
+    def _resource(self, account: JID, wanted: str) -> JID:
+        sessions = self._host.sessions.of(account.bare)
+        try:
+            jid = account.with_resource(wanted or new_id())
+        except JIDMalformed:
+            raise BadRequest("this resource is not allowed") from None
+        if jid.resource not in sessions:
+            if len(sessions) >= self._door.options.sessions_per_account:
+                raise ResourceConstraint("too many sessions of this account")
+            if not self._host.accounts.exists(account.bare):
+                raise NotAllowed("the account is gone")
+        return jid
+
+    def _hand_over(self) -> ClientStream:
+        """From now on the connection is that of a session."""
+        client = ClientStream(self._door, self._stream, self._lang)
+        self._finish()
+        self._stream.receiver = client
+        return client
+
+    # A resumption (XEP-0198 §5).
+
+    def _resume(self, stanza: Stanza) -> None:
+        lifecycle, account = self._host.lifecycle, self._account
+        assert account is not None
+        if not lifecycle.can_resume:
+            self._failed("feature-not-implemented")
+            return
+        h = count_of(stanza)
+        token = stanza.attributes.get("previd", "")
+        if h is None or not token:
+            self._failed("bad-request")
+            return
+        session = self._host.sessions.by_token(token)
+        if session is None or session.account != account.bare or session.queue is None:
+            self._failed("item-not-found", lifecycle.last_count(token, account.bare))
+            return
+        try:
+            settled = lifecycle.settle(session, h)
+        except HandledCountTooHigh as error:
+            # Nobody can tell what it has: what it may lack is for the next session.
+            if session.stream is not None:
+                session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
+            lifecycle.end(session, "its client counts what it was not sent")
+            raise too_high(error) from None
+        self._stream.hold()
+        settled.addCallbacks(
+            lambda ignored: self._resumed(session), lambda failure: self._unresumed(session)
+        )
+        settled.addBoth(lambda ignored: self._stream.release())
+
+    def _resumed(self, session: Session) -> None:
+        lifecycle, account = self._host.lifecycle, self._account
+        assert account is not None
+        if self._is_over:  # lost meanwhile: the session waits for the next attempt
+            lifecycle.abandon(session, "lost while it was resumed")
+        elif session.stream is not None or not lifecycle.is_alive(session):
+            self._failed("item-not-found", lifecycle.last_count(session.token, account.bare))
+        else:
+            assert session.handled is not None
+            h, token = session.handled.h, escape(session.token)
+            client = self._hand_over()
+            client.session = session
+            greeting = f"<resumed xmlns='{NS_SM}' h='{h}' previd='{token}'/>"
+            lifecycle.resume(session, client, greeting.encode())
+
+    def _unresumed(self, session: Session) -> None:
+        self._host.lifecycle.abandon(session, "storage fails")
+        if not self._is_over:
+            self._failed("internal-server-error")
+            self.offended(StreamError("internal-server-error", "storage fails"))
+
+    def _misplaced(self, stanza: Stanza) -> None:
+        self._failed("unexpected-request")
+        if self._account is None:
+            raise StreamError("not-authorized", f"<{stanza.name}/> comes after the login")
+
+    def _failed(self, condition: str, h: int | None = None) -> None:
+        self._stream.send(failed(condition, h))
+
+
+def _jid(text: str) -> JID | None:
+    """The address of a stream header; None for none, and for one that is none."""
+    try:
+        return parse(text) if text else None
+    except JIDMalformed:
+        return None
+
+
+def _limit(limits: Limits) -> Element:
+    """What a stanza may have (XEP-0478)."""
+    size = element(NS_LIMITS, "max-bytes", str(limits.stanza_bytes))
+    return element(NS_LIMITS, "limits", size)
+
+
+_STEPS: dict[Step, Callable[[Arrival, Stanza], None]] = {
+    Step.START_TLS: Arrival._start_tls,
+    Step.AUTHENTICATE: Arrival._authenticate,
+    Step.RESPOND: Arrival._respond,
+    Step.ABORT: Arrival._abort,
+    Step.BIND: Arrival._bind,
+    Step.RESUME: Arrival._resume,
+    Step.MISPLACED: Arrival._misplaced,
+}

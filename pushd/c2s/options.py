@@ -1,0 +1,40 @@
+"""What all streams of clients share, and how the door treats them."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pushd.c2s.login import Logins
+from pushd.net.tls import CertificateStore
+from pushd.routing.host import Host
+from pushd.wire.errors import StreamError
+from pushd.wire.framer import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """How the door for clients treats them."""
+
+    unauthenticated: Limits = field(default_factory=lambda: Limits(10_000, depth=10))
+    authenticated: Limits = field(default_factory=Limits)
+    authentication_timeout: float = 30.0  # seconds from the connection to a session
+    backlog: int = 16 << 20  # bytes that may wait for a client that does not read
+    login_attempts: int = 5  # on one stream (RFC 6120 §6.4.5)
+    sessions_per_account: int = 20
+
+
+class Open(Protocol):
+    """A stream that is open, at whatever stage."""
+
+    def offended(self, error: StreamError) -> None:
+        """Close it with an error; a session that can be resumed waits for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What all streams of clients share. Without certificates logins go without TLS."""
+
+    host: Host
+    logins: Logins
+    certificates: CertificateStore | None
+    options: DoorOptions
+    streams: set[Open] = field(default_factory=set)
