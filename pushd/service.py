@@ -43,7 +43,7 @@ from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
-MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "push")
+MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "carbons", "push")
 BACKLOG = 512  # connections that may wait to be accepted
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest

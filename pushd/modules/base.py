@@ -23,7 +23,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pushd.routing.host import Host
+from pushd.routing.requests import IQ
+from pushd.routing.sessions import Session
 from pushd.storage.table import Table
+from pushd.wire.errors import Forbidden, ServiceUnavailable, StanzaError
 
 log = Logger()
 
@@ -57,6 +60,18 @@ class Module:
 
     async def start(self) -> None:
         """Called once, when all modules are loaded, before anything is routed."""
+
+    async def owner(self, request: IQ, refusal: type[StanzaError] = Forbidden) -> Session:
+        """The session that asks about its own account. Raises `refusal` for any other.
+
+        Who may not even know that there is such an account is told as if there were none.
+        """
+        account, sender = request.recipient.bare, request.sender.bare
+        if request.session is not None and account == sender:
+            return request.session
+        if account == sender or await self.host.rosters.may_see(account, sender):
+            raise refusal
+        raise ServiceUnavailable
 
 
 @dataclass(frozen=True, slots=True)

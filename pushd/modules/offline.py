@@ -18,12 +18,11 @@ from pushd.routing.delivery import stamped
 from pushd.routing.events import AccountRemoved, SessionReceptive, SessionResumed
 from pushd.routing.sessions import Session
 from pushd.wire.framer import seal
-from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.namespaces import NS_CLIENT, NS_HINTS
 from pushd.wire.stanza import DELAY, STANZA_ID, Stanza
 
 log = Logger()
 
-NS_HINTS = "urn:xmpp:hints"
 NS_CHAT_STATES = "http://jabber.org/protocol/chatstates"
 STORE = f"{NS_HINTS} store"
 # COMPAT: `no-storage` was this hint's name in the first version of XEP-0334.

@@ -81,6 +81,13 @@ class SessionResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRecovered:
+    """A session of the last run is back, with what it holds and what modules keep with it."""
+
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     session: "Session"
     reason: str

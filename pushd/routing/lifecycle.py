@@ -21,12 +21,14 @@ from pushd.routing.events import (
     SessionBound,
     SessionDetached,
     SessionEnded,
+    SessionRecovered,
     SessionResumed,
 )
 from pushd.routing.router import Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
 from pushd.wire.acks import AckQueue, Copies, Entry, Handled
+from pushd.wire.carbons import opened
 from pushd.wire.errors import ServiceUnavailable, StreamError
 from pushd.wire.framer import seal
 from pushd.wire.jid import JID, parse
@@ -249,6 +251,8 @@ class Lifecycle:
         by_row = {session.row: session for session in found}
         await self._fill_queues(by_row)
         for session in found:
+            self._events.emit(SessionRecovered(session))
+        for session in found:
             self._next_session = max(self._next_session, session.row + 1)
             if not self._router.is_account(session.account):
                 self._sessions.remove(session)
@@ -377,7 +381,7 @@ class Lifecycle:
             and stanza.type in ("", "normal", "chat")
             and (copies is None or copies.let_go())
         ):
-            self._keep(session, stanza, at, heir)
+            self._keep(session, opened(stanza, session.account), at, heir)
 
     def _keep(self, session: Session, stanza: Stanza, at: float, heir: Session | None) -> None:
         """Give an unacknowledged message to the account's other sessions, or store it."""

@@ -1,6 +1,6 @@
 """Where a stanza goes: the rules of RFC 6121 §8, for local accounts, domains and services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -41,6 +41,21 @@ class PresenceRules(Protocol):
         """Presence came for a local account."""
 
 
+class Copier(Protocol):
+    """Who copies messages to more sessions of an account (XEP-0280); a module hands it down.
+
+    It is asked only about accounts of `Router.copied`, which it keeps.
+    """
+
+    def sent(self, session: Session, stanza: Stanza) -> None:
+        """A client is about to send this message."""
+
+    def received(
+        self, stanza: Stanza, to: JID, receivers: Sequence[Session]
+    ) -> list[tuple[Session, Stanza]]:
+        """The copies of a message that goes to these receivers, or to the offline store."""
+
+
 class Router:
     """Plain calls, no waiting: a stanza is delivered, stored, answered or refused."""
 
@@ -53,6 +68,8 @@ class Router:
         requests: Requests,
     ) -> None:
         self.presence: PresenceRules
+        self.copier: Copier
+        self.copied: dict[str, list[Session]] = {}  # by account, sessions that want copies
         self._domains = domains
         self._accounts = accounts
         self._sessions = sessions
@@ -107,6 +124,8 @@ class Router:
         if name == "presence":
             self.presence.outbound(session, stanza)
         elif "to" in stanza.attributes:
+            if name == "message" and session.account in self.copied:
+                self.copier.sent(session, stanza)
             self.route(stanza, session)
         elif name == "iq":
             self._iq(stanza, parse(session.account), session)
@@ -156,11 +175,16 @@ class Router:
         if to.resource:
             session = sessions.get(to.resource)
             if session is not None:
-                self._delivery.deliver(session, stanza)
+                if to.bare in self.copied:
+                    self._spread([session], stanza, to)
+                else:
+                    self._delivery.deliver(session, stanza)
                 return
             if kind != "chat":
                 if kind not in ("error", "headline"):
                     self.refuse(stanza, ServiceUnavailable())
+                else:
+                    self._spread([], stanza, to)
                 return
         if not to.local:
             if kind != "error":
@@ -171,9 +195,8 @@ class Router:
                 if child in self._watched:
                     self._watched[child](stanza, to)
         if kind == "headline":
-            for session in list(sessions.values()):
-                if session.is_available and session.priority >= 0:
-                    self._delivery.deliver(session, stanza)
+            able = [one for one in sessions.values() if one.is_available and one.priority >= 0]
+            self._spread(able, stanza, to)
         elif kind == "groupchat":
             self.refuse(stanza, ServiceUnavailable())
         elif kind != "error":
@@ -189,14 +212,26 @@ class Router:
                     best = session.priority
                     receivers.clear()
                 receivers.append(session)
-        if len(receivers) == 1:
+        if len(receivers) == 1 and to.bare not in self.copied:
             self._delivery.deliver(receivers[0], stanza)
         elif receivers:
-            copies = self._delivery.copies()
-            for session in receivers:
-                self._delivery.deliver(session, stanza, copies)
-        elif not self._accounts.exists(to.bare) or not self._delivery.store(to.bare, stanza):
+            self._spread(receivers, stanza, to)
+        elif self._accounts.exists(to.bare) and self._delivery.store(to.bare, stanza):
+            self._spread([], stanza, to)
+        else:
             self.refuse(stanza, ServiceUnavailable())
+
+    def _spread(self, receivers: Sequence[Session], stanza: Stanza, to: JID) -> None:
+        """A message to several sessions, or copied to more: who acknowledges it does so for all."""
+        carbons = self.copier.received(stanza, to, receivers) if to.bare in self.copied else ()
+        copies = self._delivery.copies() if len(receivers) + len(carbons) > 1 else None
+        if carbons and not receivers:
+            copies = self._delivery.copies()
+            copies.acknowledge()  # it is stored, or not worth it
+        for session in receivers:
+            self._delivery.deliver(session, stanza, copies)
+        for session, carbon in carbons:
+            self._delivery.deliver(session, carbon, copies)
 
     def _iq(self, stanza: Stanza, to: JID, session: Session | None) -> None:
         """RFC 6121 §8.5.1, §8.5.2.1.3, §8.5.3.1 and §8.5.3.2.3."""

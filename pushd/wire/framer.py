@@ -15,10 +15,17 @@ from xml.parsers import expat
 from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH, Element, MalformedXML, parse, serialize
 from pushd.wire.errors import StreamError
 from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
-from pushd.wire.stanza import DELAY, LANG, STANZA_ID, Stanza
+from pushd.wire.stanza import (
+    DELAY,
+    LANG,
+    RECEIVED_CARBON,
+    SENT_CARBON,
+    STANZA_ID,
+    Stanza,
+)
 
 _WHITE = b" \t\r\n"
-_CLAIMS = {STANZA_ID: "by", DELAY: "from"}
+_CLAIMS = {STANZA_ID: "by", DELAY: "from", SENT_CARBON: "", RECEIVED_CARBON: ""}
 _OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 _STANZAS = {
     f"{NS_CLIENT} {name}": (NS_CLIENT, name, f"<{name}".encode(), f"</{name}".encode())

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from pushd.wire.element import Element, children, escape, parse, serialize
-from pushd.wire.namespaces import NS_CLIENT, NS_DELAY, NS_STANZA_ID, NS_XML
+from pushd.wire.namespaces import NS_CARBONS, NS_CLIENT, NS_DELAY, NS_STANZA_ID, NS_XML
 
 LANG = f"{NS_XML} lang"
 STANZA_ID = f"{NS_STANZA_ID} stanza-id"
 DELAY = f"{NS_DELAY} delay"
+SENT_CARBON = f"{NS_CARBONS} sent"
+RECEIVED_CARBON = f"{NS_CARBONS} received"
 
+_AS_CLIENT = f" xmlns='{NS_CLIENT}'".encode()
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*('[^']*'|\"[^\"]*\")")
 _START_TAG = re.compile(rb"<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:'[^']*'|\"[^\"]*\"))*\s*/?>")
 
@@ -27,8 +30,8 @@ class Stanza:
     "namespace local" for the others (`LANG`). `children` names the child elements in
     the same way, in document order; the stream's own namespace reads as
     `jabber:client` on every kind of stream. `claims` lists what children say of
-    others: pairs of (`STANZA_ID`, its `by`) and (`DELAY`, its `from`). `end` is where
-    the stanza ended in the bytes that its framer was fed.
+    others: pairs of (`STANZA_ID`, its `by`), (`DELAY`, its `from`), and of the name of a
+    carbon and "". `end` is where the stanza ended in the bytes that its framer was fed.
 
     Who holds a stanza may read it; only the door that received it changes it (`stamp`).
     """
@@ -147,6 +150,17 @@ def with_child(raw: bytes, child: bytes) -> bytes:
         return raw[:-2] + b">" + child + b"</" + name + b">"
     end = raw.rindex(b"</")
     return raw[:end] + child + raw[end:]
+
+
+def nested(stanza: Stanza) -> bytes:
+    """The bytes of a stanza as they stand inside an element of another namespace."""
+    raw = stanza.raw
+    head = _START_TAG.match(raw)
+    assert head is not None
+    if b"xmlns" in head.group():
+        raw = _without(raw, b"xmlns")
+    place = len(stanza.name) + 1
+    return raw[:place] + _AS_CLIENT + raw[place:]
 
 
 def delay(domain: str, at: float) -> bytes:

@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from pushd.wire.carbons import opened
 from pushd.wire.element import child, text
-from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.namespaces import NS_CLIENT, NS_MUC_USER
 from pushd.wire.secret import Secret
-from pushd.wire.stanza import Stanza
+from pushd.wire.stanza import RECEIVED_CARBON, SENT_CARBON, Stanza
 
 BODY = f"{NS_CLIENT} body"
-NS_CARBONS = "urn:xmpp:carbons:2"
-SENT = f"{NS_CARBONS} sent"
-RECEIVED = f"{NS_CARBONS} received"
-NS_FORWARD = "urn:xmpp:forward:0"
-NS_MUC_USER = "http://jabber.org/protocol/muc#user"
 MUC_USER = f"{NS_MUC_USER} x"
 DIRECT_INVITATION = "jabber:x:conference x"
 PROPOSALS = frozenset(("urn:xmpp:jingle-message:0 propose", "urn:xmpp:jingle-message:1 propose"))
@@ -66,19 +62,11 @@ def judge(stanza: Stanza, account: str) -> Worth:
     if stanza.name != "message":
         return Worth(Kind.OTHER, "request")
     if stanza.attributes.get("from") == account:
-        if SENT in stanza.children:
+        if SENT_CARBON in stanza.children:
             return Worth(Kind.NOTHING, "own copy")
-        if RECEIVED in stanza.children:
-            return _message(_copied(stanza))
+        if RECEIVED_CARBON in stanza.children:
+            return _message(opened(stanza, account))
     return _message(stanza)
-
-
-def _copied(carbon: Stanza) -> Stanza:
-    """The message inside a carbon (XEP-0280 §7); the carbon itself where there is none."""
-    received = child(carbon.tree, NS_CARBONS, "received")
-    forwarded = child(received, NS_FORWARD, "forwarded") if received is not None else None
-    inner = child(forwarded, NS_CLIENT, "message") if forwarded is not None else None
-    return carbon if inner is None else Stanza.of(inner)
 
 
 def _message(message: Stanza) -> Worth:

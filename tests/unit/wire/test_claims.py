@@ -5,6 +5,7 @@ from pushd.wire.framer import seal
 
 OURS = frozenset({"example.net", "example.org"})
 SID, DELAY = "xmlns='urn:xmpp:sid:0'", "xmlns='urn:xmpp:delay'"
+CARBONS = "xmlns='urn:xmpp:carbons:2'"
 
 
 def passed(child: str) -> bytes:
@@ -23,6 +24,9 @@ def passed(child: str) -> bytes:
         f"<delay {DELAY} from='example.net' stamp='2020-01-01T00:00:00Z'/>",
         f"<delay {DELAY} from='Example.Org' stamp='2020-01-01T00:00:00Z'/>",
         "<s:stanza-id xmlns:s='urn:xmpp:sid:0' by='example.net' id='1'/>",
+        f"<received {CARBONS}><forwarded xmlns='urn:xmpp:forward:0'/></received>",
+        f"<sent {CARBONS}/>",
+        "<c:sent xmlns:c='urn:xmpp:carbons:2'/>",
     ],
 )
 def test_what_only_the_server_may_say_is_taken_out(child: str) -> None:
@@ -40,6 +44,8 @@ def test_what_only_the_server_may_say_is_taken_out(child: str) -> None:
         f"<delay {DELAY} from='romeo@example.net/phone' stamp='2020-01-01T00:00:00Z'/>",
         f"<delay {DELAY} from='example.com' stamp='2020-01-01T00:00:00Z'/>",
         f"<forwarded xmlns='urn:xmpp:forward:0'><delay {DELAY} from='example.net'/></forwarded>",
+        f"<private {CARBONS}/>",
+        "<received xmlns='urn:xmpp:receipts' id='1'/>",
     ],
 )
 def test_what_others_may_say_stays_to_the_byte(child: str) -> None:
