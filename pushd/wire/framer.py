@@ -200,9 +200,8 @@ class Framer:
                 self._claims.append((name, attributes.get(_CLAIMS[name], "")))
         elif depth == 1:
             begin = self._begin = self._parser.CurrentByteIndex
-            gap = begin - self._done
-            if gap and self._buffer[begin - gap - self._base : begin - self._base].strip(_WHITE):
-                raise StreamError("bad-format", "text between stanzas")
+            if begin != self._done:
+                self._check_gap(begin)
             self._attributes = attributes
             self._names = []
             self._claims = []
@@ -232,11 +231,24 @@ class Framer:
                 return self._base + place + 1
         raise StreamError("not-well-formed")
 
+    def _is_empty(self, begin: int, end: int) -> bool:
+        """Whether this piece of the buffer is one empty-element tag."""
+        if not self._buffer.endswith(b"/>", begin, end):
+            return False
+        return self._tag_end(self._base + begin) == self._base + end
+
+    def _check_gap(self, begin: int) -> None:
+        """Between the last event and this place, nothing stands but white space."""
+        gap = self._buffer[self._done - self._base : begin - self._base]
+        if gap and gap.strip(_WHITE):
+            raise StreamError("bad-format", "text between stanzas")
+
     def _end(self, name: str) -> None:
         depth = self._depth = self._depth - 1
         if depth == 1:
             self._finish(name)
         elif depth == 0:
+            self._check_gap(self._parser.CurrentByteIndex)
             self._done = self._base + len(self._buffer)
             self._events.append(StreamClosed(self._done))
 
@@ -253,8 +265,9 @@ class Framer:
         plain = buffer.startswith(opening, begin) and (buffer[begin + len(opening)] in b" />\t\r\n")
         if not plain:
             closing = b"</" + _written_name(buffer, begin)
-        # The index is the start of an end tag, but the place after an empty-element tag.
-        if buffer.startswith(closing, end):
+        # The index is the start of an end tag, but the place after an empty-element tag; and
+        # what looks like its end tag may stand there, too, as expat has not read it yet.
+        if buffer.startswith(closing, end) and (self._names or not self._is_empty(begin, end)):
             end = buffer.index(b">", end) + 1
         raw = bytes(buffer[begin:end])
         self._done = base + end

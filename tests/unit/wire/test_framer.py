@@ -74,6 +74,21 @@ def test_an_empty_stanza_before_the_end_of_the_stream_ends_where_it_ends() -> No
     assert isinstance(end, StreamClosed)
 
 
+@pytest.mark.parametrize(
+    "stanza", [b"<presence/>", b"<presence />", b"<presence a='>'/>", b"<c:presence/>"]
+)
+@pytest.mark.parametrize("rest", [b">", b" >", b"", b" a='", b"-or-more>"])
+def test_an_end_tag_behind_an_empty_stanza_is_no_part_of_it(stanza: bytes, rest: bytes) -> None:
+    """Forwarded with its stanza, it would end the stream of whoever gets that."""
+    header = HEADER.replace(b" to=", b" xmlns:c='jabber:client' to=")
+    closing = b"</" + stanza[1:].split(b" ")[0].removesuffix(b"/>") + rest
+    events = opened(header=header).feed(stanza + closing)
+    (first, *others) = events
+    assert isinstance(first, Stanza)
+    assert first.raw == stanza.replace(b"c:", b"")
+    assert all(isinstance(event, StreamError) for event in others)
+
+
 def test_a_stanza_in_pieces_comes_with_its_last_byte() -> None:
     framer, data = opened(), b" \n<message to='a@b'><body>hello</body></message>"
     for byte in data[:-1]:
@@ -110,6 +125,7 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
         (b"text<message/>", "bad-format"),
         (b"<message/>text", "bad-format"),
         (b"<message/>text<message/>", "bad-format"),
+        (b"<message/>text</stream:stream>", "bad-format"),
         (b"<?xml version='1.0'?>", "not-well-formed"),
         (b"<message" + b"".join(b" a%d=''" % n for n in range(70)) + b"/>", "policy-violation"),
         (b"<message>" + b"<a>" * 200, "policy-violation"),
