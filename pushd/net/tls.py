@@ -18,7 +18,7 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
 )
-from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
@@ -26,6 +26,10 @@ from zope.interface import implementer
 log = Logger()
 
 State = tuple[int, ...]
+
+# What TLS 1.2 may use: keys that are forgotten, and encryption that authenticates (RFC 9325 §4.2).
+# TLS 1.3 has nothing weaker.
+CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDHE+AESGCM:ECDHE+CHACHA20")
 
 # What files that hold no usable certificate and key can raise.
 UNUSABLE = (OSError, ValueError, TypeError, UnsupportedAlgorithm, SSL.Error)
@@ -97,7 +101,9 @@ class CertificateStore:
     def _context(self, files: CertificateFiles) -> SSL.Context:
         chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
         key = load_pem_private_key(files.key.read_bytes(), None)
-        context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
+        context = CertificateOptions(
+            raiseMinimumTo=TLSVersion.TLSv1_2, acceptableCiphers=CIPHERS
+        ).getContext()
         context.set_options(SSL.OP_NO_RENEGOTIATION)
         context.use_certificate(chain[0])
         context.use_privatekey(key)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.scenarios.harness import Server
+from tests.scenarios.hostile import BOMB, HEADER, SM
 from tests.scenarios.raw import Raw
-from tests.scenarios.test_raw_streams import BOMB, HEADER, SM
 
 SECOND = 1.0
 BIG = "x" * 250_000

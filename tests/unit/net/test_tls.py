@@ -232,6 +232,23 @@ def test_old_versions_of_tls_are_not_spoken(office: Office) -> None:
         Handshake(office.store().options, context, NET)
 
 
+@pytest.mark.parametrize("cipher", ["ECDHE+AESGCM", "ECDHE+CHACHA20"])
+def test_tls_1_2_is_spoken_with_ciphers_that_authenticate(office: Office, cipher: str) -> None:
+    context = office.client(most=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(cipher)
+
+    assert Handshake(office.store().options, context, NET).client.version() == "TLSv1.2"
+
+
+@pytest.mark.parametrize("cipher", ["ECDHE+AES:!AESGCM:!AESCCM", "ECDHE+AESCCM", "RSA", "DHE"])
+def test_tls_1_2_is_spoken_with_no_other_ciphers(office: Office, cipher: str) -> None:
+    context = office.client(most=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+
+    with pytest.raises(SSL.Error):
+        Handshake(office.store().options, context, NET)
+
+
 # Channel bindings.
 
 
