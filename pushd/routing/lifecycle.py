@@ -47,6 +47,9 @@ DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
 UNNAMED = "!"  # begins what is stored for the token of a session that cannot be resumed
 ALIVE = "alive_at"
 REMEMBERED = 4_096  # ended sessions whose last count is still told
+# Messages that are worth nothing later; of any other type they are for the account (XEP-0160
+# §3), also of one that nobody knows, which is as good as normal (RFC 6121 §5.2.2).
+FLEETING = frozenset(("groupchat", "headline", "error"))
 BEAT = 60.0  # seconds between the notes of being alive
 
 
@@ -378,7 +381,7 @@ class Lifecycle:
             self._router.refuse(stanza, ServiceUnavailable())
         elif (
             stanza.name == "message"
-            and stanza.type in ("", "normal", "chat")
+            and stanza.type not in FLEETING
             and (copies is None or copies.let_go())
         ):
             self._keep(session, opened(stanza, session.account), at, heir)

@@ -289,6 +289,18 @@ def test_other_stanzas_are_answered_or_dropped(
     assert offline(hall) == 0
 
 
+@pytest.mark.parametrize("type", ["", "type='normal'", "type='chat'", "type='unheard-of'"])
+def test_messages_to_read_are_stored_whatever_their_type_is_called(
+    hall: Hall, juliet: Client, type: str
+) -> None:
+    quiet(hall, PHONE).cut()
+    juliet.send(f"<message {type} to='{PHONE}'><body>hi</body></message>")
+
+    hall.advance(HOLD)
+
+    assert offline(hall) == 1
+
+
 def test_a_session_that_ends_gives_its_messages_to_the_others(hall: Hall, juliet: Client) -> None:
     phone = quiet(hall, PHONE)
     phone.cut()
