@@ -1,3 +1,5 @@
+"""Subscriptions beside their table of states, which is in test_subscription_tables.py."""
+
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -14,115 +16,6 @@ from tests.hall import Client, Hall
 ROSTER = "jabber:iq:roster"
 MODULES = {"roster": None, "subscriptions": None, "presence": None}
 ROMEO, JULIET = "romeo@example.net", "juliet@gate.example.org"
-
-# Appendix A of RFC 6121, in its order of states. `=` is no state change.
-STATES = {
-    "None": State.NONE,
-    "None + Pending Out": State.NONE_OUT,
-    "None + Pending In": State.NONE_IN,
-    "None + Pending Out/In": State.NONE_OUT_IN,
-    "To": State.TO,
-    "To + Pending In": State.TO_IN,
-    "From": State.FROM,
-    "From + Pending Out": State.FROM_OUT,
-    "Both": State.BOTH,
-}
-OUTBOUND = """
-subscribe
-  None                   MUST      None + Pending Out
-  None + Pending Out     MUST      =
-  None + Pending In      MUST      None + Pending Out/In
-  None + Pending Out/In  MUST      =
-  To                     MUST      =
-  To + Pending In        MUST      =
-  From                   MUST      From + Pending Out
-  From + Pending Out     MUST      =
-  Both                   MUST      =
-unsubscribe
-  None                   MUST      =
-  None + Pending Out     MUST      None
-  None + Pending In      MUST      =
-  None + Pending Out/In  MUST      None + Pending In
-  To                     MUST      None
-  To + Pending In        MUST      None + Pending In
-  From                   MUST      =
-  From + Pending Out     MUST      From
-  Both                   MUST      From
-subscribed
-  None                   MUST NOT  =
-  None + Pending Out     MUST NOT  =
-  None + Pending In      MUST      From
-  None + Pending Out/In  MUST      From + Pending Out
-  To                     MUST NOT  =
-  To + Pending In        MUST      Both
-  From                   MUST NOT  =
-  From + Pending Out     MUST NOT  =
-  Both                   MUST NOT  =
-unsubscribed
-  None                   MUST NOT  =
-  None + Pending Out     MUST NOT  =
-  None + Pending In      MUST      None
-  None + Pending Out/In  MUST      None + Pending Out
-  To                     MUST NOT  =
-  To + Pending In        MUST      To
-  From                   MUST      None
-  From + Pending Out     MUST      None + Pending Out
-  Both                   MUST      To
-"""
-INBOUND = """
-subscribe
-  None                   MUST      None + Pending In
-  None + Pending Out     MUST      None + Pending Out/In
-  None + Pending In      MUST NOT  =
-  None + Pending Out/In  MUST NOT  =
-  To                     MUST      To + Pending In
-  To + Pending In        MUST NOT  =
-  From                   MUST NOT  =
-  From + Pending Out     MUST NOT  =
-  Both                   MUST NOT  =
-unsubscribe
-  None                   MUST NOT  =
-  None + Pending Out     MUST NOT  =
-  None + Pending In      MUST      None
-  None + Pending Out/In  MUST      None + Pending Out
-  To                     MUST NOT  =
-  To + Pending In        MUST      To
-  From                   MUST      None
-  From + Pending Out     MUST      None + Pending Out
-  Both                   MUST      To
-subscribed
-  None                   MUST NOT  =
-  None + Pending Out     MUST      To
-  None + Pending In      MUST NOT  =
-  None + Pending Out/In  MUST      To + Pending In
-  To                     MUST NOT  =
-  To + Pending In        MUST NOT  =
-  From                   MUST NOT  =
-  From + Pending Out     MUST      Both
-  Both                   MUST NOT  =
-unsubscribed
-  None                   MUST NOT  =
-  None + Pending Out     MUST      None
-  None + Pending In      MUST NOT  =
-  None + Pending Out/In  MUST      None + Pending In
-  To                     MUST      None
-  To + Pending In        MUST      None + Pending In
-  From                   MUST NOT  =
-  From + Pending Out     MUST      From
-  Both                   MUST      From
-"""
-
-
-def cells(table: str) -> list[tuple[str, str, bool, str]]:
-    """Type, state, whether it is passed on, and the state after, of each line."""
-    found, type = [], ""
-    for line in table.strip().splitlines():
-        if not line.startswith(" "):
-            type = line
-            continue
-        before, must, after = line[2:25].strip(), line[25:35].strip(), line[35:].strip()
-        found.append((type, before, must == "MUST", before if after == "=" else after))
-    return found
 
 
 class Verona:
@@ -186,75 +79,6 @@ def kind(one: Element) -> str:
     return str(one.getAttribute("type", "available"))
 
 
-@pytest.mark.parametrize(("type", "before", "routed", "after"), cells(OUTBOUND))
-def test_each_outbound_cell_of_appendix_a(type: str, before: str, routed: bool, after: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.say(type, f"{JULIET}/balcony")
-
-    assert verona.state is STATES[after]
-    assert verona.routed.count(type) == int(routed)
-    for stanza in verona.abroad:
-        if stanza.type == type:
-            assert stanza.attributes["from"] == ROMEO
-            assert stanza.attributes["to"] == JULIET
-            assert stanza.id == "x"
-
-
-@pytest.mark.parametrize(("type", "before", "delivered", "after"), cells(INBOUND))
-def test_each_inbound_cell_of_appendix_a(
-    type: str, before: str, delivered: bool, after: str
-) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.hear(type, f"{JULIET}/balcony")
-
-    assert verona.state is STATES[after]
-    delivered_ones = [one for one in verona.romeo.received() if one.getAttribute("type") == type]
-    assert len(delivered_ones) == int(delivered)
-    for one in delivered_ones:
-        assert one["from"] == JULIET
-        assert one["to"] == ROMEO
-
-
-@pytest.mark.parametrize("before", ["None", "None + Pending Out", "To"])
-def test_an_approval_before_the_request_is_noted_and_not_routed(before: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.say("subscribed")
-
-    assert verona.routed == []
-    [push] = verona.romeo.received()
-    assert push.query.item["approved"] == "true"
-    assert push.query.item["subscription"] == STATES[before].value[0]
-
-    verona.say("subscribed")
-
-    assert verona.romeo.received() == []
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("None", "From"), ("None + Pending Out", "From + Pending Out"), ("To", "Both")],
-)
-def test_an_approved_request_is_answered_without_asking(before: str, after: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-    verona.say("subscribed")
-    verona.settle()
-
-    verona.hear("subscribe")
-
-    assert verona.state is STATES[after]
-    assert verona.routed == ["subscribed", ""]
-    [push] = verona.romeo.received()
-    assert push.query.item["approved"] == "true"
-    assert push.query.item["subscription"] == STATES[after].value[0]
-
-
 def test_an_approval_given_beforehand_can_be_taken_back() -> None:
     verona = Verona()
     verona.say("subscribed")
@@ -273,28 +97,6 @@ def test_pre_approval_is_offered_in_the_stream_features() -> None:
     features = [(one.uri, one.name) for one in Verona().hall.host.stream_features]
 
     assert ("urn:xmpp:features:pre-approval", "sub") in features
-
-
-@pytest.mark.parametrize("before", ["From", "From + Pending Out", "Both"])
-def test_who_asks_again_is_told_that_it_is_granted(before: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.hear("subscribe")
-
-    assert verona.routed == ["subscribed", ""]
-    assert verona.romeo.received() == []
-
-
-@pytest.mark.parametrize("before", ["None + Pending In", "To + Pending In", "From", "Both"])
-def test_who_unsubscribes_is_told_that_it_is_done(before: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.hear("unsubscribe")
-
-    expected = ["unsubscribed"] if "In" in before else ["unsubscribed", "unavailable"]
-    assert verona.routed == expected
 
 
 # Pushes, and what goes with them.
@@ -338,16 +140,6 @@ def test_an_approval_that_is_given_shows_the_presence_of_all_resources() -> None
         f"{ROMEO}/phone",
     ]
     assert presences(verona.romeo) == ["push"]
-
-
-@pytest.mark.parametrize("before", ["From", "Both", "From + Pending Out"])
-def test_a_cancelled_subscription_withdraws_presence_first(before: str) -> None:
-    verona = Verona()
-    verona.put(STATES[before])
-
-    verona.say("unsubscribed")
-
-    assert verona.routed == ["unavailable", "unsubscribed"]
 
 
 def test_a_denied_stranger_leaves_no_trace_in_the_roster() -> None:
