@@ -13,7 +13,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 
 from pushd.admin.operations import Operations
+from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import OperatorFactory
+from pushd.admin.users import Users
 from pushd.appserver.apps import App
 from pushd.appserver.registering import Rules
 from pushd.appserver.service import AppServer
@@ -39,7 +41,6 @@ from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.storage.sqlite import Database, ThreadRunner
-from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
@@ -223,18 +224,23 @@ class Server:
         path = self.config.admin_socket
         if path.is_socket():
             path.unlink()
-        operations = Operations(
-            self.host.domains, self.host.accounts, self.in_thread, self._end_sessions
-        )
+        operations = self._operations()
         port = self._reactor.listenUNIX(str(path), OperatorFactory(operations), mode=0o600)
         self.ports["admin"] = [port]
         port.stopReading()
 
-    def _end_sessions(self, account: str, reason: str) -> None:
-        for session in list(self.host.sessions.of(account).values()):
-            if session.stream is not None:
-                session.stream.end(StreamError("not-authorized", reason))
-            self.host.lifecycle.end(session, reason)
+    def _operations(self) -> Operations:
+        host = self.host
+        sessions = LiveSessions(host)
+        users = Users(
+            host.domains,
+            host.accounts,
+            host.database,
+            self.in_thread,
+            sessions.end_all,
+            sessions.cut_all,
+        )
+        return Operations(users, sessions)
 
     def trace(self, trace: Trace) -> None:
         """Have everything that passes on streams from now on written down."""

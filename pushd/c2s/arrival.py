@@ -252,8 +252,8 @@ class Arrival:
         if jid.resource not in sessions:
             if len(sessions) >= self._door.options.sessions_per_account:
                 raise ResourceConstraint("too many sessions of this account")
-            if not self._host.accounts.exists(account.bare):
-                raise NotAllowed("the account is gone")
+            if not self._host.accounts.is_open(account.bare):
+                raise NotAllowed("the account is gone, or disabled")
         return jid
 
     def _hand_over(self) -> ClientStream:

@@ -152,8 +152,11 @@ class Login:
             raise SASLFailure("not-authorized") from None
 
     def _succeed(self, user: JID, proof: bytes) -> bytes:
-        if self.is_over or not self._logins.accounts.exists(user.bare):
+        account = self._logins.accounts.get(user.bare)
+        if self.is_over or account is None:
             raise SASLFailure("not-authorized")
+        if account.disabled:  # said to nobody but who knows the password (RFC 6120 §6.5.1)
+            raise SASLFailure("account-disabled", account.reason)
         self.is_over = True
         self.account = user
         return _say("success", proof)

@@ -56,6 +56,17 @@ class ClientStream:
     def waiting(self) -> int:
         return self._stream.waiting
 
+    @property
+    def address(self) -> str:
+        """Where the client connects from."""
+        return self._stream.peer()
+
+    @property
+    def tls_version(self) -> str:
+        """The version of TLS, as OpenSSL calls it; empty without."""
+        connection = self._stream.connection()
+        return "" if connection is None else str(connection.get_protocol_version_name())
+
     # What the connection tells.
 
     def connected(self) -> None:

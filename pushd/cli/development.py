@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from pushd.admin.operations import Operations
+from pushd.admin.users import Users
 from pushd.config.backends import Backend
 from pushd.config.files import fits_socket
 from pushd.config.sections import Component, Config
@@ -87,10 +87,11 @@ class Development:
     async def seed(self) -> None:
         """Make the two accounts, unless they are there."""
         server = self._server
-        operations = Operations(server.host.domains, server.host.accounts, server.in_thread)
+        host = server.host
+        users = Users(host.domains, host.accounts, host.database, server.in_thread)
         for account in self._known["accounts"]:
-            if not server.host.accounts.exists(account["jid"]):
-                await operations.user_add(account["jid"], Secret(account["password"]))
+            if not host.accounts.exists(account["jid"]):
+                await users.add(account["jid"], Secret(account["password"]))
 
     async def stop(self) -> None:
         self._simulator.close()

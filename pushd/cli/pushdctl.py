@@ -4,10 +4,11 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from pushd.cli import tables
 from pushd.cli.reaching import Reach, Unreachable, reach
 from pushd.wire.secret import Secret
 
@@ -20,27 +21,166 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--socket",), {"type": Path, "metavar": "PATH", "help": "the running server's socket"}),
     (("--json",), {"action": "store_true", "help": "answer with JSON"}),
 )
-USER_ACTIONS = (
-    ("add", "make an account; its password is asked for, or read from standard input"),
-    ("passwd", "give an account another password; asked for or read likewise"),
-    ("del", "remove an account and all that is its own"),
-)
-DONE = {"user-add": "added", "user-passwd": "changed", "user-del": "removed"}
-LIST = "list the accounts, of one domain or of all"
-DEMO = "watch a message to a sleeping phone become a push"
+REFUSED = 1
+INTERRUPTED = 130
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Argument(NamedTuple):
+    name: str
+    how: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """What is typed, what it does in words, what does it, and what it takes."""
+
+    words: str  # "user add"
+    help: str
+    run: Run
+    takes: tuple[Argument, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The words with their arguments, without options."""
+        names = []
+        for argument in self.takes:
+            if not argument.name.startswith("-"):
+                shown = argument.how["metavar"]
+                names.append(f"[{shown}]" if argument.how.get("nargs") == "?" else shown)
+        return " ".join([self.words, *names])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code: 0 done, 1 refused, 2 not understood."""
+    """Run one command; gives the exit code, which docs/operating.rst lists."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except Unreachable as error:
         sys.stderr.write(f"pushdctl: {error}\n")
-        return 1
+        return REFUSED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return code
+
+
+# What the commands do.
+
+
+def _with_password(operation: str, done: str) -> Run:
+    def run(options: argparse.Namespace) -> int:
+        password = _password(options.jid).reveal()
+        return _ask(options, operation, {"jid": options.jid, "password": password}, done)
+
+    return run
+
+
+def _of_account(operation: str, done: str) -> Run:
+    return lambda options: _ask(options, operation, {"jid": options.jid}, done)
+
+
+def _disable(options: argparse.Namespace) -> int:
+    given = {"jid": options.jid, "reason": options.reason}
+    return _ask(options, "user-disable", given, "disabled")
+
+
+def _users(options: argparse.Namespace) -> int:
+    result = _asked(options, "user-list", {"domain": options.domain})
+    return _say(options, result, tables.users(result))
+
+
+def _sessions(options: argparse.Namespace) -> int:
+    result = _asked(options, "sessions", {"jid": options.jid})
+    return _say(options, result, tables.sessions(result))
+
+
+def _kick(options: argparse.Namespace) -> int:
+    result = _asked(options, "kick", {"jid": options.jid, "reason": options.reason})
+    return _say(options, result, "\n".join(f"ended {jid}" for jid in result["sessions"]))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from pushd.cli.demo import run
+
+    return run(options.ready_file)
+
+
+def _ask(options: argparse.Namespace, operation: str, given: dict[str, str], done: str) -> int:
+    """An operation on an account, which answers with its address."""
+    result = _asked(options, operation, given)
+    return _say(options, result, f"{done} {result['jid']}")
+
+
+def _asked(options: argparse.Namespace, operation: str, given: dict[str, str]) -> dict[str, Any]:
+    with _reached(options) as server:
+        return server.call(operation, given)
+
+
+def _reached(options: argparse.Namespace) -> Reach:
+    return reach(config=options.config, data=options.data, socket=options.socket)
+
+
+def _say(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:
+    shown = json.dumps(result) if options.json else text
+    if shown:
+        sys.stdout.write(f"{shown}\n")
+    return 0
+
+
+# What there is to type.
+
+ACCOUNT = Argument("jid", {"metavar": "JID", "help": "the account, as name@domain"})
+WHOSE = Argument(
+    "jid", {"metavar": "JID", "help": "a full JID, or an account for all of its sessions"}
+)
+ANYONE = Argument(WHOSE.name, {**WHOSE.how, "nargs": "?", "default": ""})
+DOMAIN = Argument(
+    "domain", {"metavar": "DOMAIN", "nargs": "?", "default": "", "help": "only these"}
+)
+REASON = Argument(
+    "--reason", {"metavar": "TEXT", "default": "", "help": "why; the user's client shows it"}
+)
+READY = Argument(
+    "--ready-file",
+    {"type": Path, "metavar": "FILE", "help": "the ready file of the server to use"},
+)
+COMMANDS = (
+    Command(
+        "user add",
+        "make an account; its password is asked for, or read from standard input",
+        _with_password("user-add", "added"),
+        (ACCOUNT,),
+    ),
+    Command(
+        "user passwd",
+        "give an account another password; asked for or read likewise",
+        _with_password("user-passwd", "changed"),
+        (ACCOUNT,),
+    ),
+    Command(
+        "user del",
+        "remove an account and all that is its own",
+        _of_account("user-del", "removed"),
+        (ACCOUNT,),
+    ),
+    Command(
+        "user disable",
+        "let nobody log in to an account; it keeps what it has",
+        _disable,
+        (ACCOUNT, REASON),
+    ),
+    Command(
+        "user enable",
+        "let an account log in again",
+        _of_account("user-enable", "enabled"),
+        (ACCOUNT,),
+    ),
+    Command("user list", "list the accounts, of one domain or of all", _users, (DOMAIN,)),
+    Command("sessions", "list who is there, or waits to be resumed", _sessions, (ANYONE,)),
+    Command("kick", "end a session, or all of an account", _kick, (WHOSE, REASON)),
+    Command("demo", "watch a message to a sleeping phone become a push", _demo, (READY,)),
+)
+GROUPS = {"user": "accounts: add, passwd, del, disable, enable, list"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,17 +191,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(parser, is_top=True)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_user(commands)
-    _add_demo(commands)
+    top = parser.add_subparsers(required=True, metavar="COMMAND")
+    groups = {
+        name: top.add_parser(name, help=text).add_subparsers(required=True, metavar="ACTION")
+        for name, text in GROUPS.items()
+    }
+    for command in COMMANDS:
+        group, _, name = command.words.rpartition(" ")
+        text = f"{command.help.capitalize()}."
+        added = groups.get(group, top).add_parser(name, help=command.help, description=text)
+        for argument in command.takes:
+            added.add_argument(argument.name, **argument.how)
+        added.set_defaults(run=command.run)
+        _add_options(added)
     return parser
 
 
 def _overview() -> str:
     """All commands in one place."""
-    listed = [(f"user {name} JID", text) for name, text in USER_ACTIONS]
-    listed += [("user list [DOMAIN]", LIST), ("demo", DEMO)]
-    lines = "\n".join(f"  {command:20}{text}" for command, text in listed)
+    lines = "\n".join(f"  {command.usage:20}{command.help}" for command in COMMANDS)
     return (
         f"commands:\n{lines}\n\n"
         "Without --config, --data and --socket: the development server that you run, or else\n"
@@ -73,60 +221,6 @@ def _add_options(parser: argparse.ArgumentParser, is_top: bool = False) -> None:
     """The options that every command takes, before its name and behind it."""
     for names, how in OPTIONS:
         parser.add_argument(*names, **(how if is_top else {**how, "default": argparse.SUPPRESS}))
-
-
-def _add_user(commands: Any) -> None:
-    user = commands.add_parser("user", help="accounts: add, passwd, del, list")
-    actions = user.add_subparsers(required=True, metavar="ACTION")
-    for name, text in USER_ACTIONS:
-        action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
-        action.add_argument("jid", metavar="JID", help="the account, as name@domain")
-        action.set_defaults(run=_user, operation=f"user-{name}", has_password=name != "del")
-        _add_options(action)
-    listing = actions.add_parser("list", help=LIST, description=f"{LIST.capitalize()}.")
-    listing.add_argument("domain", metavar="DOMAIN", nargs="?", default="", help="only these")
-    listing.set_defaults(run=_user_list)
-    _add_options(listing)
-
-
-def _add_demo(commands: Any) -> None:
-    demo = commands.add_parser(
-        "demo",
-        help=DEMO,
-        description="Plays a phone and a friend, and tells what happens. Starts a server for "
-        "development of its own when none runs.",
-    )
-    demo.add_argument(
-        "--ready-file", type=Path, metavar="FILE", help="the ready file of the server to use"
-    )
-    demo.set_defaults(run=_demo)
-
-
-def _user(options: argparse.Namespace) -> int:
-    arguments = {"jid": options.jid}
-    if options.has_password:
-        arguments["password"] = _password(options.jid).reveal()
-    with _reached(options) as server:
-        result = server.call(options.operation, arguments)
-    _say(options, result, f"{DONE[options.operation]} {result['jid']}")
-    return 0
-
-
-def _user_list(options: argparse.Namespace) -> int:
-    with _reached(options) as server:
-        result = server.call("user-list", {"domain": options.domain})
-    _say(options, result, "\n".join(account["jid"] for account in result["accounts"]))
-    return 0
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from pushd.cli.demo import run
-
-    return run(options.ready_file)
-
-
-def _reached(options: argparse.Namespace) -> Reach:
-    return reach(config=options.config, data=options.data, socket=options.socket)
 
 
 def _password(jid: str) -> Secret:
@@ -151,12 +245,6 @@ def _line() -> str:
         return sys.stdin.readline().rstrip("\r\n") if sys.stdin is not None else ""
     except UnicodeDecodeError:
         raise Unreachable("the password is not text in UTF-8") from None
-
-
-def _say(options: argparse.Namespace, result: dict[str, Any], text: str) -> None:
-    shown = json.dumps(result) if options.json else text
-    if shown:
-        sys.stdout.write(f"{shown}\n")
 
 
 if __name__ == "__main__":

@@ -186,6 +186,7 @@ class Stored:
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         from pushd.admin.operations import Operations, Refused
+        from pushd.admin.users import Users
         from pushd.storage.errors import StorageError
 
         domains = self._place.domains
@@ -193,7 +194,9 @@ class Stored:
             domains = frozenset(one.jid.rpartition("@")[2] for one in self._accounts.all())
             if not domains:
                 raise Unreachable("a data folder alone tells no domains: give --config")
-        operations = Operations(domains, self._accounts, _at_once)
+        operations = Operations(Users(domains, self._accounts, self._database, _at_once))
+        if not operations.knows(operation):
+            raise Unreachable("the server does not run")
         try:
             result: dict[str, Any] = self._wait(operations.call(operation, arguments))
         except (Refused, StorageError) as error:

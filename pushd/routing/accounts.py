@@ -4,7 +4,7 @@ Names are held in memory, so that routing asks without waiting; keys are read wh
 Passwords are never stored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -27,6 +27,7 @@ class Account:
     jid: str  # bare
     created_at: float
     disabled: bool = False
+    reason: str = ""  # why it is disabled, as its owner is told
 
 
 class Accounts:
@@ -41,13 +42,20 @@ class Accounts:
 
     async def load(self) -> None:
         """Read the names; before anything is routed."""
-        rows = await self._database.read("SELECT id, jid, created_at, disabled FROM accounts")
-        for number, jid, created_at, disabled in rows:
-            self._known[jid] = Account(number, jid, created_at, bool(disabled))
+        rows = await self._database.read(
+            "SELECT id, jid, created_at, disabled, disabled_reason FROM accounts"
+        )
+        for number, jid, created_at, disabled, reason in rows:
+            self._known[jid] = Account(number, jid, created_at, bool(disabled), reason)
             self._next = max(self._next, number + 1)
 
     def exists(self, bare: str) -> bool:
         return bare in self._known
+
+    def is_open(self, bare: str) -> bool:
+        """Whether there is this account, and it is not disabled."""
+        account = self._known.get(bare)
+        return account is not None and not account.disabled
 
     def get(self, bare: str) -> Account | None:
         return self._known.get(bare)
@@ -88,18 +96,40 @@ class Accounts:
         await self._database.committed()
 
     async def keys(self, bare: str, hash_name: str) -> ScramKeys | None:
-        """The keys of an account for one hash; None when it has none, or may not log in.
+        """The keys of an account for one hash; None when it has none.
 
-        Storage is asked in either case, so that the time tells nothing.
+        Storage is asked in either case, so that the time tells nothing. A disabled account
+        has its keys, too: whoever knows the password is told that it is disabled.
         """
         account = self._known.get(bare)
-        number = 0 if account is None or account.disabled else account.number
+        number = 0 if account is None else account.number
         rows = await self._database.read(
             "SELECT salt, iterations, stored_key, server_key FROM credentials "
             "WHERE account = ? AND hash = ?",
             (number, hash_name),
         )
         return ScramKeys(*rows[0]) if rows else None
+
+    def disable(self, bare: str, reason: str) -> None:
+        """Let nobody log in or be reached there; durable with the next commit.
+
+        Raises ItemNotFound when there is no such account.
+        """
+        self._change(bare, disabled=True, reason=reason)
+
+    def enable(self, bare: str) -> None:
+        """Undo `disable`; raises ItemNotFound when there is no such account."""
+        self._change(bare, disabled=False, reason="")
+
+    def _change(self, bare: str, *, disabled: bool, reason: str) -> None:
+        account = self._known.get(bare)
+        if account is None:
+            raise ItemNotFound("no such account")
+        self._known[bare] = replace(account, disabled=disabled, reason=reason)
+        self._database.write(
+            "UPDATE accounts SET disabled = ?, disabled_reason = ? WHERE id = ?",
+            (int(disabled), reason, account.number),
+        )
 
     async def remove(self, bare: str) -> None:
         """Delete an account and all that is its own; raises ItemNotFound when there is none."""

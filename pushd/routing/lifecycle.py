@@ -37,8 +37,8 @@ from pushd.wire.stanza import Stanza
 log = Logger()
 
 INSERT_SESSION = (
-    "INSERT INTO sessions (id, token, jid, handled, acked, hold, priority) "
-    "VALUES (?, ?, ?, 0, 0, ?, 0)"
+    "INSERT INTO sessions (id, token, jid, handled, acked, hold, priority, bound_at) "
+    "VALUES (?, ?, ?, 0, 0, ?, 0, ?)"
 )
 UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
 UPDATE_NOTES = "UPDATE sessions SET state = ? WHERE id = ?"
@@ -96,6 +96,7 @@ class Lifecycle:
         """
         old = self._sessions.get(jid)
         session = Session(jid, stream)
+        session.bound_at = self._clock.seconds()
         if old is not None:
             if old.stream is not None:
                 old.stream.end(StreamError("conflict", "this resource was bound anew"))
@@ -120,7 +121,8 @@ class Lifecycle:
         # Without resumption the row still keeps what is unacknowledged for the offline store.
         stored = token or f"{UNNAMED}{session.row}"
         self._database.write(
-            INSERT_SESSION, (session.row, stored, session.full, self.hold_of(session))
+            INSERT_SESSION,
+            (session.row, stored, session.full, self.hold_of(session), session.bound_at),
         )
         self._remember_presence(session)
         self._remember_notes(session)
@@ -246,8 +248,8 @@ class Lifecycle:
         alive = await self._database.read("SELECT value FROM settings WHERE name = ?", (ALIVE,))
         down = max(0.0, now - float(str(alive[0][0]))) if alive else 0.0
         rows = await self._database.read(
-            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority, state "
-            "FROM sessions ORDER BY id"
+            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority, state, "
+            "bound_at FROM sessions ORDER BY id"
         )
         found = [self._revived(row, now, down) for row in rows]
         cut_off = {session for session, row in zip(found, rows, strict=True) if row[6] is None}
@@ -260,6 +262,8 @@ class Lifecycle:
             if not self._router.is_account(session.account):
                 self._sessions.remove(session)
                 self._forget(session)
+            elif not self._router.is_open(session.account):
+                self.end(session, "the account was disabled")
             elif not session.token:
                 session.detached_at = None  # it never was: what it holds is news to listeners
                 self.end(session, "not resumable after a restart")
@@ -314,7 +318,8 @@ class Lifecycle:
         )
 
     def _revived(self, row: tuple[object, ...], now: float, down: float) -> Session:
-        number, token, jid, handled, acked, hold, detached_at, presence, priority, notes = row
+        number, token, jid, handled, acked, hold, detached_at, presence, priority, *rest = row
+        notes, bound_at = rest
         session = Session(parse(str(jid)), None)
         session.row = int(str(number))
         session.queue = AckQueue(int(str(acked)), lenient=True)
@@ -325,6 +330,7 @@ class Lifecycle:
             session.presence = seal(presence)
             session.priority = int(str(priority))
         session.notes = json.loads(str(notes)) if notes else {}
+        session.bound_at = None if bound_at is None else float(str(bound_at))
         self._sessions.add(session)
         if not str(token).startswith(UNNAMED):
             self._sessions.name(session, str(token))

@@ -118,6 +118,10 @@ class Router:
         """Whether this bare JID is a local account."""
         return self._accounts.exists(bare)
 
+    def is_open(self, bare: str) -> bool:
+        """Whether it is one that is not disabled."""
+        return self._accounts.is_open(bare)
+
     def submit(self, session: Session, stanza: Stanza) -> None:
         """Route what a client sent; its `from` is stamped already (RFC 6120 §10.3)."""
         name = stanza.name
@@ -216,7 +220,7 @@ class Router:
             self._delivery.deliver(receivers[0], stanza)
         elif receivers:
             self._spread(receivers, stanza, to)
-        elif self._accounts.exists(to.bare) and self._delivery.store(to.bare, stanza):
+        elif self._accounts.is_open(to.bare) and self._delivery.store(to.bare, stanza):
             self._spread([], stanza, to)
         else:
             self.refuse(stanza, ServiceUnavailable())
@@ -244,7 +248,7 @@ class Router:
             else:
                 self.refuse(stanza, ServiceUnavailable())
         elif to.local:
-            if self._accounts.exists(to.bare) or stanza.children == _LISTED:
+            if self._accounts.is_open(to.bare) or stanza.children == _LISTED:
                 self._requests.handle(stanza, to, "account", session)
             else:
                 self.refuse(stanza, ServiceUnavailable())

@@ -27,6 +27,14 @@ class Outlet(Protocol):
         """How many bytes wait for a client that does not read."""
 
     @property
+    def address(self) -> str:
+        """Where the client connects from."""
+
+    @property
+    def tls_version(self) -> str:
+        """The version of TLS; empty without."""
+
+    @property
     def hold(self) -> Callable[[], None]:
         """Read nothing more until as many calls of `release`."""
 
@@ -46,6 +54,7 @@ class Session:
         "account",
         "asked",
         "asked_for",
+        "bound_at",
         "detached_at",
         "dirty",
         "expiry",
@@ -72,6 +81,7 @@ class Session:
         self.full = jid.full
         self.account = jid.bare
         self.stream = stream
+        self.bound_at: float | None = None  # seconds since the epoch, where that is known
         self.presence: Stanza | None = None  # the last available presence
         self.priority = 0
         self.notes: dict[str, Any] = {}  # what modules keep with it (`Lifecycle.note`)

@@ -166,7 +166,7 @@ class Push(Module):
     @on(Undelivered)
     def decide(self, event: Undelivered) -> None:
         """Count a stanza for the devices that wait for it, and wake them."""
-        if not self.host.lifecycle.can_resume:
+        if not self.host.lifecycle.can_resume or not self.host.accounts.is_open(event.account):
             return
         concerned = [one for one in self.enablements.of(event.account) if self._waits(one, event)]
         if concerned:

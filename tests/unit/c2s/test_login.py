@@ -307,3 +307,37 @@ def test_a_login_whose_stream_is_gone_lets_nobody_in(desk: Desk) -> None:
 
     assert condition(parse(desk.hall.wait(working))) == "not-authorized"
     assert attempt.who == ""
+
+
+# Accounts that are disabled.
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", *SCRAM])
+def test_that_an_account_is_disabled_is_told_to_who_knows_its_password(
+    desk: Desk, mechanism: str
+) -> None:
+    desk.accounts.disable(ROMEO, "banished")
+
+    def attempt(password: Secret) -> Element:
+        made = desk.attempt()
+        if mechanism == "PLAIN":
+            return made.plain("romeo", password.reveal())
+        return made.scram(mechanism, password=password, kind="tls-exporter")
+
+    refused, wrong = attempt(PASSWORD), attempt(Secret("wrong"))
+
+    assert (condition(refused), str(next(refused.elements(NS, "text")))) == (
+        "account-disabled",
+        "banished",
+    )
+    assert condition(wrong) == "not-authorized"
+    assert len(list(wrong.elements())) == 1
+
+
+def test_an_account_that_is_enabled_again_lets_in(desk: Desk) -> None:
+    desk.accounts.disable(ROMEO, "")
+    assert condition(desk.attempt().plain("romeo", "secret")) == "account-disabled"
+
+    desk.accounts.enable(ROMEO)
+
+    assert desk.attempt().plain("romeo", "secret").name == "success"

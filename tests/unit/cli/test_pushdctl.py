@@ -301,6 +301,34 @@ def test_what_cannot_be_done_is_refused_in_words(
     assert (said.out, said.err) == ("", f"pushdctl: {words}\n")
 
 
+@pytest.mark.parametrize("command", [["sessions"], ["kick", "romeo@example.net"]])
+def test_what_needs_a_running_server_says_so(
+    config: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert run("-c", config, *command) == 1
+    assert capsys.readouterr().err == "pushdctl: the server does not run\n"
+
+
+def test_an_account_is_disabled_and_enabled_before_the_server_has_ever_run(
+    config: Path, pipe: Prompt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe("pilot\n")
+    assert run("-c", config, "user", "add", "romeo@example.net") == 0
+    capsys.readouterr()
+
+    assert run("-c", config, "user", "disable", "romeo@example.net", "--reason", "banished") == 0
+    assert run("-c", config, "user", "list") == 0
+    assert run("-c", config, "user", "enable", "romeo@example.net") == 0
+    assert run("-c", config, "user", "list") == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "disabled romeo@example.net",
+        "romeo@example.net  disabled: banished",
+        "enabled romeo@example.net",
+        "romeo@example.net",
+    ]
+
+
 def test_an_account_that_exists_keeps_its_password(
     config: Path, pipe: Prompt, capsys: pytest.CaptureFixture[str]
 ) -> None:

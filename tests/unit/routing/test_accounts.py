@@ -75,10 +75,16 @@ def test_accounts_are_known_after_a_restart_and_numbers_are_not_used_again(
     assert hall.wait(again.keys("nurse@example.net", "SHA-1")) == keys(3)
 
 
-def test_a_disabled_account_exists_and_may_not_log_in(hall: Hall, accounts: Accounts) -> None:
-    hall.host.database.write("UPDATE accounts SET disabled = 1")
+def test_a_disabled_account_exists_with_its_keys_and_is_not_open(
+    hall: Hall, accounts: Accounts
+) -> None:
+    accounts.disable(ROMEO, "banished")
     again = Accounts(hall.clock, hall.host.database, hall.host.events)
     hall.wait(again.load())
 
     assert again.exists(ROMEO)
-    assert hall.wait(again.keys(ROMEO, "SHA-1")) is None
+    assert not again.is_open(ROMEO)
+    assert hall.wait(again.keys(ROMEO, "SHA-1")) == keys(1)
+    again.enable(ROMEO)
+    assert again.is_open(ROMEO)
+    assert not again.is_open("nobody@example.net")

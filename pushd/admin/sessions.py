@@ -1,0 +1,109 @@
+"""Sessions as an operator sees them: who is there, in which state, and how one is ended."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pushd.admin.operations import Operation, Refused, spoken
+from pushd.admin.users import address
+from pushd.routing.host import Host
+from pushd.routing.sessions import Session
+from pushd.wire.errors import StreamError
+
+KICKED = "ended by the operator"
+
+
+class LiveSessions:
+    """The sessions of a running server, with a stream or waiting to be resumed."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {"sessions": self.show, "kick": self.kick}
+
+    async def show(self, jid: str = "") -> dict[str, Any]:
+        """All sessions, or those of an account, or the one of a full JID."""
+        found = self._of(jid) if jid else self._host.sessions.everyone()
+        shown = [self._row(session) for session in found]
+        return {"sessions": sorted(shown, key=lambda row: str(row["jid"]))}
+
+    async def kick(self, jid: str, reason: str = "") -> dict[str, Any]:
+        """End the session of a full JID, or all of an account; detached ones, too.
+
+        What they hold goes to the account's other sessions or to the offline store. Raises
+        Refused where there are none.
+        """
+        told = spoken(reason)
+        found = self._of(jid)
+        if not found:
+            raise Refused(f"{jid} has no session")
+        for session in found:
+            expel(self._host, session, StreamError("policy-violation", told or KICKED))
+        await self._host.database.committed()
+        return {"sessions": sorted(session.full for session in found)}
+
+    def end_all(self, account: str, reason: str) -> None:
+        """End all sessions of an account that may not have any."""
+        for session in list(self._host.sessions.of(account).values()):
+            expel(self._host, session, StreamError("not-authorized", reason))
+
+    def cut_all(self, account: str, reason: str) -> None:
+        """Close the streams of an account; its sessions wait for it to log in anew."""
+        for session in list(self._host.sessions.of(account).values()):
+            stream = session.stream
+            if stream is not None:
+                stream.end(StreamError("reset", reason))
+                self._host.lifecycle.detach(session, reason)
+
+    def _of(self, text: str) -> list[Session]:
+        jid = address(text)
+        if jid.domain not in self._host.domains or not jid.local:
+            raise Refused(f"{text} is no account here")
+        if jid.resource:
+            session = self._host.sessions.get(jid)
+            return [session] if session is not None else []
+        return list(self._host.sessions.of(jid.bare).values())
+
+    def _row(self, session: Session) -> dict[str, Any]:
+        stream, queue = session.stream, session.queue
+        is_held = session.detached_at is not None
+        ends_at = session.detached_at + session.hold if session.detached_at is not None else 0.0
+        return {
+            "jid": session.full,
+            "bound_at": session.bound_at,
+            "state": "detached" if is_held else "live",
+            "address": stream.address if stream is not None else "",
+            "tls": stream.tls_version if stream is not None else "",
+            "management": _management(session),
+            "queued_stanzas": len(queue) if queue is not None else 0,
+            "queued_bytes": queue.size if queue is not None else 0,
+            "detached_at": session.detached_at,
+            "hold_left": max(0.0, ends_at - self._host.clock.seconds()) if is_held else None,
+            "available": session.is_available,
+            "priority": session.priority,
+        }
+
+
+def expel(host: Host, session: Session, error: StreamError) -> None:
+    """End a session for good; its stream, where it has one, is closed with this error."""
+    if session.stream is not None:
+        session.stream.end(error)
+    host.lifecycle.end(session, error.text or error.condition)
+
+
+def totals(sessions: Iterable[Session]) -> dict[str, int]:
+    """How many there are, and what waits on them."""
+    counted = dict.fromkeys(("live", "detached", "queued_stanzas", "queued_bytes"), 0)
+    for session in sessions:
+        counted["detached" if session.is_detached else "live"] += 1
+        if session.queue is not None:
+            counted["queued_stanzas"] += len(session.queue)
+            counted["queued_bytes"] += session.queue.size
+    return counted
+
+
+def _management(session: Session) -> str:
+    """What XEP-0198 does for it."""
+    if session.queue is None:
+        return "none"
+    return "resumable" if session.token else "acknowledged"
