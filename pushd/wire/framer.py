@@ -214,7 +214,10 @@ class Framer:
             raise StreamError("bad-format", "a stream begins with its header")
         if namespace != NS_STREAMS:
             raise StreamError("invalid-namespace")
-        self._done = self._tag_end(self._parser.CurrentByteIndex)
+        begin, self._done = self._done, self._tag_end(self._parser.CurrentByteIndex)
+        header = self._buffer[begin - self._base : self._done - self._base]
+        if len(header.lstrip(_WHITE)) > self._limits.stanza_bytes:
+            raise StreamError("policy-violation", "the stream header is too big")
         self._prefix_marks = tuple(f"{prefix}:".encode() for prefix in self._prefixes)
         self._events.append(StreamOpened(attributes, self._content, self._done))
 
@@ -315,8 +318,9 @@ def seal(raw: bytes) -> Stanza:
     Raises ValueError when they are not one stanza.
     """
     size = len(raw) + 1
-    framer = Framer(Limits(size, depth=MAX_DEPTH, attributes=size, elements=size))
+    framer = Framer(Limits())
     framer.feed(_OWN_HEADER)
+    framer.limit(Limits(size, depth=MAX_DEPTH, attributes=size, elements=size))
     events = framer.feed(raw)
     framer.release()
     if len(events) != 1 or not isinstance(events[0], Stanza):

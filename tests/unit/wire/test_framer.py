@@ -99,7 +99,7 @@ def test_a_stanza_in_pieces_comes_with_its_last_byte() -> None:
 
 
 def test_white_space_between_stanzas_is_not_kept() -> None:
-    framer = opened(Limits(stanza_bytes=100))
+    framer = opened(Limits(stanza_bytes=180))
     for _ in range(50):
         assert framer.feed(b" \n\t ") == []
     (stanza,) = framer.feed(b"<iq/>")
@@ -155,6 +155,18 @@ def test_a_wrong_header_is_named(header: bytes, condition: str) -> None:
     events = Framer(Limits()).feed(header)
     assert isinstance(events[-1], StreamError)
     assert events[-1].condition == condition
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_a_header_has_the_limit_of_a_stanza_whatever_the_split(size: int) -> None:
+    framer = Framer(Limits(stanza_bytes=len(HEADER) - 1))
+    data = b" \n" + HEADER.removeprefix(b"<?xml version='1.0'?>") + b" "
+    assert isinstance(framer.feed(data)[0], StreamOpened)
+    framer = Framer(Limits(stanza_bytes=len(HEADER) - 1))
+    places = range(0, len(HEADER), size)
+    (event,) = [event for place in places for event in framer.feed(HEADER[place : place + size])]
+    assert isinstance(event, StreamError)
+    assert event.condition == "policy-violation"
 
 
 def test_nothing_follows_an_offence() -> None:
