@@ -14,7 +14,20 @@ ROOT = Path(__file__).parents[2]
 STAND_INS = ROOT / "pushd/simulators"  # what they hold is no secret
 
 SECRETS = frozenset(
-    "credential hexdigest mac nonce passphrase password pin proof reveal secret signature token".split()
+    (
+        "credential",
+        "hexdigest",
+        "mac",
+        "nonce",
+        "passphrase",
+        "password",
+        "pin",
+        "proof",
+        "reveal",
+        "secret",
+        "signature",
+        "token",
+    )
 )
 SECRET_KEYS = frozenset(("stored_key", "server_key", "client_key", "private_key"))
 
