@@ -45,6 +45,7 @@ from pushd.wire.framer import Limits
 
 DATABASE = "pushd.db"
 MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "carbons", "push")
+LINGER = 0.01  # seconds for which what nobody waits for may wait for company in a commit
 BACKLOG = 512  # connections that may wait to be accepted
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
@@ -62,7 +63,9 @@ class Server:
         self.components: Components
         self._reactor = reactor
         self._turn = Turn(reactor)
-        self._database = Database(str(config.data / DATABASE), reactor, ThreadRunner(reactor))
+        self._database = Database(
+            str(config.data / DATABASE), reactor, ThreadRunner(reactor), linger=LINGER
+        )
         self._transport = over_http11(reactor)
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []

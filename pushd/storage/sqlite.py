@@ -1,9 +1,9 @@
 """SQLite with one writer and group commit: when something is durable, and who is told.
 
-Writing is a plain call that queues a statement. As soon as the writer is idle, all that
-waits becomes one transaction; then those who asked are told. So a commit, which costs the
-same whatever it holds, is shared by everything that came while the one before was under
-way, and nothing waits for a clock.
+Writing is a plain call that queues a statement. As soon as somebody waits for it and the
+writer is idle, all that is queued becomes one transaction; then those who asked are told.
+So a commit, which costs the same whatever it holds, is shared by everything that came
+while the one before was under way. What nobody waits for may linger a little, for company.
 """
 
 import sqlite3
@@ -94,8 +94,9 @@ class _Group:
 class Database:
     """A file of tables. All methods are for the reactor's thread.
 
-    `path` may be ":memory:". With `synchronous="NORMAL"` a commit survives the death of the
-    process, with "FULL" also a power cut. `connection` is the class of the connection.
+    `path` may be ":memory:". What nobody waits for is committed within `linger` seconds. With
+    `synchronous="NORMAL"` a commit survives the death of the process, with "FULL" also a power
+    cut. `connection` is the class of the connection.
     """
 
     def __init__(
@@ -104,12 +105,14 @@ class Database:
         clock: IReactorTime,
         run: Runner,
         *,
+        linger: float = 0.0,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         connection: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = path
         self._clock = clock
         self._run = run
+        self._linger = linger
         self._synchronous = synchronous
         self._factory = connection
         self._writer: Writer
@@ -118,6 +121,7 @@ class Database:
         self._next = _Group()  # what the next transaction will hold
         self._taken: _Group | None = None  # what the writer has in hand
         self._armed = False  # the next group will be taken without further ado
+        self._lingering: IDelayedCall | None = None  # until the next group is
         self._touched = False
         self._failing = False
         self._retry: IDelayedCall | None = None
@@ -161,7 +165,9 @@ class Database:
         told: Deferred[None] = Deferred()
         self._closers.append(told)
         if self._open:
-            self.touch()
+            self._touched = True
+            if not self._armed:
+                self._arm()
         return told
 
     def write(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
@@ -174,16 +180,16 @@ class Database:
         if not self._open:
             raise self._not_open()
         self._next.writes.append(Write(sql, parameters))
-        if not self._armed:
-            self._arm()
+        if self._lingering is None and not self._armed:
+            self._let_linger()
 
     def touch(self) -> None:
         """Have a group taken soon although nothing is written: a collector has something."""
         if not self._open:
             raise self._not_open()
         self._touched = True
-        if not self._armed:
-            self._arm()
+        if self._lingering is None and not self._armed:
+            self._let_linger()
 
     def committed(self) -> Deferred[None]:
         """Fires when all that was written before this call is durable; at once if it is.
@@ -270,7 +276,17 @@ class Database:
 
     # -- the way of a group -----------------------------------------------------------
 
+    def _let_linger(self) -> None:
+        """Take the next group in a while, or as soon as somebody waits for it."""
+        if self._linger:
+            self._lingering = self._clock.callLater(self._linger, self._arm)
+        else:
+            self._arm()
+
     def _arm(self) -> None:
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        self._lingering = None
         self._armed = True
         # Not in this turn of the reactor but the next: what is acknowledged by then need not
         # be written, and what comes by then is in the same transaction.
@@ -315,8 +331,11 @@ class Database:
             return
         if self._closers and (self._last if outcome.failure else not self._wanted):
             self._shut(outcome.failure)
-        elif self._wanted and not outcome.failure:
-            self._arm()
+        elif self._closers or self._next.waiting:
+            if not outcome.failure:
+                self._arm()
+        elif self._wanted and not outcome.failure and self._lingering is None:
+            self._let_linger()
 
     def _tell(self, group: _Group, outcome: Outcome) -> None:
         """The group is durable, except for statements that were dropped."""
@@ -349,7 +368,7 @@ class Database:
             self._failing = True
             log.error("cannot commit to {path}: {why}", path=self.path, why=outcome.failure)
         if self._wanted and not self._last:
-            self._arm()
+            self._let_linger()
         else:
             self._retry = self._clock.callLater(RETRY, self._try_again)
         group.put_before(self._next)
@@ -367,8 +386,9 @@ class Database:
     def _shut(self, failure: str) -> None:
         lost, self._next = self._next, _Group()
         self._open = self._failing = False
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
+        for later in (self._retry, self._lingering):
+            if later is not None and later.active():
+                later.cancel()
         for one in lost.waiting:
             one.told.errback(self._not_open())
         error = None

@@ -1,0 +1,182 @@
+"""The way of a message without sockets: what it calls, what it allocates, and what it takes.
+
+    python -m tests.way              calls, objects and time per message, by scenario
+    python -m tests.way --profile w1 the functions on the way
+
+Two clients with stream management write to each other over connections in memory; all
+between their bytes is the server's own: framer, door, router, delivery, storage. Each
+message is acknowledged as a client of today does it. `tests/unit/test_way.py` keeps the
+counts from growing.
+"""
+
+import cProfile
+import gc
+import pstats
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from pushd.c2s.options import Door, DoorOptions
+from pushd.c2s.stream import ClientStream
+from pushd.net.xmlprotocol import XMLStream
+from pushd.wire.framer import Limits
+from pushd.wire.jid import parse
+from tests.hall import HEADER, Hall
+
+SM = "urn:xmpp:sm:3"
+MODULES = {"roster": None, "presence": None, "offline": None}
+BODY = "Neither, fair saint, if either thee dislike. " * 5
+ASK = f"<r xmlns='{SM}'/>".encode()
+
+
+class Socket:
+    """A transport that keeps only what the last write said."""
+
+    disconnecting = False
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.writes = 0
+
+    def write(self, data: bytes) -> None:
+        self.said = data
+        self.writes += 1
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Nothing here is ever slow."""
+
+    def pauseProducing(self) -> None:
+        """Nothing is read here."""
+
+    resumeProducing = pauseProducing
+
+
+class Phone:
+    """One client with a session, from the outside."""
+
+    def __init__(self, hall: Hall, door: Door, jid: str, *, managed: bool) -> None:
+        self.hall = hall
+        self.socket = Socket()
+        self.received = 0
+        self.stream = XMLStream(hall.clock, hall.turn, Limits())
+        client = ClientStream(door, self.stream, "en")
+        client.session = hall.host.lifecycle.bind(parse(jid), client)
+        self.stream.receiver = client
+        self.stream.makeConnection(self.socket)  # type: ignore[no-untyped-call]
+        self.hear = self.stream.dataReceived
+        self.stream._framer.feed(HEADER)
+        self.stream._framer.settle()
+        self.say(b"<presence/>")
+        if managed:
+            self.say(f"<enable xmlns='{SM}' resume='true'/>".encode())
+            assert b"<enabled" in self.socket.said
+
+    def say(self, data: bytes) -> None:
+        self.hear(data)
+        self.hall.advance(0)
+
+
+class Way:
+    """Romeo and Juliet, who write `window` messages at a time to each other, `turns` times."""
+
+    def __init__(self, window: int = 1, *, managed: bool = True) -> None:
+        self.window = window
+        self.managed = managed
+        hall = self.hall = Hall(modules=MODULES)
+        door = Door(hall.host, None, None, DoorOptions())  # type: ignore[arg-type]
+        people = ("romeo@example.net/orchard", "juliet@example.net/balcony")
+        self.phones = [Phone(hall, door, jid, managed=managed) for jid in people]
+        self.letters = [
+            (
+                f"<message to='{to.partition('/')[0]}' type='chat' id='m-00000001'><body>{BODY}"
+                "</body><active xmlns='http://jabber.org/protocol/chatstates'/>"
+                "<request xmlns='urn:xmpp:receipts'/></message>"
+            ).encode()
+            * window
+            for to in reversed(people)
+        ]
+        self.run(20)
+        self.counted = 0
+
+    def run(self, turns: int) -> int:
+        """Let them write; gives the number of messages."""
+        for _ in range(turns):
+            for number, letter in enumerate(self.letters):
+                sender, receiver = self.phones[number], self.phones[1 - number]
+                sender.hear(letter)
+                said = receiver.socket.said
+                assert said.count(b"<message") == self.window, said
+                receiver.received += self.window
+                if self.managed:
+                    assert said.endswith(ASK), said
+                    receiver.hear(f"<a xmlns='{SM}' h='{receiver.received}'/>".encode())
+                self.hall.advance(0)
+        return turns * 2 * self.window
+
+
+def calls(way: Way, turns: int = 50) -> Counter[str]:
+    """How often each function of ours, and of what it is built on, is called for a message."""
+    counted: Counter[str] = Counter()
+
+    def note(frame: Any, event: str, arg: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            counted[f"{code.co_filename.rpartition('site-packages/')[2]}:{code.co_qualname}"] += 1
+        elif event == "c_call":
+            counted[getattr(arg, "__qualname__", repr(arg))] += 1
+
+    gc.collect()
+    sys.setprofile(note)
+    try:
+        way.run(turns)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def allocated(way: Way, turns: int = 50) -> float:
+    """How many blocks of memory a message keeps once it is dealt with."""
+    gc.collect()
+    before = sys.getallocatedblocks()
+    messages = way.run(turns)
+    gc.collect()
+    return (sys.getallocatedblocks() - before) / messages
+
+
+def seconds(way: Way, turns: int = 300, rounds: int = 15) -> float:
+    """What a message takes at best."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.process_time()
+        messages = way.run(turns)
+        best = min(best, (time.process_time() - began) / messages)
+    return best
+
+
+SCENARIOS: dict[str, Callable[[], Way]] = {
+    "w1": lambda: Way(1),
+    "w50": lambda: Way(50),
+    "w1-nosm": lambda: Way(1, managed=False),
+    "w50-nosm": lambda: Way(50, managed=False),
+}
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["--profile"]:
+        way = SCENARIOS[arguments[1]]()
+        with cProfile.Profile() as profile:
+            way.run(3_000 // way.window)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+        return
+    for name, make in SCENARIOS.items():
+        way = make()
+        turns = 100 // way.window + 4
+        count = calls(make(), turns).total() / (turns * 2 * way.window)
+        took = seconds(way, 300 // way.window)
+        print(f"{name:9} {count:6.1f} calls, {took * 1e6:6.1f} us, {allocated(way):.2f} blocks")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
