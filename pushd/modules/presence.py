@@ -200,7 +200,7 @@ class PresenceModule(Module):
         found = [
             session
             for session in self._available(to.bare)
-            if to.resource in ("", session.jid.resource) and session.full != asker.full
+            if to.resource in ("", session.jid.resource)
         ]
         for session in found:
             if session.presence is not None:
