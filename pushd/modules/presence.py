@@ -13,6 +13,7 @@ from pushd.routing.disco import Item
 from pushd.routing.events import SessionAvailable, SessionEnded, SessionReceptive
 from pushd.routing.presence import unavailable
 from pushd.routing.requests import IQ
+from pushd.routing.rosters import Roster
 from pushd.routing.sessions import Session
 from pushd.wire.element import child, element, parse, text
 from pushd.wire.errors import BadRequest, JIDMalformed, ResourceConstraint
@@ -84,7 +85,7 @@ class PresenceModule(Module):
             if to.full in directed:
                 left = [other for other in directed if other != to.full]
                 self.host.lifecycle.note(session, DIRECTED, left or None)
-        elif to.full not in directed and to.bare != session.account:
+        elif to.full not in directed:
             if len(directed) >= MOST_DIRECTED:
                 self.host.router.refuse(stanza, ResourceConstraint("too many receivers"))
                 return
@@ -151,8 +152,13 @@ class PresenceModule(Module):
                 if contact.is_seen:
                     self._send(stanza, contact.jid)
         for to in directed:
-            if not (was_available and roster.may_see(parse_jid(to).bare)):
+            if not (was_available and self._is_reached(roster, parse_jid(to))):
                 self.host.router.route(stanza.addressed(to=to))
+
+    def _is_reached(self, roster: Roster, to: JID) -> bool:
+        """Whether presence for all who may see it comes to this address, too."""
+        session = self.host.sessions.get(to) if to.resource else None
+        return roster.may_see(to.bare) and (session is None or session.is_available)
 
     def _send(self, stanza: Stanza, jid: str) -> None:
         """To a contact, if somebody may be there: nobody hears or answers for the absent.

@@ -17,11 +17,12 @@ ROMEO = "romeo@example.net"
 ORCHARD, PHONE = f"{ROMEO}/orchard", f"{ROMEO}/phone"
 JULIET = "juliet@gate.example.org"
 NURSE = "nurse@example.net"  # has an account here
+HOLD = 300.0
 
 
 class Verona:
     def __init__(self) -> None:
-        self.hall = Hall(modules=MODULES)
+        self.hall = Hall(modules=MODULES, resume_timeout=HOLD)
         self.hall.add_account(ROMEO)
         self.abroad: list[Stanza] = []
         self.hall.host.router.add_host("gate.example.org", self.abroad.append)
@@ -192,3 +193,88 @@ def test_a_probe_is_answered_with_the_whole_of_the_last_presence() -> None:
         ("show", "away"),
         ("x", ""),
     ]
+
+
+# How a session ends after presence was directed to somebody by name (§4.6.3, §4.5.2), and what
+# its client said last. The receivers are told once, and those who see presence anyway not twice.
+ENDS = ("unavailable", "closed", "lost", "held too long", "replaced", "queue full")
+RECEIVERS = {
+    "a stranger": (f"{JULIET}/x", "none"),
+    "a stranger's account": (JULIET, "none"),
+    "a contact that does not see": (JULIET, "to"),
+    "a contact that sees": (JULIET, "from"),
+    "a resource of a contact that sees": (f"{JULIET}/x", "both"),
+}
+
+
+def finish(verona: Verona, romeo: Client, end: str) -> None:
+    if end == "unavailable":
+        romeo.send("<presence type='unavailable'><status>bye</status></presence>")
+    elif end == "closed":
+        romeo.close()
+    elif end == "replaced":
+        verona.hall.login(ORCHARD, available=False)
+        verona.hall.advance(0)
+    else:
+        romeo.cut()
+        if end == "held too long":
+            assert verona.sent() == []  # a detached session is as available as before
+            verona.hall.advance(HOLD + 1)
+        elif end == "queue full":
+            verona.hall.host.delivery.overflow(romeo.session)
+            verona.hall.advance(0)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("receiver", RECEIVERS)
+@pytest.mark.parametrize("is_available", [True, False], ids=["available", "connected"])
+def test_who_got_presence_by_name_is_told_of_the_end(
+    end: str, receiver: str, is_available: bool
+) -> None:
+    verona = Verona()
+    to, subscription = RECEIVERS[receiver]
+    if subscription != "none":
+        verona.contact(JULIET, subscription)
+    romeo = verona.arrive(
+        ORCHARD, "<presence/>" if is_available else "", sm=end in ("held too long", "queue full")
+    )
+    verona.abroad.clear()
+    romeo.send(f"<presence to='{to}'/>")
+    assert verona.sent() == [("available", ORCHARD, to)]
+
+    finish(verona, romeo, end)
+
+    sees = is_available and subscription in ("from", "both")
+    statuses = [str(one.tree.status or "") for one in verona.abroad]
+    assert verona.sent() == [("unavailable", ORCHARD, JULIET if sees else to)]
+    assert statuses == (["bye"] if end == "unavailable" else [""])
+    romeo.close()
+    assert verona.sent() == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_was_told_by_name_that_it_is_over_is_not_told_twice(end: str) -> None:
+    verona = Verona()
+    romeo = verona.arrive(ORCHARD, "<presence/>", sm=end in ("held too long", "queue full"))
+    romeo.send(f"<presence to='{JULIET}/x'/>")
+    romeo.send(f"<presence to='{JULIET}/x' type='unavailable'><status>enough</status></presence>")
+    assert [kind for kind, _, _ in verona.sent()] == ["available", "unavailable"]
+
+    finish(verona, romeo, end)
+
+    assert verona.sent() == []
+
+
+@pytest.mark.parametrize("whose", [NURSE, ROMEO])
+def test_a_resource_that_is_not_available_is_told_too(whose: str) -> None:
+    """Presence for all does not reach it, although its account may see it."""
+    verona = Verona()
+    verona.contact(NURSE, "both")
+    shy = verona.arrive(f"{whose}/shy")
+    romeo = verona.arrive(ORCHARD, "<presence/>")
+    romeo.send(f"<presence to='{whose}/shy'/>")
+    assert came(shy) == [("available", ORCHARD)]
+
+    romeo.close()
+
+    assert came(shy) == [("unavailable", ORCHARD)]
