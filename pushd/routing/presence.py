@@ -13,6 +13,8 @@ from pushd.wire.stanza import Stanza
 Outbound = Callable[[Session, Stanza], None]
 Inbound = Callable[[Stanza, JID], None]
 
+UNKNOWN = BadRequest("there is no presence of this type")  # RFC 6121 §4.7.1
+
 
 class Presence:
     """The router's rules for presence (RFC 6121 §3 and §4), as a table by type."""
@@ -40,13 +42,15 @@ class Presence:
         if rule is not None:
             rule(session, stanza)
         else:
-            self._router.refuse(stanza, BadRequest("there is no presence of this type"))
+            self._router.refuse(stanza, UNKNOWN)
 
     def inbound(self, stanza: Stanza, to: JID) -> None:
-        """Presence came for what looks like a local account; of an unknown type it is dropped."""
+        """Presence came for what looks like a local account."""
         rule = self._inbound.get(stanza.type)
         if rule is not None:
             rule(stanza, to)
+        else:
+            self._router.refuse(stanza, UNKNOWN)
 
     def announce(self, account: str, to: str) -> None:
         """Send `to` the presence of each available session of the account."""

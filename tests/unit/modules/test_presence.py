@@ -195,15 +195,6 @@ def test_another_priority_is_a_bad_request(hall: Hall, written: str) -> None:
     assert not romeo.session.is_available
 
 
-def test_an_unknown_type_is_a_bad_request(hall: Hall) -> None:
-    romeo = arrive(hall, ORCHARD)
-
-    romeo.send("<presence type='away'/>")
-
-    [error] = romeo.received()
-    assert error.error.firstChildElement().name == "bad-request"
-
-
 # Unavailable presence (§4.5).
 
 
@@ -478,14 +469,6 @@ def test_an_error_reaches_the_resource_it_names_or_nobody(hall: Hall) -> None:
     hall.route(f"<presence type='error' from='{ROOM}' to='romeo@example.net'/>")
 
     assert kinds(romeo) == [("error", ROOM)]
-
-
-def test_presence_of_an_unknown_type_is_dropped(hall: Hall) -> None:
-    romeo = hall.login(ORCHARD)
-
-    hall.route(f"<presence type='nonsense' from='{ROOM}' to='{ORCHARD}'/>")
-
-    assert romeo.received() == []
 
 
 # Disco, and restarts.

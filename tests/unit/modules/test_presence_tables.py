@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pushd.wire.element import Element
 from pushd.wire.stanza import Stanza
 from tests.hall import Client, Hall
 
@@ -278,3 +279,38 @@ def test_a_resource_that_is_not_available_is_told_too(whose: str) -> None:
     romeo.close()
 
     assert came(shy) == [("unavailable", ORCHARD)]
+
+
+# Types that there are not (§4.7.1), and presence that lacks a receiver.
+
+
+@pytest.mark.parametrize("to", ["", ROMEO, f"{ROMEO}/none", "nobody@example.net", JULIET])
+def test_an_unknown_type_from_a_client_is_a_bad_request(to: str) -> None:
+    verona = Verona()
+    romeo = verona.arrive(ORCHARD, "<presence/>")
+    addressed = f"to='{to}'" if to else ""
+
+    romeo.send(f"<presence type='subscribbed' {addressed} id='p'/>")
+
+    [error] = romeo.received()
+    assert_bad_request(error)
+    assert verona.sent() == []
+
+
+@pytest.mark.parametrize("to", [ROMEO, ORCHARD, "nobody@example.net"])
+def test_an_unknown_type_from_elsewhere_is_a_bad_request(to: str) -> None:
+    verona = Verona()
+    romeo = verona.arrive(ORCHARD, "<presence/>")
+
+    verona.hall.route(f"<presence type='invisible' from='{JULIET}' to='{to}' id='p'/>")
+
+    assert romeo.received() == []
+    [answer] = verona.abroad
+    assert (answer.attributes["from"], answer.attributes["to"]) == (to, JULIET)
+    assert_bad_request(answer.tree)
+
+
+def assert_bad_request(error: Element) -> None:
+    assert (error.name, error["type"], error["id"]) == ("presence", "error", "p")
+    assert error.error["type"] == "modify"
+    assert error.error.firstChildElement().name == "bad-request"
