@@ -1,0 +1,285 @@
+"""A client that keeps XEP-0198 as its text says, and the book in which all of them are entered.
+
+A device knows only what it read off its own connection.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from xml.etree.ElementTree import Element
+
+from tests.kills.server import DOMAIN, PATIENCE, PUSH_HOST, Server
+from tests.kills.wire import Lost, Wire, tag
+
+NS_SM = "urn:xmpp:sm:3"
+NS_ROSTER = "jabber:iq:roster"
+NS_ASKED = "urn:pushd:tests:kills"
+STANZAS = ("message", "presence", "iq")
+
+
+class Book:
+    """Every message and request, how often it was sent, and where it came."""
+
+    def __init__(self) -> None:
+        self.sendings: Counter[str] = Counter()
+        self.senders: dict[str, str] = {}  # by message: the device that sent it
+        self.targets: dict[str, str] = {}  # by message: the account or full JID that it is for
+        self.arrivals: dict[str, list[str]] = {}  # by device: messages, in the order they came
+        self.spare: Counter[tuple[str, str]] = Counter()  # by device and message: may come again
+        self.asked: dict[str, str] = {}  # by id: the device that waits for an answer
+        self._next = 0
+
+    def new_id(self, kind: str) -> str:
+        self._next += 1
+        return f"{kind}{self._next}"
+
+    def missing(self) -> list[str]:
+        """The messages that have come to no device of their receiver."""
+        came: dict[str, set[str]] = {}
+        for device, arrivals in self.arrivals.items():
+            came.setdefault(device.partition("/")[0], set()).update(arrivals)
+        return [one for one, to in self.targets.items() if one not in came[to.partition("/")[0]]]
+
+
+class Device:
+    """One resource of an account, as `place` says: "user/resource".
+
+    `wire` is None while it has no connection.
+    """
+
+    def __init__(
+        self, server: Server, book: Book, place: str, heard: Callable[[bytes], None]
+    ) -> None:
+        self.user, _, self._resource = place.partition("/")
+        self.name = f"{self.user}@{DOMAIN}/{self._resource}"
+        self.wire: Wire | None = None
+        self.token = ""  # of the session that can be resumed
+        self.node = ""  # where its push notifications are published to, once that is promised
+        self.unacknowledged: deque[str] = deque()
+        self.acks = 0  # `<a/>` that came
+        self._server = server
+        self._book = book
+        self._heard = heard
+        self._covered = 0
+        self._h = 0
+        self._had: list[str] = []  # messages that came in this session
+        self._backlog: list[str] = []  # what an earlier session leaves to be sent again
+        self._bare = f"{self.user}@{DOMAIN}"
+        self._answers: dict[str, Element] = {}
+        self._names: dict[str, str] = {}  # by contact: the last name that was answered
+        book.arrivals[self.name] = []
+
+    # Connections and sessions.
+
+    def come_back(self) -> None:
+        """Connect, unless there is a connection. Raises Lost."""
+        if self.wire is None:
+            self.connect()
+
+    def connect(self) -> None:
+        """Resume the session, or begin one. Raises Lost."""
+        wire = Wire(self._server.place, self.user, self._heard)
+        if self.token:
+            self._resume(wire)
+        else:
+            self._begin(wire)
+
+    def _resume(self, wire: Wire) -> None:
+        wire.send(f"<resume xmlns='{NS_SM}' previd='{self.token}' h='{self._h}'/>")
+        answer = wire.next("resumed", "failed")
+        assert tag(answer) == "resumed", f"{self.name}: a session that was promised is lost"
+        self.wire = wire
+        self._cover(int(answer.attrib["h"]))
+        again = list(self.unacknowledged)
+        self.unacknowledged.clear()
+        self._repeat(again)
+
+    def _begin(self, wire: Wire) -> None:
+        self._backlog += self.unacknowledged
+        self.unacknowledged.clear()
+        for message in self._had:
+            self._book.spare[self.name, message] += 1
+        self._had.clear()
+        self._covered = self._h = 0
+        wire.send(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+            f"<resource>{self._resource}</resource></bind></iq>"
+        )
+        assert wire.next("iq").attrib["type"] == "result"
+        wire.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        self.token = wire.next("enabled").attrib["id"]
+        self.wire = wire
+        self.say("<presence/>")
+        again, self._backlog = self._backlog, []
+        self._repeat(again)
+
+    def _repeat(self, stanzas: list[str]) -> None:
+        for place, stanza in enumerate(stanzas):
+            try:
+                self.say(stanza)
+            except Lost:
+                self.unacknowledged.extend(stanzas[place + 1 :])
+                raise
+
+    def cut(self) -> None:
+        """Lose the connection, with what was not read yet."""
+        if self.wire is not None:
+            self.wire.close()
+            self.wire = None
+
+    def give_up(self) -> None:
+        """Forget the session, as an app does that is started anew."""
+        self.cut()
+        self.token = ""
+        for id, device in list(self._book.asked.items()):
+            if device == self.name:
+                del self._book.asked[id]
+
+    def leave(self) -> None:
+        """Close the stream, which ends the session."""
+        wire = self.wire
+        assert wire is not None
+        try:
+            wire.send("</stream:stream>")
+        finally:
+            self.give_up()
+
+    # What it says.
+
+    def say(self, stanza: str) -> None:
+        """Send a stanza, and keep it until it is acknowledged. Raises Lost."""
+        self.unacknowledged.append(stanza)
+        id = stanza.partition(" id='")[2].partition("'")[0]
+        if id in self._book.targets:
+            self._book.sendings[id] += 1
+        assert self.wire is not None
+        self.wire.send(stanza)
+
+    def write(self, to: str) -> None:
+        """One message more."""
+        id = self._book.new_id("m")
+        self._book.senders[id] = self.name
+        self._book.targets[id] = to
+        self.say(f"<message to='{to}' id='{id}' type='chat'><body>{id}</body></message>")
+
+    def ask(self, to: str, payload: str, type: str = "get") -> str:
+        """A request, which has to be answered whatever happens; gives its id."""
+        id = self._book.new_id("q")
+        self._book.asked[id] = self.name
+        self.say(f"<iq to='{to}' id='{id}' type='{type}'>{payload}</iq>")
+        return id
+
+    def name_a_contact(self) -> None:
+        """Change the roster; once that is answered, the contact has this name for good."""
+        jid = f"friend-of-{self._resource}@{DOMAIN}"
+        name = self._book.new_id("n")
+        item = f"<query xmlns='jabber:iq:roster'><item jid='{jid}' name='{name}'/></query>"
+        answer = self._answered(self.ask(self._bare, item, "set"))
+        assert answer.get("type") == "result"
+        self._names[jid] = name
+
+    def check_names(self) -> None:
+        """The roster has the names that were answered, or later ones. Raises Lost."""
+        answer = self._answered(self.ask(self._bare, "<query xmlns='jabber:iq:roster'/>"))
+        found = {
+            item.get("jid", ""): item.get("name", "")
+            for item in answer.iter(f"{{{NS_ROSTER}}}item")
+        }
+        for jid, name in self._names.items():
+            assert int(found[jid][1:]) >= int(name[1:]), f"{jid} is {found[jid]}, not {name}"
+
+    def acknowledge(self) -> None:
+        """Tell the server what was read."""
+        assert self.wire is not None
+        self.wire.send(f"<a xmlns='{NS_SM}' h='{self._h}'/>")
+
+    def settle(self) -> None:
+        """Acknowledge until there is nothing more to acknowledge. Raises Lost."""
+        wire = self.wire
+        assert wire is not None
+        told = -1
+        while told != self._h:
+            told, acks = self._h, self.acks
+            self.acknowledge()
+            wire.send(f"<r xmlns='{NS_SM}'/>")
+            self.wait(lambda acks=acks: self.acks > acks, "acknowledgement")  # type: ignore[misc]
+
+    # What it reads.
+
+    def read(self, seconds: float = 0.0) -> None:
+        """Take what has come. Raises Lost, with all that came before that taken."""
+        wire = self.wire
+        assert wire is not None
+        try:
+            wire.read(seconds)
+        finally:
+            while wire.unread:
+                self._take(wire.unread.popleft())
+
+    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+        """Read until it is done. Raises Lost."""
+        for _ in range(int(PATIENCE)):
+            for _ in range(100):
+                if is_done():
+                    return
+                self.read(0.01)
+        raise AssertionError(f"{self.name}: no {what}: {list(self.unacknowledged)[:3]}")
+
+    def _take(self, element: Element) -> None:
+        name = tag(element)
+        if name in STANZAS:
+            self._h += 1
+            self._take_stanza(name, element)
+        elif name == "a":
+            self.acks += 1
+            self._cover(int(element.attrib["h"]))
+        elif name == "error":
+            raise Lost  # a stream error; the server stops
+
+    def _take_stanza(self, name: str, stanza: Element) -> None:
+        id, type = stanza.get("id", ""), stanza.get("type", "")
+        if name == "message" and id in self._book.targets:
+            assert type == "chat", f"{id} was answered with an error"
+            self._book.arrivals[self.name].append(id)
+            self._had.append(id)
+        elif name == "iq" and type == "get":
+            self.say(f"<iq to='{stanza.get('from')}' id='{id}' type='result'/>")
+        elif name == "iq" and type in ("result", "error"):
+            self._answers[id] = stanza
+            self._book.asked.pop(id, None)
+
+    def _cover(self, h: int) -> None:
+        newly = h - self._covered
+        assert 0 <= newly <= len(self.unacknowledged), f"{self.name}: h={h} is wrong"
+        for _ in range(newly):
+            self.unacknowledged.popleft()
+        self._covered = h
+
+    # Push.
+
+    def enable_push(self) -> None:
+        """Register the device and enable push; `node` is set once that is promised."""
+        form = (
+            f"<x xmlns='jabber:x:data' type='submit'>{_field('token', 'a:token-of-a-device')}</x>"
+        )
+        command = "<command xmlns='http://jabber.org/protocol/commands' node='register-push-fcm'>"
+        answer = self._answered(self.ask(DOMAIN, f"{command}{form}</command>", "set"))
+        values = [node.text or "" for node in answer.iter("{jabber:x:data}value")]
+        names = [node.get("var", "") for node in answer.iter("{jabber:x:data}field")]
+        given = dict(zip(names, values, strict=True))
+        options = (
+            "<x xmlns='jabber:x:data' type='submit'>"
+            f"{_field('FORM_TYPE', 'http://jabber.org/protocol/pubsub#publish-options')}"
+            f"{_field('secret', given['secret'])}</x>"
+        )
+        enable = f"<enable xmlns='urn:xmpp:push:0' jid='{PUSH_HOST}' node='{given['node']}'>"
+        done = self._answered(self.ask(self._bare, f"{enable}{options}</enable>", "set"))
+        assert done.get("type") == "result"
+        self.node = given["node"]
+
+    def _answered(self, id: str) -> Element:
+        self.wait(lambda: id in self._answers, f"answer to {id}")
+        return self._answers.pop(id)
+
+
+def _field(name: str, value: str) -> str:
+    return f"<field var='{name}'><value>{value}</value></field>"
