@@ -280,6 +280,11 @@ class Arrival:
         if session is None or session.account != account.bare or session.queue is None:
             self._failed("item-not-found", lifecycle.last_count(token, account.bare))
             return
+        self._stream.hold()
+        self._settle(session, h)
+
+    def _settle(self, session: Session, h: int) -> None:
+        lifecycle = self._host.lifecycle
         try:
             settled = lifecycle.settle(session, h)
         except HandledCountTooHigh as error:
@@ -287,33 +292,38 @@ class Arrival:
             if session.stream is not None:
                 session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
             lifecycle.end(session, "its client counts what it was not sent")
-            raise too_high(error) from None
-        self._stream.hold()
+            self.offended(too_high(error))
+            self._stream.release()
+            return
         settled.addCallbacks(
-            lambda ignored: self._resumed(session), lambda failure: self._unresumed(session)
+            lambda ignored: self._resumed(session, h), lambda failure: self._unresumed(session)
         )
-        settled.addBoth(lambda ignored: self._stream.release())
 
-    def _resumed(self, session: Session) -> None:
+    def _resumed(self, session: Session, h: int) -> None:
         lifecycle, account = self._host.lifecycle, self._account
         assert account is not None
         if self._is_over:  # lost meanwhile: the session waits for the next attempt
             lifecycle.abandon(session, "lost while it was resumed")
-        elif session.stream is not None or not lifecycle.is_alive(session):
+        elif not lifecycle.is_alive(session):
             self._failed("item-not-found", lifecycle.last_count(session.token, account.bare))
+        elif session.stream is not None:  # by an earlier attempt, whose connection is lost by now
+            self._settle(session, h)
+            return
         else:
             assert session.handled is not None
-            h, token = session.handled.h, escape(session.token)
+            count, token = session.handled.h, escape(session.token)
             client = self._hand_over()
             client.session = session
-            greeting = f"<resumed xmlns='{NS_SM}' h='{h}' previd='{token}'/>"
+            greeting = f"<resumed xmlns='{NS_SM}' h='{count}' previd='{token}'/>"
             lifecycle.resume(session, client, greeting.encode())
+        self._stream.release()
 
     def _unresumed(self, session: Session) -> None:
         self._host.lifecycle.abandon(session, "storage fails")
         if not self._is_over:
             self._failed("internal-server-error")
             self.offended(StreamError("internal-server-error", "storage fails"))
+        self._stream.release()
 
     def _misplaced(self, stanza: Stanza) -> None:
         self._failed("unexpected-request")

@@ -42,7 +42,7 @@ INSERT_SESSION = (
 )
 UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
 UPDATE_NOTES = "UPDATE sessions SET state = ? WHERE id = ?"
-UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ? WHERE id = ?"
+UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ?, sent = ? WHERE id = ?"
 DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
 UNNAMED = "!"  # begins what is stored for the token of a session that cannot be resumed
 ALIVE = "alive_at"
@@ -50,6 +50,7 @@ REMEMBERED = 4_096  # ended sessions whose last count is still told
 # Messages that are worth nothing later; of any other type they are for the account (XEP-0160
 # §3), also of one that nobody knows, which is as good as normal (RFC 6121 §5.2.2).
 FLEETING = frozenset(("groupchat", "headline", "error"))
+ANSWERING = 10.0  # seconds for which a resumption waits for requests that are being answered
 BEAT = 60.0  # seconds between the notes of being alive
 
 
@@ -164,22 +165,43 @@ class Lifecycle:
         self._events.emit(SessionDetached(session, reason))
 
     def settle(self, session: Session, h: int) -> "Deferred[None]":
-        """Prepare a resumption (XEP-0198 §5); fires when all that was handled is safe.
+        """Prepare a resumption (XEP-0198 §5); fires when all that came is handled and safe.
 
         Raises HandledCountTooHigh and changes nothing when `h` is more than was sent. The
         old stream, where it still looks open, is closed.
         """
+        assert session.queue is not None
+        was_uncertain = session.queue.uncertain is not None
         self._delivery.acknowledged(session, h)
+        if was_uncertain:
+            self._note_detached(session)  # from now on all is certain, after another crash too
         if session.stream is not None:
             session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
             session.stream = None
             session.asked = False
             self._begin_hold(session)  # the new stream, too, may be lost before it has the session
             self._taken.add(session)
-        assert session.handled is not None
-        session.handled.waive()
-        self._delivery.touch(session)
-        return self._database.committed()
+        return self._made_safe(session)
+
+    def _made_safe(self, session: Session) -> "Deferred[None]":
+        """Fires once all that came from the client is answered, and that is on disk.
+
+        A client that is told of a request does not send it again, though a crash would lose
+        the answer; one that is not told would have it done twice.
+        """
+        handled = session.handled
+        assert handled is not None
+        safe: Deferred[None] = Deferred()
+        late = self._clock.callLater(ANSWERING, handled.waive)
+
+        def answered() -> None:
+            if late.active():
+                late.cancel()
+            self._delivery.touch(session)
+            self._database.committed().chainDeferred(safe)
+
+        handled.when_answered(answered)
+        return safe
 
     def resume(self, session: Session, stream: Outlet, greeting: bytes) -> None:
         """Give a settled session its new stream: the greeting, and what is unacknowledged."""
@@ -249,12 +271,18 @@ class Lifecycle:
         down = max(0.0, now - float(str(alive[0][0]))) if alive else 0.0
         rows = await self._database.read(
             "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority, state, "
-            "bound_at FROM sessions ORDER BY id"
+            "bound_at, sent FROM sessions ORDER BY id"
         )
         found = [self._revived(row, now, down) for row in rows]
         cut_off = {session for session, row in zip(found, rows, strict=True) if row[6] is None}
         by_row = {session.row: session for session in found}
         await self._fill_queues(by_row)
+        for session, row in zip(found, rows, strict=True):
+            # What came after an earlier crash, and waits since, was not sent to anybody.
+            queue, sent = session.queue, row[11]
+            assert queue is not None
+            known = len(queue) if sent is None else sent - queue.acked
+            queue.uncertain = min(max(known, 0), len(queue))
         for session in found:
             self._events.emit(SessionRecovered(session))
         for session in found:
@@ -319,10 +347,10 @@ class Lifecycle:
 
     def _revived(self, row: tuple[object, ...], now: float, down: float) -> Session:
         number, token, jid, handled, acked, hold, detached_at, presence, priority, *rest = row
-        notes, bound_at = rest
+        notes, bound_at, _sent = rest
         session = Session(parse(str(jid)), None)
         session.row = int(str(number))
-        session.queue = AckQueue(int(str(acked)), lenient=True)
+        session.queue = AckQueue(int(str(acked)))
         session.handled = Handled(int(str(handled)))
         session.hold = float(str(hold))
         session.detached_at = now if detached_at is None else float(str(detached_at)) + down
@@ -347,7 +375,12 @@ class Lifecycle:
             self._database.write(UPDATE_NOTES, (kept, session.row))
 
     def _note_detached(self, session: Session) -> None:
-        self._database.write(UPDATE_DETACHED, (session.detached_at, session.hold, session.row))
+        queue, sent = session.queue, None
+        if queue is not None and queue.uncertain is not None:
+            sent = queue.acked + queue.uncertain
+        self._database.write(
+            UPDATE_DETACHED, (session.detached_at, session.hold, sent, session.row)
+        )
 
     def _begin_hold(self, session: Session) -> None:
         session.detached_at = self._clock.seconds()

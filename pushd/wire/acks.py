@@ -55,16 +55,18 @@ class AckQueue:
 
     An entry is the bytes, the instant (seconds since the epoch) at which they were
     queued, and what it shares with its copies. `acked` counts what is acknowledged,
-    without wrapping.
+    without wrapping. `uncertain` is None but for a queue that was recovered from storage:
+    so many of its entries may have been sent before the crash, and others of which storage
+    knows nothing.
     """
 
-    __slots__ = ("acked", "entries", "lenient", "size")
+    __slots__ = ("acked", "entries", "size", "uncertain")
 
-    def __init__(self, acked: int = 0, lenient: bool = False) -> None:
+    def __init__(self, acked: int = 0) -> None:
         self.acked = acked
         self.entries: deque[Entry] = deque()
         self.size = 0  # bytes in the entries
-        self.lenient = lenient  # after a crash the peer may know more than we stored
+        self.uncertain: int | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -87,23 +89,22 @@ class AckQueue:
         """Drop what `h` covers; give how many entries that were.
 
         Raises HandledCountTooHigh, and drops nothing, when `h` is beyond what was sent.
-        A queue recovered from storage accepts once a count above its own: the peer was
-        sent more than the last commit before the crash knew of.
+        A recovered queue accepts once a count beyond its own. What it was given since the
+        crash is not covered, whatever the count: it was not sent yet.
         """
         covered = (h - self.acked) % MODULUS
-        entries = self.entries
-        if covered > len(entries):
-            if not self.lenient or covered >= MODULUS // 2:
-                raise HandledCountTooHigh(h, self.sent % MODULUS)
-            dropped = len(entries)
-        else:
-            dropped = covered
+        entries, uncertain = self.entries, self.uncertain
+        dropped = covered
+        if uncertain is not None and covered < MODULUS // 2:
+            dropped = min(covered, uncertain)
+        elif covered > len(entries):
+            raise HandledCountTooHigh(h, self.sent % MODULUS)
         for _ in range(dropped):
             data, _at, copies = entries.popleft()
             self.size -= len(data)
             if copies is not None:
                 copies.acknowledge()
-        self.lenient = False
+        self.uncertain = None
         self.acked += covered
         return dropped
 
@@ -115,12 +116,13 @@ class Handled:
     answer is still to come hold the count back, since a crash would lose the answer.
     """
 
-    __slots__ = ("_open", "received", "safe")
+    __slots__ = ("_open", "_waiting", "received", "safe")
 
     def __init__(self, safe: int = 0) -> None:
         self.received = safe
         self.safe = safe
         self._open: deque[int] = deque()
+        self._waiting: list[Callable[[], object]] = []
 
     @property
     def h(self) -> int:
@@ -143,14 +145,24 @@ class Handled:
     def release(self, number: int) -> None:
         if number in self._open:
             self._open.remove(number)
+            if not self._open:
+                self._tell()
+
+    def when_answered(self, tell: Callable[[], object]) -> None:
+        """Call `tell` as soon as nothing is held back: at once, if nothing is."""
+        self._waiting.append(tell)
+        if not self._open:
+            self._tell()
 
     def waive(self) -> None:
-        """Hold nothing back any more.
-
-        A resumption tells the peer all that came, lest it sends requests again that are being
-        answered; and no later count may be lower.
-        """
+        """Hold nothing back any more: what is still open will be answered, unless we crash."""
         self._open.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell()
 
     def committable(self) -> int:
         """What will be safe once all that is now waiting is committed."""

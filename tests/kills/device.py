@@ -28,6 +28,9 @@ class Book:
         self.asked: dict[str, str] = {}  # by id: the device that waits for an answer
         self._next = 0
 
+    def __repr__(self) -> str:
+        return f"{dict(self.sendings)} {self.senders} {self.targets} {self.arrivals} {self.asked}"
+
     def new_id(self, kind: str) -> str:
         self._next += 1
         return f"{kind}{self._next}"

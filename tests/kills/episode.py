@@ -39,7 +39,10 @@ class Tally(Counter[str]):
 class Episode:
     """Plays one plan on a new server."""
 
-    def __init__(self, zygote: Zygote, template: Template, tally: Tally) -> None:
+    def __init__(
+        self, zygote: Zygote, template: Template, tally: Tally, say: Callable[[str], None]
+    ) -> None:
+        self._say = say
         self._tally = tally
         self._book = Book()
         self._server = Server(zygote, template)
@@ -54,6 +57,9 @@ class Episode:
             for one in plan:
                 self._round(one)
             self._reckon()
+        except AssertionError as error:
+            self._say("\n".join([f"{error}", f"{self._book}", *map(str, plan)]))
+            raise
         finally:
             for device in self._devices:
                 device.cut()

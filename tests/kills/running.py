@@ -22,7 +22,7 @@ def run(kills: int, first_seed: int, say: Callable[[str], None] = lambda text: N
 
             def play(plan: list[Round]) -> None:
                 if tally.kills < kills:
-                    Episode(zygote, template, tally).play(plan)
+                    Episode(zygote, template, tally, say).play(plan)
 
             chosen = settings(
                 max_examples=BATCH,

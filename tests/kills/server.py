@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 DOMAIN = "localhost"
 PUSH_HOST = "push.localhost"
 PASSWORD = Secret("a password of tests")
-PATIENCE = 20.0  # seconds for anything that a server does
+PATIENCE = 8.0  # seconds for anything that a server does
 
 # Nobody listens where the provider should be: what is accepted for it stays in the outbox.
 CONFIGURATION = """

@@ -54,6 +54,7 @@ class Promise(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.generation = 0
         self.next = 0
+        self.others = 0
         self.resent: Counter[str] = Counter()
 
     @initialize()
@@ -72,6 +73,15 @@ class Promise(RuleBasedStateMachine):
     def send(self) -> None:
         self.next += 1
         self.say(str(self.next))
+
+    @rule()
+    def hear_from_elsewhere(self) -> None:
+        """A message of a third, which is safe at once."""
+        self.others += 1
+        self.hall.route(
+            "<message from='nurse@example.net/kitchen' to='juliet@example.net' type='chat'"
+            f" id='other {self.others}'><body/></message>"
+        )
 
     def say(self, number: str) -> None:
         self.sender.unacknowledged.append(number)
@@ -158,9 +168,12 @@ class Promise(RuleBasedStateMachine):
         if hasattr(self, "hall"):
             self.settle_all()
             numbers = [str(number) for number in range(1, self.next + 1)]
-            counted = Counter(self.receiver.got)
+            others = [one for one in self.receiver.got if one.startswith("other")]
+            assert others == [f"other {number + 1}" for number in range(self.others)]
+            got = [one for one in self.receiver.got if one not in others]
+            counted = Counter(got)
             assert sorted(counted, key=int) == numbers
-            assert list(dict.fromkeys(self.receiver.got)) == numbers, "out of order"
+            assert list(dict.fromkeys(got)) == numbers, "out of order"
             for number, times in counted.items():
                 assert times <= 1 + self.resent[number], f"{number} came {times} times"
         shutil.rmtree(self.folder, ignore_errors=True)

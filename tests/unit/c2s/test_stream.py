@@ -316,6 +316,23 @@ def test_a_session_is_taken_from_a_connection_that_still_looks_open() -> None:
     assert len(house.hall.events(SessionDetached)) == 1
 
 
+def test_of_two_attempts_to_resume_a_session_the_later_one_has_it() -> None:
+    house = House()
+    romeo = house.bound()
+    token = romeo.enable()
+    romeo.say("<presence/>")
+    romeo.lose()
+    lost, again = house.login(), house.login()
+    lost.say(f"<resume xmlns='{SM}' previd='{token}' h='0'/>", commit=False)
+    again.say(f"<resume xmlns='{SM}' previd='{token}' h='0'/>", commit=False)
+    house.hall.advance(0)
+
+    assert [condition(one) for one in lost.heard()[-1:]] == ["conflict"]
+    resumed, presence, _ = again.heard()
+    assert (resumed.name, resumed["h"], presence.name) == ("resumed", "1", "presence")
+    assert house.hall.host.sessions.by_token(token).stream is again.protocol.receiver  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("user", ["romeo", "juliet"])
 def test_a_session_that_is_not_ones_own_or_is_over_is_not_found(user: str) -> None:
     house = House()

@@ -11,6 +11,7 @@ from pushd.routing.events import (
     SessionResumed,
     Undelivered,
 )
+from pushd.routing.lifecycle import ANSWERING
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.element import Element
 from tests.hall import START, Client, Hall, Outlet
@@ -450,17 +451,37 @@ def test_a_session_whose_resumption_is_abandoned_is_announced_as_detached_once(h
     assert len(hall.events(SessionDetached)) == 1
 
 
-def test_a_resumption_tells_of_requests_too_that_are_being_answered(hall: Hall) -> None:
+def test_a_resumption_waits_for_requests_that_are_being_answered(hall: Hall) -> None:
+    phone = quiet(hall, PHONE)
+    handled = phone.session.handled
+    assert handled is not None
+    phone.pass_on(message("one", BALCONY))
+    number = handled.received
+    handled.hold(number)
+    hall.advance(0)
+    assert handled.h == number - 1
+
+    settled = hall.host.lifecycle.settle(phone.session, phone.outlet.handled)
+    hall.advance(1)
+    assert not settled.called
+    handled.release(number)
+    hall.advance(0)
+
+    assert settled.called
+    assert handled.h == number
+
+
+def test_a_resumption_does_not_wait_forever_for_an_answer(hall: Hall) -> None:
     phone = quiet(hall, PHONE)
     handled = phone.session.handled
     assert handled is not None
     phone.pass_on(message("one", BALCONY))
     handled.hold(handled.received)
-    hall.advance(0)
-    assert handled.h == handled.received - 1
 
-    phone.resume()
+    settled = hall.host.lifecycle.settle(phone.session, phone.outlet.handled)
+    hall.advance(ANSWERING)
 
+    assert settled.called
     assert handled.h == handled.received
     handled.release(handled.received)
 
@@ -573,6 +594,48 @@ def test_a_client_may_know_more_than_the_server_that_was_killed(lasting: Hall) -
     assert again.session.queue.acked == phone.outlet.handled
     with pytest.raises(HandledCountTooHigh):
         again.hall.host.delivery.acknowledged(again.session, again.outlet.handled + 1)
+
+
+@pytest.mark.parametrize("kills", [1, 2, 3])
+def test_what_waits_since_a_kill_is_not_covered_by_what_was_read_before_it(
+    lasting: Hall, kills: int
+) -> None:
+    phone, juliet = quiet(lasting, PHONE), quiet(lasting, BALCONY)
+    for number in range(3):
+        juliet.pass_on(message(f"read {number}", PHONE))  # no commit knows of it
+
+    hall = lasting.killed()
+    for number in range(kills):
+        hall.route(
+            message(f"since {number}", PHONE).replace("<message", f"<message from='{BALCONY}'")
+        )
+        if number:
+            hall = hall.killed()
+    again = revive(hall, phone)
+    again.resume()
+
+    assert bodies(again) == [f"since {number}" for number in range(kills)]
+    again.acknowledge()
+    assert hall.rows("SELECT * FROM queue") == []
+
+
+def test_a_resumption_that_a_kill_cuts_short_repeats_nothing(lasting: Hall) -> None:
+    phone = quiet(lasting, PHONE)
+    hall = lasting.killed()
+    hall.add_account("juliet@example.net")
+    hall.route(message("since", PHONE).replace("<message", f"<message from='{BALCONY}'"))
+    again = revive(hall, phone)
+    settled = hall.host.lifecycle.settle(again.session, again.outlet.handled)
+    hall.advance(0)
+    result_of(settled)
+    seen, again.outlet = again.outlet.handled, Outlet()
+    hall.host.lifecycle.resume(again.session, again.outlet, b"")
+    assert bodies(again) == ["since"]
+
+    last = revive(hall.killed(), phone)
+    last.resume(seen + 1)
+
+    assert bodies(last) == []
 
 
 def test_what_a_client_was_told_is_handled_survives_a_kill(lasting: Hall) -> None:

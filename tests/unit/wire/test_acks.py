@@ -5,10 +5,16 @@ import pytest
 from pushd.wire.acks import MODULUS, AckQueue, Copies, Handled, HandledCountTooHigh
 
 
-def queue(count: int, acked: int = 0, lenient: bool = False) -> AckQueue:
-    made = AckQueue(acked, lenient)
+def queue(count: int, acked: int = 0) -> AckQueue:
+    made = AckQueue(acked)
     for number in range(count):
         made.append(b"%d" % number, float(number))
+    return made
+
+
+def recovered(count: int, acked: int = 0) -> AckQueue:
+    made = queue(count, acked)
+    made.uncertain = count
     return made
 
 
@@ -48,16 +54,27 @@ def test_counters_wrap_at_two_to_the_thirty_second() -> None:
 
 
 def test_a_recovered_queue_accepts_once_what_it_does_not_know() -> None:
-    sent = queue(2, acked=10, lenient=True)
+    sent = recovered(2, acked=10)
     assert sent.acknowledge(15) == 2
     assert sent.sent == 15
     with pytest.raises(HandledCountTooHigh):
         sent.acknowledge(16)
 
 
+@pytest.mark.parametrize(("h", "left"), [(10, 5), (11, 4), (12, 3), (13, 3), (15, 3), (900, 3)])
+def test_a_recovered_queue_keeps_what_it_was_given_since_the_crash(h: int, left: int) -> None:
+    sent = recovered(2, acked=10)
+    for since in (b"a", b"b", b"c"):
+        sent.append(since, 0.0)
+    sent.acknowledge(h)
+    assert len(sent) == left
+    assert sent.sent == h + left
+    assert sent.acknowledge(h + left) == left
+
+
 def test_a_recovered_queue_does_not_accept_a_count_from_before() -> None:
     with pytest.raises(HandledCountTooHigh):
-        queue(2, acked=10, lenient=True).acknowledge(9)
+        recovered(2, acked=10).acknowledge(9)
 
 
 def test_what_is_received_is_safe_after_a_commit() -> None:
