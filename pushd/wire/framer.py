@@ -25,6 +25,8 @@ from pushd.wire.stanza import (
 )
 
 _WHITE = b" \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_RESCANS = 64  # how often the bytes of a tag in pieces may be looked at again, on average
 _CLAIMS = {STANZA_ID: "by", DELAY: "from", SENT_CARBON: "", RECEIVED_CARBON: ""}
 _OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 _STANZAS = {
@@ -88,6 +90,7 @@ class Framer:
         self._prefixes: dict[str, str] = {}
         self._prefix_marks: tuple[bytes, ...] = ()
         self._broken = False
+        self._rescanned = 0
         parser = self._parser = expat.ParserCreate("UTF-8", " ")
         # Expat 2.6 holds back split tokens: the last stanza would wait for the next one.
         if hasattr(parser, "SetReparseDeferralEnabled"):
@@ -133,7 +136,7 @@ class Framer:
             self._parser.Parse(data, False)
             self._judge_rest()
         except expat.ExpatError as error:
-            events.append(_offence(error))
+            events.append(self._offence(error))
             self._broken = True
         except StreamError as error:
             events.append(error)
@@ -169,6 +172,21 @@ class Framer:
             raise StreamError("bad-format", "text between stanzas")
         if len(self._buffer) - begin > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stanza is too big")
+        # Expat scans an unfinished tag from its start with each piece. Whoever sends a long one
+        # in tiny pieces would cost the square of its length.
+        end = self._base + len(self._buffer)
+        self._rescanned += end - max(0, self._parser.CurrentByteIndex)
+        if self._rescanned > _RESCANS * (end + self._limits.stanza_bytes):
+            raise StreamError("policy-violation", "too long a tag in too many pieces")
+
+    def _offence(self, error: expat.ExpatError) -> StreamError:
+        """What is wrong with the bytes that expat does not take (RFC 6120 §4.9.3)."""
+        condition = _CONDITIONS.get(error.code, "not-well-formed")
+        if error.code == _INVALID_TOKEN:
+            place = self._parser.ErrorByteIndex - self._base
+            if not _is_utf8(bytes(self._buffer[place : place + 4])):
+                condition = "unsupported-encoding"  # RFC 6120 §4.9.3.22
+        return StreamError(condition)
 
     def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
         if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8"):
@@ -209,12 +227,17 @@ class Framer:
             self._open(name, attributes)
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
+        place = self._parser.CurrentByteIndex
+        if b"\0" in self._buffer[: place - self._base + 2]:
+            raise StreamError("unsupported-encoding")  # expat takes UTF-16 unasked
+        if self._buffer.startswith(_BYTE_ORDER_MARK):
+            raise StreamError("not-well-formed")  # a space of no width (RFC 6120 §11.6)
         namespace, _, local = name.rpartition(" ")
         if local != "stream":
             raise StreamError("bad-format", "a stream begins with its header")
         if namespace != NS_STREAMS:
             raise StreamError("invalid-namespace")
-        begin, self._done = self._done, self._tag_end(self._parser.CurrentByteIndex)
+        begin, self._done = self._done, self._tag_end(place)
         header = self._buffer[begin - self._base : self._done - self._base]
         if len(header.lstrip(_WHITE)) > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stream header is too big")
@@ -351,6 +374,16 @@ def _written_name(buffer: bytes | bytearray, begin: int) -> bytes:
     return bytes(buffer[begin + 1 : place])
 
 
+def _is_utf8(data: bytes) -> bool:
+    """Whether a character begins here; one that is cut off at the end is fine."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start > 0 or error.reason == "unexpected end of data"
+    return True
+
+
+_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 _CONDITIONS = {
     expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]: "bad-namespace-prefix",
     expat.errors.codes[expat.errors.XML_ERROR_UNDECLARING_PREFIX]: "bad-namespace-prefix",
@@ -361,7 +394,3 @@ _CONDITIONS = {
     expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]: "unsupported-encoding",
     expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING]: "unsupported-encoding",
 }
-
-
-def _offence(error: expat.ExpatError) -> StreamError:
-    return StreamError(_CONDITIONS.get(error.code, "not-well-formed"))

@@ -28,7 +28,7 @@ class XMLTest(Hostile):
             ("<message>&unknown;</message>", "restricted-xml"),
             ("<x:message/>", "bad-namespace-prefix"),
             ("words", "bad-format"),
-            (b"<message>\xff</message>", "not-well-formed"),
+            (b"<message>\xff</message>", "unsupported-encoding"),
             ("<message>\x01</message>", "not-well-formed"),
             ("<a>" * 50, "policy-violation"),
             ("<a " + " ".join(f"b{n}=''" for n in range(100)) + "/>", "policy-violation"),

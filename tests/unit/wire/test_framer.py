@@ -119,8 +119,11 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
         (b"<message><a xmlns='urn:\"'/></message>", "bad-namespace-prefix"),
         (b"<message><a xmlns='urn:}'/></message>", "bad-namespace-prefix"),
         (b"<message><a xmlns='urn a'/></message>", "not-well-formed"),
-        (b"<message>\xff</message>", "not-well-formed"),
-        (b"<message>\xed\xa0\x80</message>", "not-well-formed"),
+        (b"<message>\xff</message>", "unsupported-encoding"),
+        (b"<message>\xed\xa0\x80</message>", "unsupported-encoding"),
+        (b"<message>\xc3(</message>", "unsupported-encoding"),
+        (b"<message a='\xc0\x80'/>", "unsupported-encoding"),
+        (b"<message>\xef\xbf\xbe</message>", "not-well-formed"),
         (b"<message>\x01</message>", "not-well-formed"),
         (b"text<message/>", "bad-format"),
         (b"<message/>text", "bad-format"),
@@ -167,6 +170,58 @@ def test_a_header_has_the_limit_of_a_stanza_whatever_the_split(size: int) -> Non
     (event,) = [event for place in places for event in framer.feed(HEADER[place : place + size])]
     assert isinstance(event, StreamError)
     assert event.condition == "policy-violation"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+def test_utf_16_is_no_encoding_here_however_it_is_split(encoding: str, size: int) -> None:
+    framer, data = Framer(Limits()), HEADER.decode().encode(encoding)
+    events = [
+        event for at in range(0, len(data), size) for event in framer.feed(data[at : at + size])
+    ]
+    (error,) = events
+    assert isinstance(error, StreamError)
+    assert error.condition == "unsupported-encoding"
+
+
+def test_a_byte_order_mark_is_a_character_before_the_header() -> None:
+    (error,) = Framer(Limits()).feed(b"\xef\xbb\xbf" + HEADER)
+    assert isinstance(error, StreamError)
+    assert error.condition == "not-well-formed"
+
+
+@pytest.mark.parametrize("piece", [b">", b"x"])
+def test_a_long_tag_in_tiny_pieces_costs_no_square(piece: bytes) -> None:
+    framer = opened(Limits(10_000))
+    framer.feed(b"<message><a b='")
+    pieces = 0
+    while not (events := framer.feed(piece)):
+        pieces += 1
+    (error,) = events
+    assert isinstance(error, StreamError)
+    assert (error.condition, error.text) == (
+        "policy-violation",
+        "too long a tag in too many pieces",
+    )
+    assert pieces < 5_000
+
+
+def test_a_long_tag_in_pieces_as_they_come_over_the_net_is_read() -> None:
+    framer = opened()
+    data = b"<message><a b='" + b"x" * 250_000 + b"'/></message>"
+    events = [
+        event for at in range(0, len(data), 1_400) for event in framer.feed(data[at : at + 1_400])
+    ]
+    (stanza,) = events
+    assert isinstance(stanza, Stanza)
+    assert stanza.raw == data
+
+
+def test_long_text_may_come_byte_by_byte() -> None:
+    framer = opened(Limits(10_000))
+    data = b"<message>" + b"x" * 9_900 + b"</message>"
+    events = [event for byte in data for event in framer.feed(bytes([byte]))]
+    assert [type(event) for event in events] == [Stanza]
 
 
 def test_nothing_follows_an_offence() -> None:
