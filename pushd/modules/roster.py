@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pushd.modules.base import Module, iq, on
 from pushd.routing.events import RosterChanged
 from pushd.routing.requests import IQ
-from pushd.routing.rosters import CAPACITY, INTERESTED, Contact
+from pushd.routing.rosters import CAPACITY, INTERESTED, Contact, Roster
+from pushd.routing.sessions import Session
 from pushd.wire.element import Element, children, element, text
 from pushd.wire.errors import (
     BadRequest,
@@ -49,16 +50,35 @@ class RosterModule(Module):
 
     @iq("get", NS_ROSTER, "query", to="account")
     async def get(self, request: IQ) -> Element | None:
-        """The whole roster (RFC 6121 §2.2), or nothing if the client has this version (§2.6)."""
+        """The roster (RFC 6121 §2.2); nothing, or only what changed, for a known version (§2.6)."""
         account = await self._owner(request)
         roster = await self.host.rosters.load(account)
-        if request.session is not None and INTERESTED not in request.session.notes:
-            self.host.lifecycle.note(request.session, INTERESTED, True)
-        version = str(roster.version)
-        if request.payload.attributes.get("ver") == version:
+        session = request.session
+        if session is not None and INTERESTED not in session.notes:
+            self.host.lifecycle.note(session, INTERESTED, True)
+        has = request.payload.attributes.get("ver", "")
+        if has == str(roster.version):
+            return None
+        missed = roster.missed(int(has)) if _is_version(has) else None
+        if session is not None and missed and len(missed) * 2 <= len(roster.contacts):
+            # What is pushed comes behind the empty answer.
+            self.host.clock.callLater(0, self._catch_up, session, missed)
             return None
         items = (item(contact) for _, contact in sorted(roster.contacts.items()))
-        return element(NS_ROSTER, "query", *items, ver=version)
+        return element(NS_ROSTER, "query", *items, ver=str(roster.version))
+
+    def _catch_up(self, session: Session, missed: dict[str, int]) -> None:
+        """Push what a session with an older version has missed, in the order of the changes."""
+        if not self.host.lifecycle.is_alive(session):
+            return
+        rosters, account = self.host.rosters, session.account
+        rosters.when((account,), lambda: self._tell(session, rosters[account], missed))
+
+    def _tell(self, session: Session, roster: Roster, missed: dict[str, int]) -> None:
+        for jid, version in missed.items():
+            contact = roster.contacts.get(jid) or Contact(jid, subscription="remove")
+            pushed = _push(contact, str(version))
+            self.host.delivery.deliver(session, pushed.addressed(to=session.full))
 
     @iq("set", NS_ROSTER, "query", to="account")
     async def set(self, request: IQ) -> None:
@@ -134,9 +154,7 @@ class RosterModule(Module):
         interested = self.host.rosters.interested(event.account)
         if not interested:
             return
-        query = element(NS_ROSTER, "query", item(event.contact), ver=event.version)
-        id = f"push{event.version}"
-        pushed = Stanza.of(element(NS_CLIENT, "iq", query, type="set", id=id))
+        pushed = _push(event.contact, event.version)
         for session in interested:
             self.host.delivery.deliver(session, pushed.addressed(to=session.full))
 
@@ -156,6 +174,16 @@ def item(contact: Contact) -> Element:
     if contact.approved:
         made.attributes["approved"] = "true"
     return made
+
+
+def _push(contact: Contact, version: str) -> Stanza:
+    """A roster push, to be addressed."""
+    query = element(NS_ROSTER, "query", item(contact), ver=version)
+    return Stanza.of(element(NS_CLIENT, "iq", query, type="set", id=f"push{version}"))
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def _only_item(query: Element) -> Element:

@@ -6,9 +6,9 @@ change, is the business of modules, which hear of it by events.
 """
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ log = Logger()
 CAPACITY = 2_000  # contacts of one account, unless a module says otherwise
 IDLE = 1_000  # rosters of accounts without a session that stay in memory
 SWEEP = 256  # reads between looking for those that are too many
+REMEMBERED = 500  # changes of a roster in memory that are told one by one
 INTERESTED = "roster"  # the note on a session that asked for its roster
 
 
@@ -69,6 +70,22 @@ class Roster:
     version: int
     contacts: dict[str, Contact]
     requests: dict[str, bytes]
+    since: int = 0  # the version from which on `changes` tells all
+    changes: deque[tuple[int, str]] = field(default_factory=deque)  # version, JID
+
+    def missed(self, version: int) -> dict[str, int] | None:
+        """Who has changed since this version, each with the version of its last change.
+
+        In the order of these; None for a version that is not known to have been this roster's.
+        """
+        if version != self.since and all(version != known for known, _ in self.changes):
+            return None
+        found: dict[str, int] = {}
+        for changed, jid in self.changes:
+            if changed > version:
+                found.pop(jid, None)
+                found[jid] = changed
+        return found
 
     def get(self, jid: str) -> Contact:
         """The contact of a bare JID; an empty one when there is none."""
@@ -227,6 +244,9 @@ class Rosters:
         """A new version. It grows with time, so that an account made anew repeats none."""
         roster = self[account]
         roster.version = max(roster.version + 1, int(self._clock.seconds()))
+        roster.changes.append((roster.version, contact.jid))
+        if len(roster.changes) > REMEMBERED:
+            roster.since, _ = roster.changes.popleft()
         self._versions.put(_Version(account, roster.version))
         self._events.emit(RosterChanged(account, contact, str(roster.version)))
 
@@ -279,11 +299,13 @@ class Rosters:
     def _read(self, found: Any, account: str) -> None:
         items, versions, requests = found
         self._loading.discard(account)
+        version = versions[0].version if versions else 0
         self._loaded[account] = Roster(
             account,
-            versions[0].version if versions else 0,
+            version,
             {item.jid: _contact(item) for item in items},
             {request.jid: request.stanza for request in requests},
+            since=version,
         )
         self._advance()
         self._evict()

@@ -246,11 +246,104 @@ def test_who_has_the_present_version_gets_no_roster(romeo: Client) -> None:
     assert answer.children == []
 
 
-def test_who_has_another_version_gets_the_whole_roster(romeo: Client) -> None:
-    version = get(romeo).query["ver"]
-    put(romeo, "<item jid='juliet@example.net'/>")
+@pytest.mark.parametrize("ver", [None, "", "0", "1", "x", "-1", "999999999999", "9" * 30, "\u0661"])
+def test_who_has_an_unknown_version_gets_the_whole_roster(hall: Hall, ver: str | None) -> None:
+    """Among them that of an account of the same name that was there before."""
+    before = hall.login("romeo@example.net/before")
+    put(before, "<item jid='c0@example.net'/>")
+    old = str(get(before).query["ver"])
+    before.close()
+    hall.wait(hall.host.accounts.remove(ROMEO))
+    hall.advance(60)
+    romeo = hall.login("romeo@example.net/orchard")
+    for number in range(4):
+        put(romeo, f"<item jid='c{number}@example.net'/>")
+    romeo.received()
 
-    assert len(items(get(romeo, ver=version))) == 1
+    for has in (ver, old):
+        if has != "0":  # which an empty roster has
+            assert len(items(get(romeo, ver=has))) == 4
+            assert romeo.received() == []
+
+
+def test_who_has_an_older_version_is_pushed_what_changed(hall: Hall, romeo: Client) -> None:
+    """RFC 6121 §2.6.3: an empty result, then the changes in their order, each contact once."""
+    for number in range(6):
+        put(romeo, f"<item jid='c{number}@example.net'/>")
+    old = str(get(romeo).query["ver"])
+    put(romeo, "<item jid='c1@example.net' name='first'/>")
+    put(romeo, "<item jid='c2@example.net' subscription='remove'/>")
+    put(romeo, "<item jid='c1@example.net' name='last'/>")
+    newest = str(get(romeo).query["ver"])
+    phone = hall.login("romeo@example.net/phone")
+
+    phone.send(f"<iq type='get' id='g'><query xmlns='{NS}' ver='{old}'/></iq>")
+
+    answer, removed, renamed = phone.received()
+    assert (answer["type"], answer.children) == ("result", [])
+    assert items(removed) == [{"jid": "c2@example.net", "subscription": "remove"}]
+    assert items(renamed) == [{"jid": "c1@example.net", "name": "last", "subscription": "none"}]
+    assert old < removed.query["ver"] < renamed.query["ver"] == newest
+    for push in (removed, renamed):
+        assert (push["type"], push["to"]) == ("set", phone.session.full)
+        assert push.getAttribute("from") is None
+    assert get(phone, ver=newest).children == []
+    assert phone.received() == []
+    phone.send(f"<iq type='get' id='g'><query xmlns='{NS}' ver='{removed.query['ver']}'/></iq>")
+    assert [items(push)[0]["name"] for push in phone.received()[1:]] == ["last"]
+
+
+def test_where_most_has_changed_the_whole_roster_is_shorter(hall: Hall, romeo: Client) -> None:
+    for number in range(4):
+        put(romeo, f"<item jid='c{number}@example.net'/>")
+    old = str(get(romeo).query["ver"])
+    for number in range(3):
+        put(romeo, f"<item jid='c{number}@example.net' name='new'/>")
+
+    assert len(items(get(hall.login("romeo@example.net/phone"), ver=old))) == 4
+
+
+def test_changes_are_remembered_to_a_limit(
+    hall: Hall, romeo: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushd.routing.rosters.REMEMBERED", 2)
+    versions = []
+    for number in range(4):
+        put(romeo, f"<item jid='c{number}@example.net'/>")
+    for _ in range(4):
+        versions.append(str(get(romeo).query["ver"]))
+        put(romeo, "<item jid='c0@example.net'/>")
+
+    sizes = []
+    for version in versions:
+        phone = hall.login("romeo@example.net/phone")
+        phone.send(f"<iq type='get' id='g'><query xmlns='{NS}' ver='{version}'/></iq>")
+        answer, *pushed = phone.received()
+        sizes.append((len(answer.children), len(pushed)))
+
+    assert sizes == [(1, 0), (1, 0), (0, 1), (0, 1)]
+
+
+def test_after_a_restart_the_present_version_is_known_and_older_ones_are_not(
+    tmp_path: Path,
+) -> None:
+    hall = Hall(modules=MODULES, path=tmp_path / "pushd.db")
+    romeo = hall.login("romeo@example.net/orchard")
+    for number in range(4):
+        put(romeo, f"<item jid='c{number}@example.net'/>")
+    old = str(get(romeo).query["ver"])
+    put(romeo, "<item jid='c0@example.net' name='new'/>")
+    newest = str(get(romeo).query["ver"])
+    hall.wait(hall.host.database.close())
+
+    again = Hall(modules=MODULES, path=tmp_path / "pushd.db").login("romeo@example.net/x")
+
+    assert get(again, ver=newest).children == []
+    assert len(items(get(again, ver=old))) == 4
+    put(again, "<item jid='c0@example.net' name='newer'/>")
+    again.received()
+    again.send(f"<iq type='get' id='g'><query xmlns='{NS}' ver='{newest}'/></iq>")
+    assert [one["type"] for one in again.received()] == ["result", "set"]
 
 
 def test_a_push_carries_the_version_that_a_get_would_give(romeo: Client) -> None:

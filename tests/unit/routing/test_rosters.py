@@ -163,6 +163,7 @@ def test_a_stored_contact_is_read_back_as_it_was(hall: Hall, rosters: Rosters) -
         int(START) + 1,
         {JULIET: contact, NURSE: Contact(NURSE, ask=True)},
         {"paris@example.net": b"<presence/>"},
+        since=int(START) + 1,
     )
 
 
