@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from pushd.admin.operations import Operations
 from pushd.admin.sessions import LiveSessions
@@ -30,7 +31,9 @@ from pushd.config.sections import Config
 from pushd.modules import base as modules
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
-from pushd.net.admission import Admission
+from pushd.net.admission import Admission, Quota
+from pushd.net.descriptors import RESERVE, make_room
+from pushd.net.origins import Origins
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers import catalogue
@@ -42,6 +45,8 @@ from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.storage.sqlite import Database, ThreadRunner
 from pushd.wire.framer import Limits
+
+log = Logger()
 
 DATABASE = "pushd.db"
 MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "carbons", "push")
@@ -62,7 +67,9 @@ class Server:
         self.app_server: AppServer
         self.components: Components
         self._reactor = reactor
+        self._room = 0  # connections that the system has descriptors for
         self._turn = Turn(reactor)
+        self._origins = Origins(config.limits.exempt_networks)
         self._database = Database(
             str(config.data / DATABASE), reactor, ThreadRunner(reactor), linger=LINGER
         )
@@ -76,6 +83,7 @@ class Server:
         Nobody is answered before `serve`. Raises StorageError, OSError, or Twisted's
         CannotListenError.
         """
+        self._make_room()
         self.host = self._hall()
         self.components = Components(
             self.host,
@@ -117,6 +125,20 @@ class Server:
         self._dispatcher.close()
         await self._transport.close()
         await self._database.close()
+
+    def _make_room(self) -> None:
+        """So many files may be open; say so where that bounds the connections."""
+        wanted = self.config.limits.connections
+        self._room = make_room(wanted)
+        if self._room < wanted:
+            log.warn(
+                "no more than {room} connections instead of {wanted} (limits.connections): the "
+                "system allows {files} open files; raise that by LimitNOFILE= or ulimit -n, or "
+                "lower the option",
+                room=self._room,
+                wanted=wanted,
+                files=self._room + RESERVE,
+            )
 
     def _hall(self) -> Host:
         sessions = self.config.sessions
@@ -165,6 +187,7 @@ class Server:
             unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
             authenticated=Limits(limits.stanza_bytes),
             authentication_timeout=limits.authentication_timeout,
+            sessions_per_account=limits.sessions_per_account,
             # All that a session may have queued is said at once when it is resumed.
             backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
@@ -205,9 +228,13 @@ class Server:
         self._open("component", listen.component, components)
 
     def _admission(self) -> Admission:
+        """Each door has its own count: clients keep no component out, nor the other way."""
         limits = self.config.limits
         return Admission(
-            self._reactor, limits.unauthenticated_connections, limits.unauthenticated_per_address
+            self._reactor,
+            Quota(limits.unauthenticated_connections, limits.unauthenticated_per_address),
+            Quota(self._room, limits.connections_per_address),
+            self._origins,
         )
 
     def _open(

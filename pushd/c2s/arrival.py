@@ -4,16 +4,16 @@ What may come when is `wire/stream.py`'s table; here is what is done about it. O
 is a session, the connection is handed to a `ClientStream`, and all of this is forgotten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pushd.c2s.login import Channel, Login
 from pushd.c2s.options import Door
 from pushd.c2s.stream import ClientStream, count_of, too_high
 from pushd.net.admission import Guest
+from pushd.net.probation import Probation
 from pushd.net.tls import channel_bindings
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.sessions import Session
@@ -70,7 +70,7 @@ class Arrival:
         self._failures = 0
         self._is_open = False  # our own header is said
         self._is_over = False
-        self._timer: IDelayedCall | None = None
+        self._probation: Probation | None = None
         door.streams.add(self)
 
     # What the connection tells.
@@ -79,8 +79,14 @@ class Arrival:
         options = self._door.options
         if self._stream.is_secure:
             self._state = State.SECURE
-        self._timer = self._host.clock.callLater(options.authentication_timeout, self._too_late)
-        self._stream.meter(LOGIN_STANZAS * options.unauthenticated.stanza_bytes, self._too_much)
+        self._probation = Probation(
+            self._host.clock,
+            self._stream,
+            self.offended,
+            "session",
+            options.authentication_timeout,
+            LOGIN_STANZAS * options.unauthenticated.stanza_bytes,
+        )
 
     def opened(self, opening: StreamOpened) -> None:
         """Answer a stream header (RFC 6120 §4.7), the first one or one after a restart."""
@@ -117,26 +123,16 @@ class Arrival:
 
     def lost(self, reason: str) -> None:
         self._finish()
-        self._guest.leave()
 
     def _finish(self) -> None:
         self._is_over = True
-        self._stop_timer()
+        if self._probation is not None:
+            self._probation.over()
+            self._probation = None
         if self._login is not None:
             self._login.abandon()
             self._login = None
         self._door.streams.discard(self)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
-    def _too_late(self) -> None:
-        self.offended(StreamError("connection-timeout", "no session within the time allowed"))
-
-    def _too_much(self) -> None:
-        self.offended(StreamError("policy-violation", "that is too much for a login"))
 
     # Headers and features.
 
@@ -211,7 +207,7 @@ class Arrival:
             self._login = None
         if login.account is not None:
             self._account = login.account
-            self._guest.leave()
+            self._guest.settle()
             self._state = State.AUTHENTICATED
             self._is_open = False
             self._stream.restart(self._door.options.authenticated)
@@ -250,11 +246,23 @@ class Arrival:
         except JIDMalformed:
             raise BadRequest("this resource is not allowed") from None
         if jid.resource not in sessions:
-            if len(sessions) >= self._door.options.sessions_per_account:
-                raise ResourceConstraint("too many sessions of this account")
             if not self._host.accounts.is_open(account.bare):
                 raise NotAllowed("the account is gone, or disabled")
+            self._make_room(sessions)
         return jid
+
+    def _make_room(self, sessions: Mapping[str, Session]) -> None:
+        """RFC 6120 §7.6.2.1: so many sessions and no more. One that waits for its client goes.
+
+        Else a client that forgets its sessions could lock itself out until they expire.
+        """
+        if len(sessions) < self._door.options.sessions_per_account:
+            return
+        waiting = [one for one in sessions.values() if one.is_detached]
+        if not waiting:
+            raise ResourceConstraint("too many sessions of this account")
+        longest = min(waiting, key=lambda session: session.detached_at or 0.0)
+        self._host.lifecycle.end(longest, "there are too many sessions")
 
     def _hand_over(self) -> ClientStream:
         """From now on the connection is that of a session."""

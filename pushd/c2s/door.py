@@ -34,6 +34,7 @@ class ClientFactory(Factory):
         stream = XMLStream(
             self._door.host.clock, self._turn, options.unauthenticated, options.backlog
         )
+        stream.guest = guest
         stream.receiver = Arrival(self._door, stream, guest)
         stream.trace = self.trace
         return stream

@@ -29,6 +29,7 @@ class ComponentFactory(Factory):
         stream = XMLStream(
             components.host.clock, self._turn, components.unauthenticated, components.backlog
         )
+        stream.guest = guest
         component = ComponentStream(components, stream, guest, self._open.discard)
         stream.receiver = component
         stream.trace = self.trace

@@ -8,10 +8,10 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pushd.net.admission import Guest
+from pushd.net.probation import Probation
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.host import Host
 from pushd.wire.claims import without_forgeries
@@ -100,12 +100,13 @@ class ComponentStream:
         self._state = State.PLAIN
         self._domain = ""
         self._id = ""
-        self._timer: IDelayedCall | None = None
+        self._probation: Probation | None = None
 
     def connected(self) -> None:
         clock = self._components.host.clock
-        self._timer = clock.callLater(HANDSHAKE_TIME, self._too_late)
-        self._stream.meter(HANDSHAKE_BYTES, self._too_much)
+        self._probation = Probation(
+            clock, self._stream, self.end, "handshake", HANDSHAKE_TIME, HANDSHAKE_BYTES
+        )
         self._stream.keep_alive(KEEP_ALIVE)
 
     def opened(self, opening: StreamOpened) -> None:
@@ -137,7 +138,6 @@ class ComponentStream:
 
     def lost(self, reason: str) -> None:
         self._leave()
-        self._guest.leave()
 
     def end(self, error: StreamError) -> None:
         if not self._id:
@@ -164,8 +164,8 @@ class ComponentStream:
         if self._components.is_connected(self._domain):
             raise StreamError("conflict", "this component is connected already")
         self._state = State.BOUND
-        self._stop_timer()
-        self._guest.leave()
+        self._settle()
+        self._guest.settle()
         self._stream.limit(self._components.limits)
         self._stream.pace(UNSAFE, self._components.host.database.committed)
         self._stream.send(b"<handshake/>")
@@ -187,21 +187,13 @@ class ComponentStream:
         host.router.route(stanza)
 
     def _leave(self) -> None:
-        self._stop_timer()
+        self._settle()
         if self._state is State.BOUND:
             self._state = State.PLAIN
             self._components.left(self._domain, self)
         self._forget(self)
 
-    # Time and pressure.
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
-    def _too_late(self) -> None:
-        self.end(StreamError("connection-timeout", "no handshake within the time allowed"))
-
-    def _too_much(self) -> None:
-        self.end(StreamError("policy-violation", "that is too much for a handshake"))
+    def _settle(self) -> None:
+        if self._probation is not None:
+            self._probation.over()
+            self._probation = None

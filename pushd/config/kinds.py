@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -282,6 +282,21 @@ class Listener(Word):
 
 
 @dataclass(frozen=True)
+class Subnet(Word):
+    """A network of IP addresses, or a single one."""
+
+    title = "network"
+    expected = "an address or a network such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+
+    def parse(self, text: str) -> IPv4Network | IPv6Network:
+        return ip_network(text)
+
+    def show(self, value: Any) -> str:
+        text = str(value.network_address if value.num_addresses == 1 else value)
+        return f"'{text}'" if ":" in text else text
+
+
+@dataclass(frozen=True)
 class WebAddress(Word):
     """A base URL without a final slash. Plain http is for stand-ins on this machine only."""
 
@@ -306,6 +321,7 @@ class WebAddress(Word):
 Duration = Annotated[float, Span()]
 Size = Annotated[int, Bytes()]
 DomainName = Annotated[str, Domain()]
+Network = Annotated[IPv4Network | IPv6Network, Subnet()]
 Url = Annotated[str, WebAddress()]
 Positive = Annotated[int, Whole(least=1)]
 

@@ -6,6 +6,7 @@ it is not given. Durations are seconds, sizes bytes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pushd.config.kinds import (
     DomainName,
     Duration,
     Endpoint,
+    Network,
     Positive,
     Span,
 )
@@ -92,9 +94,19 @@ class Limits:
     authentication_timeout: Annotated[float, Span(least=1.0)] = 30.0
     # How many connections may be open that have not logged in; more are closed at once.
     unauthenticated_connections: Positive = 1000
-    # How many of them may come from one address, or one IPv6 network of 64 bits. Loopback
-    # addresses may have as many as there may be in all.
+    # How many of them may come from one address, or one IPv6 network of 64 bits.
     unauthenticated_per_address: Positive = 100
+    # How many connections may be open, logged in or not; more are closed at once. There are
+    # fewer where the system allows fewer files to be open (``ulimit -n``, ``LimitNOFILE=``).
+    connections: Positive = 50_000
+    # How many of them may come from one address, or one IPv6 network of 64 bits.
+    connections_per_address: Positive = 1000
+    # Where one address may speak for many, as those of a proxy do: limits for an address do
+    # not hold for these, those in all do.
+    exempt_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    # How many sessions an account may have; with one more, the one that has waited the
+    # longest for its client goes, and if none waits, the new one is refused.
+    sessions_per_account: Positive = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,90 +1,121 @@
-"""How many connections may be open that have not said who they are (RFC 6120 §13.12).
+"""How many connections may be open, and how many of those that have not said who they are.
 
-Each costs memory and a timer, and strangers can open as many as they like.
+Each costs memory, a descriptor and, before the login, a timer (RFC 6120 §13.12); strangers
+can open as many as they like.
 """
 
-from ipaddress import IPv6Address, ip_address
+from dataclasses import dataclass
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
+
+from pushd.net.origins import Origins
 
 log = Logger()
 
 SILENCE = 60.0  # seconds between two lines in the log about refusals
 
 
-class Admission:
-    """Counts strangers, in all and from one address; an IPv6 network of 64 bits is one.
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many there may be, in all and from one address."""
 
-    Loopback addresses are only counted in all: whoever comes from there through a proxy
-    comes from one address.
+    total: int
+    per_address: int
+
+
+class Admission:
+    """Counts connections and the strangers among them, in all and by their origin.
+
+    An origin that is exempt is only counted in all: whoever comes from there through a
+    proxy comes from one address.
     """
 
-    def __init__(self, clock: IReactorTime, total: int, per_address: int) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        strangers: Quota,
+        connections: Quota,
+        origins: Origins | None = None,
+    ) -> None:
         self._clock = clock
-        self._total = total
-        self._per_address = per_address
-        self._strangers: dict[str, int] = {}
-        self._count = 0
+        self._origins = origins or Origins()
+        self.strangers = Tally(strangers)
+        self.connections = Tally(connections)
         self._silent_until = 0.0
-
-    def __len__(self) -> int:
-        return self._count
 
     def admit(self, address: IAddress | None) -> "Guest | None":
         """Let one in, until it leaves; None when there are too many."""
         host = str(getattr(address, "host", ""))
-        origin = _origin(host)
-        known = self._strangers.get(origin, 0)
-        if self._count >= self._total or (origin and known >= self._per_address):
-            self._tell(host)
+        origin = self._origins.of(host)
+        if not self.connections.has_room(origin):
+            self._tell(host, f"{len(self.connections)} are open")
             return None
-        self._count += 1
-        self._strangers[origin] = known + 1
+        if not self.strangers.has_room(origin):
+            self._tell(host, f"{len(self.strangers)} are not logged in")
+            return None
+        self.connections.add(origin)
+        self.strangers.add(origin)
         return Guest(self, origin)
 
-    def leave(self, origin: str) -> None:
-        self._count -= 1
-        self._strangers[origin] -= 1
-        if not self._strangers[origin]:
-            del self._strangers[origin]
-
-    def _tell(self, host: str) -> None:
+    def _tell(self, host: str, reason: str) -> None:
         now = self._clock.seconds()
         if now >= self._silent_until:
             self._silent_until = now + SILENCE
             log.warn(
-                "refusing connections, such as one from {host}: {count} are not logged in",
-                host=host,
-                count=self._count,
+                "refusing connections, such as one from {host}: {reason}", host=host, reason=reason
             )
 
 
-class Guest:
-    """One who was let in, and is a stranger until `leave`."""
+class Tally:
+    """A count, in all and by origin, and its quota, which may change at any time."""
 
-    __slots__ = ("_admission", "_origin")
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
+        self._count = 0
+        self._origins: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def has_room(self, origin: str) -> bool:
+        if self._count >= self.quota.total:
+            return False
+        return not origin or self._origins.get(origin, 0) < self.quota.per_address
+
+    def add(self, origin: str) -> None:
+        self._count += 1
+        self._origins[origin] = self._origins.get(origin, 0) + 1
+
+    def remove(self, origin: str) -> None:
+        self._count -= 1
+        self._origins[origin] -= 1
+        if not self._origins[origin]:
+            del self._origins[origin]
+
+
+class Guest:
+    """A connection that was let in: a stranger until `settle`, there until `leave`.
+
+    Both may be said more than once.
+    """
+
+    __slots__ = ("_admission", "_is_stranger", "origin")
 
     def __init__(self, admission: Admission, origin: str) -> None:
         self._admission: Admission | None = admission
-        self._origin = origin
+        self._is_stranger = True
+        self.origin = origin  # empty for one without limits for its address
+
+    def settle(self) -> None:
+        """It has said who it is."""
+        if self._is_stranger and self._admission is not None:
+            self._is_stranger = False
+            self._admission.strangers.remove(self.origin)
 
     def leave(self) -> None:
-        """No stranger any more, or gone; more than once is fine."""
+        """The connection is gone."""
+        self.settle()
         if self._admission is not None:
-            self._admission.leave(self._origin)
+            self._admission.connections.remove(self.origin)
             self._admission = None
-
-
-def _origin(host: str) -> str:
-    """What counts as one address; empty for one that is not limited."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:  # on a socket that takes both kinds
-            address = address.ipv4_mapped
-        elif not address.is_loopback:
-            return str(IPv6Address(int(address) >> 64 << 64))
-    return "" if address.is_loopback else str(address)

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pushd.net.admission import Guest
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -143,6 +144,7 @@ class XMLStream(TwistedProtocol):
         self._ended = False
         self._lost = False
         self._timer: IDelayedCall | None = None  # to cut the connection, or to read on
+        self.guest: Guest | None = None  # its place among the connections
         self.trace: Trace | None = None
 
     # What Twisted calls.
@@ -183,6 +185,8 @@ class XMLStream(TwistedProtocol):
         finally:
             # Nothing refers in a circle, so that all of it is freed at once.
             del self.receiver
+            if self.guest is not None:
+                self.guest.leave()
             self._full = _nothing
             self.transport = None
             self._turn.end()

@@ -77,12 +77,14 @@ def is_secret(node: ast.expr) -> bool:
 
 
 def comparisons(tree: ast.AST) -> Iterator[str]:
-    """Each `==` and `!=` with a secret on one side; what is written in the source is none."""
+    """Each `==` and `!=` with a secret on one side; a constant of the source is none."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
                 sides = (left, right)
-                literal = any(isinstance(one, ast.Constant) for one in sides)
+                literal = any(
+                    isinstance(one, ast.Constant) or called(one).isupper() for one in sides
+                )
                 if not literal and any(map(is_secret, sides)):
                     yield ast.unparse(node)
 
@@ -138,6 +140,7 @@ def test_an_offence_is_seen(source: str) -> None:
         "len(proof) != len(keys.stored_key)",
         "name == 'password'",
         "token.type == tokenize.COMMENT",
+        "error.code == _INVALID_TOKEN",
         "mechanism == other",
         "tokens == limit",
     ],

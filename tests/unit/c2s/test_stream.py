@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
-from pushd.net.admission import Admission
+from pushd.net.admission import Admission, Quota
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS
 from pushd.net.xmlprotocol import XMLStream
@@ -63,7 +63,7 @@ class House:
             self.hall.wait(self.hall.host.accounts.add(account, {"SHA-1": keys}))
         logins = Logins(self.hall.host.accounts, b"pepper", at_once)
         door = self.door = Door(self.hall.host, logins, certificates, DoorOptions(**options))
-        self.admission = Admission(self.hall.clock, 100, 100)
+        self.admission = Admission(self.hall.clock, Quota(100, 100), Quota(200, 200))
         self.factory = ClientFactory(door, self.hall.turn, self.admission)
 
     def connect(self) -> "Wire":
@@ -536,11 +536,52 @@ def test_a_login_has_so_many_bytes_and_no_more() -> None:
 def test_whoever_has_logged_in_is_no_stranger_any_more() -> None:
     house = House()
     house.connect()
-    assert len(house.admission) == 1
+    assert len(house.admission.strangers) == 1
 
     house.login()
 
-    assert len(house.admission) == 1
+    assert len(house.admission.strangers) == 1
+
+
+BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+
+
+def test_an_account_has_so_many_sessions_and_no_more() -> None:
+    house = House(sessions_per_account=2)
+    first = house.bound(resource="one")
+    house.bound(resource="two")
+    third = house.login()
+
+    [refused] = third.say(BIND)
+    assert (refused["type"], condition(refused.error)) == ("error", "resource-constraint")
+    assert refused.error["type"] == "wait"
+
+    first.lose()
+    [bound] = third.say(BIND)
+    assert bound["type"] == "result"
+
+
+def test_a_resource_that_is_bound_again_takes_no_room() -> None:
+    house = House(sessions_per_account=1)
+    house.bound(resource="one")
+
+    assert house.bound(resource="one")
+
+
+def test_the_session_that_waits_the_longest_for_its_client_makes_room() -> None:
+    house = House(sessions_per_account=3)
+    wires = [house.bound(resource=name) for name in ("one", "two", "three")]
+    for wire in wires[1:]:
+        wire.enable()
+    for wire in reversed(wires[1:]):
+        wire.lose()
+        house.hall.advance(1)
+
+    house.bound(resource="four")
+
+    assert set(house.hall.host.sessions.of("romeo@example.net")) == {"one", "two", "four"}
+    [ended] = house.hall.events(SessionEnded)
+    assert (ended.session.jid.resource, ended.reason) == ("three", "there are too many sessions")
 
 
 def test_a_connection_too_many_is_not_let_in() -> None:
@@ -629,7 +670,7 @@ def test_a_connection_lost_at_any_stage_leaves_nothing_behind(stage: str) -> Non
 
     assert len(clock.getDelayedCalls()) == timers
     assert list(house.hall.host.sessions.everyone()) == []
-    assert (len(house.admission), house.door.streams) == (0, set())
+    assert (len(house.admission.connections), house.door.streams) == (0, set())
     assert house.hall.rows("SELECT count(*) FROM sessions") == [(0,)]
     house.hall.seen.clear()
     wire.transport.producer = None  # as a socket does when it is lost
@@ -666,7 +707,7 @@ def test_a_handshake_that_never_ends_on_the_port_for_tls_is_cut_in_time(secure: 
 
     assert transport.ended == "abort"
     protocol.connectionLost(Failure(ConnectionLost()))
-    assert (len(secure.admission), secure.door.streams) == (0, set())
+    assert (len(secure.admission.connections), secure.door.streams) == (0, set())
 
 
 def test_a_handshake_that_never_ends_behind_starttls_is_cut_in_time(secure: House) -> None:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import HANDSHAKE_BYTES, HANDSHAKE_TIME, Components
-from pushd.net.admission import Admission
+from pushd.net.admission import Admission, Quota
 from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.element import Element
 from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
@@ -34,7 +34,7 @@ class House:
         components = Components(
             self.hall.host, {DOMAIN: SECRET, "other.example.net": Secret("x")}, Limits(100_000)
         )
-        self.admission = Admission(self.hall.clock, 10, 10)
+        self.admission = Admission(self.hall.clock, Quota(10, 10), Quota(20, 20))
         self.factory = ComponentFactory(components, self.hall.turn, self.admission)
         self.romeo: Client = self.hall.login("romeo@example.net/orchard")
 
@@ -364,7 +364,7 @@ def test_a_connection_lost_at_any_stage_leaves_nothing_behind(house: House, stag
     wire.lose()
 
     assert len(house.hall.clock.getDelayedCalls()) == timers
-    assert (len(house.admission), house.factory._open) == (0, set())
+    assert (len(house.admission.connections), house.factory._open) == (0, set())
     wire.transport.producer = None  # as a socket does when it is lost
     gc.disable()
     try:

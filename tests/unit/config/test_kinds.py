@@ -1,5 +1,6 @@
 """How values are written: each kind takes what it should, and says what would be right."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pushd.config.kinds import (
     Kind,
     Listener,
     Span,
+    Subnet,
     Text,
     Truth,
     WebAddress,
@@ -232,3 +234,28 @@ def test_a_text_is_not_empty() -> None:
 
 def test_a_long_value_is_cut_in_its_refusal() -> None:
     assert len(value_of(Truth(), "x" * 5000)) < 150
+
+
+@pytest.mark.parametrize(
+    ("word", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("'2001:db8::/32'", "2001:db8::/32"),
+        ("'::1'", "::1/128"),
+    ],
+)
+def test_a_network_is_an_address_with_or_without_the_length_of_its_prefix(
+    word: str, network: str
+) -> None:
+    assert value_of(Subnet(), word) == ip_network(network)
+
+
+@pytest.mark.parametrize("word", ["192.0.2.1/24", "192.0.2", "example.net", "::1/129", "3", ""])
+def test_no_other_text_is_a_network(word: str) -> None:
+    assert is_refused(Subnet(), word)
+
+
+def test_a_network_is_written_as_short_as_it_can_be() -> None:
+    assert Subnet().show(ip_network("192.0.2.1/32")) == "192.0.2.1"
+    assert Subnet().show(ip_network("2001:db8::/32")) == "'2001:db8::/32'"

@@ -1,6 +1,7 @@
 """The sections: frozen, with defaults, and made without a file for development."""
 
 from dataclasses import FrozenInstanceError
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,23 @@ import pytest
 from pushd.config.kinds import Endpoint
 from pushd.config.reader import default_of, is_required, option_fields, option_kinds
 from pushd.config.sections import Config, Limits, Push, Sessions, VirtualHost
+from tests.unit.config.support import value_of
 
 
 def test_the_defaults_are_what_the_documents_promise() -> None:
     assert Push() == Push(72 * 3600.0, 10, False, True, True, False, "messages", 1.0, 30.0)
     assert Sessions() == Sessions(300.0, 5000, 10_000_000)
-    assert Limits() == Limits(256 * 1024, 10_000, 30.0)
+    assert Limits() == Limits(
+        stanza_bytes=256 * 1024,
+        unauthenticated_bytes=10_000,
+        authentication_timeout=30.0,
+        unauthenticated_connections=1000,
+        unauthenticated_per_address=100,
+        connections=50_000,
+        connections_per_address=1000,
+        exempt_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        sessions_per_account=20,
+    )
 
 
 def test_only_domains_and_data_are_required() -> None:
@@ -25,8 +37,7 @@ def test_only_domains_and_data_are_required() -> None:
 def test_every_default_can_be_written_and_keeps_its_own_bounds(section: type) -> None:
     for name, field in option_fields(section).items():
         kind, default = option_kinds(section)[name], default_of(field)
-        parse = kind.parse  # type: ignore[attr-defined]
-        assert parse(kind.show(default)) == default, name
+        assert value_of(kind, kind.show(default)) == default, name
 
 
 def test_a_key_may_be_in_the_file_of_its_certificate() -> None:
