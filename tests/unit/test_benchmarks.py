@@ -1,14 +1,25 @@
 """The load generator of the benchmarks, whose word on lost messages must be right."""
 
+import contextlib
+import re
 import socket
+import sqlite3
 import sys
 from array import array
+from base64 import b64decode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from benchmarks.load import Client, Faults
+from benchmarks.accounts import PASSWORD, Population, portable, write_prosody, write_pushd
+from benchmarks.clients import Chatter, Faults, LoadError, Star
 from benchmarks.login import Session
+from benchmarks.report import Row, replace_figures, table
+from benchmarks.scenario import Budget, Line, Result, Scenario
+from pushd.service import DATABASE
+from pushd.wire.element import children, parse
+from pushd.wire.scram import ScramKeys, derive, verify
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks use epoll")
 
@@ -26,7 +37,7 @@ class Pair:
         self.servers = [server for server, _ in pairs]
         ends = [end for _, end in pairs]
         self.sender, self.client = (
-            Client(Session(user, end, b"", 0), 390, managed=managed)
+            Chatter(Session(user, end, b"", 0), 390, managed=managed)
             for user, end in zip(("a", "b"), ends, strict=True)
         )
         self.sender.pair_with(self.client)
@@ -106,3 +117,132 @@ def test_without_stream_management_nothing_is_asked() -> None:
 
     assert b"urn:xmpp:sm:3" not in pair.answer()
     pair.close()
+
+
+def test_who_comes_back_sends_again_what_the_server_has_not_counted(pair: Pair) -> None:
+    pair.client.say(10, 0.0)
+    said = pair.answer()
+    server, end = socket.socketpair()
+
+    pair.client.come_back(Session("b", end, b"", 0), 7)
+    assert pair.client.flush()
+
+    assert server.recv(65536) == said[
+        said.index(b"<message to='a@bench.example' type='chat' id='m-00000007'") :
+    ].replace(b"<r xmlns='urn:xmpp:sm:3'/>", b"")
+    server.close()
+    end.close()
+
+
+def test_what_comes_twice_after_a_resumption_is_counted(pair: Pair) -> None:
+    pair.sender.say(2, 1.0)
+    pair.deliver(MESSAGE % (0, 0))
+    server, end = socket.socketpair()
+    pair.client.rejoin(Session("b", end, MESSAGE % (0, 0) + MESSAGE % (1, 1), 0), 0)
+
+    pair.client.take(2.0, pair.latencies)
+
+    assert Faults.of([pair.client]) == Faults(duplicated=1)
+    server.close()
+    end.close()
+
+
+def test_a_stanza_error_ends_the_measurement(pair: Pair) -> None:
+    with pytest.raises(LoadError, match="item-not-found"):
+        pair.deliver(b"<message type='error'><error><item-not-found/></error></message>")
+
+
+def test_a_change_of_presence_is_heard_by_contacts(pair: Pair) -> None:
+    presence = b"<presence from='a@bench.example/bench'><show>away</show><status>%08d</status>"
+    star = Star(Session("a", pair.sender.socket, b"", 0), managed=True)
+    pair.client.hears = star.sent_at
+    star.announce(1.0)
+
+    assert (
+        pair.deliver((presence % 0) + b"<c xmlns='c'/></presence><r xmlns='urn:xmpp:sm:3'/>") == 1
+    )
+    assert pair.answer() == b"<a xmlns='urn:xmpp:sm:3' h='1'/>"
+    assert Faults.of([pair.client]) == Faults()
+
+
+RESULTS: dict[str, Result | str] = {
+    "pushd": Result((20.0, 1.0)),
+    "ejabberd": Result((100.0, 4.0), "3 lost"),
+    "prosody": "ServerError: it does not start",
+}
+ROW = Row(
+    Scenario(
+        "chat",
+        (Line("message", "CPU µs", Budget(ratio=0.25)), Line("memory", "KB", Budget(most=0.5), 1)),
+        lambda bench, server: Result(()),
+    ),
+    RESULTS,
+)
+
+
+def test_the_table_says_what_was_missed_and_what_went_wrong() -> None:
+    assert table([ROW], ["pushd", "ejabberd", "prosody"]).splitlines() == [
+        "=======  ======  =====  ========  =======  =====  =============",
+        "what     unit    pushd  ejabberd  prosody  ratio  budget",
+        "=======  ======  =====  ========  =======  =====  =============",
+        "message  CPU µs  20     100 (!)   failed   0.20   0.25",
+        "memory   KB      1.0    4.0 (!)   failed   0.25   0.5 KB missed",
+        "=======  ======  =====  ========  =======  =====  =============",
+        "",
+        "- chat, ejabberd: 3 lost",
+        "- chat, prosody: ServerError: it does not start",
+    ]
+
+
+def test_a_ratio_is_not_judged_without_who_it_compares_with() -> None:
+    alone = Row(ROW.scenario, {"pushd": RESULTS["pushd"]})
+
+    assert table([alone], ["pushd"]).splitlines()[3].split() == [
+        "message",
+        "CPU",
+        "µs",
+        "20",
+        "-",
+        "0.25",
+        "?",
+    ]
+
+
+def test_the_figures_of_a_page_are_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "page.rst"
+    page.write_text("before\n.. figures begin\nold\n.. figures end\nafter\n")
+
+    replace_figures(page, "new")
+
+    assert page.read_text() == "before\n.. figures begin\n\nnew\n\n.. figures end\nafter\n"
+    page.write_text("no marks\n")
+    with pytest.raises(ValueError, match="has no place"):
+        replace_figures(page, "new")
+
+
+def test_accounts_can_log_in_with_what_each_server_stores(tmp_path: Path) -> None:
+    population = Population(users=2, contacts=2)
+    write_pushd(population, tmp_path / "pushd")
+    write_prosody(population, tmp_path / "prosody")
+    document = parse(portable(population).encode().partition(b"?>")[2])
+    with contextlib.closing(sqlite3.connect(tmp_path / "pushd" / DATABASE)) as connection:
+        kept = connection.execute(
+            "SELECT jid, salt, iterations, stored_key, server_key FROM credentials "
+            "JOIN accounts ON account = id WHERE hash = 'SHA-1' ORDER BY jid"
+        ).fetchall()
+        seen = connection.execute("SELECT jid FROM roster WHERE account = 'star@bench.example'")
+        contacts = {jid for (jid,) in seen}
+
+    assert {jid.partition("@")[0] for jid, *_ in kept} == set(population.names())
+    assert all(verify(ScramKeys(*keys), "SHA-1", PASSWORD) for _, *keys in kept)
+    assert contacts == {"c0000@bench.example", "c0001@bench.example"}
+    folder = tmp_path / "prosody" / "bench%2eexample"
+    assert {file.stem for file in (folder / "accounts").iterdir()} == set(population.names())
+    assert "c0001@bench.example" in (folder / "roster" / "star.dat").read_text()
+    users = list(children(next(children(document))))
+    assert [user["name"] for user in users] == population.names()
+    _, stored, _, salt, rounds = re.split("[:,]", users[0]["password"])
+    assert (
+        b64decode(b64decode(stored))
+        == derive("SHA-1", PASSWORD, b64decode(b64decode(salt)), int(rounds)).stored_key
+    )
