@@ -96,6 +96,8 @@ class Arrival:
         self._greet(domain if known else self._domain or min(self._host.domains), opening)
         if opening.content != NS_CLIENT:
             raise StreamError("invalid-namespace", f"the content of a stream here is {NS_CLIENT}")
+        if wanted is None:
+            raise StreamError("improper-addressing", "a header says whom the stream is for")
         if not known or self._domain not in ("", domain):
             raise StreamError("host-unknown")
         if not is_supported(opening.attributes.get("version", "")):

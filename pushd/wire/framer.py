@@ -25,6 +25,7 @@ from pushd.wire.stanza import (
 )
 
 _WHITE = b" \t\r\n"
+_HEADER = b"<stream:stream"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RESCANS = 64  # how often the bytes of a tag in pieces may be looked at again, on average
 _CLAIMS = {STANZA_ID: "by", DELAY: "from", SENT_CARBON: "", RECEIVED_CARBON: ""}
@@ -172,6 +173,8 @@ class Framer:
             raise StreamError("bad-format", "text between stanzas")
         if len(self._buffer) - begin > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stanza is too big")
+        if self._depth > 1 and self._buffer.startswith(_HEADER, self._begin - self._base):
+            raise StreamError("unsupported-stanza-type", "the stream is open")
         # Expat scans an unfinished tag from its start with each piece. Whoever sends a long one
         # in tiny pieces would cost the square of its length.
         end = self._base + len(self._buffer)
@@ -189,6 +192,8 @@ class Framer:
         return StreamError(condition)
 
     def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if not version.startswith("1."):
+            raise StreamError("not-well-formed", "XML 1.0 is spoken here")
         if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8"):
             raise StreamError("unsupported-encoding")
 

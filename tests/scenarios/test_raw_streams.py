@@ -52,7 +52,7 @@ class XMLTest(Hostile):
         await self.start()
         for header, condition in (
             (HEADER.replace("localhost", "example.org"), "host-unknown"),
-            (HEADER.replace(" to='localhost'", ""), "host-unknown"),
+            (HEADER.replace(" to='localhost'", ""), "improper-addressing"),
             (HEADER.replace("jabber:client", "jabber:server"), "invalid-namespace"),
             (HEADER.replace("etherx.jabber.org", "example.org"), "invalid-namespace"),
             (HEADER.replace(" version='1.0'", ""), "unsupported-version"),

@@ -130,6 +130,8 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
         (b"<message/>text<message/>", "bad-format"),
         (b"<message/>text</stream:stream>", "bad-format"),
         (b"<?xml version='1.0'?>", "not-well-formed"),
+        (HEADER[21:], "unsupported-stanza-type"),
+        (b"<iq/>" + HEADER[21:] + b"<iq/>", "unsupported-stanza-type"),
         (b"<message" + b"".join(b" a%d=''" % n for n in range(70)) + b"/>", "policy-violation"),
         (b"<message>" + b"<a>" * 200, "policy-violation"),
         (b"<message>" + b"x" * 300_000, "policy-violation"),
@@ -152,6 +154,7 @@ def test_a_doctype_before_the_header_is_refused() -> None:
         (b"<html>", "bad-format"),
         (b"<?xml version='1.0' encoding='ISO-8859-1'?>" + HEADER[21:], "unsupported-encoding"),
         (b"GET / HTTP/1.1\r\n", "not-well-formed"),
+        (b"<?xml version='2.0'?>" + HEADER[21:], "not-well-formed"),
     ],
 )
 def test_a_wrong_header_is_named(header: bytes, condition: str) -> None:
