@@ -4,10 +4,12 @@ The one place that sees all floors. Nothing here decides anything; it says who i
 """
 
 import gc
+import os
 import secrets
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
@@ -16,6 +18,7 @@ from twisted.logger import Logger
 from pushd.admin.operations import Operations
 from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import OperatorFactory
+from pushd.admin.status import Status
 from pushd.admin.users import Users
 from pushd.appserver.apps import App
 from pushd.appserver.registering import Rules
@@ -43,12 +46,12 @@ from pushd.providers.transport import over_http11
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
+from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
 from pushd.wire.framer import Limits
 
 log = Logger()
 
-DATABASE = "pushd.db"
 MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "carbons", "push")
 LINGER = 0.01  # seconds for which what nobody waits for may wait for company in a commit
 BACKLOG = 512  # connections that may wait to be accepted
@@ -192,14 +195,15 @@ class Server:
             backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
         self._logins = Logins(self.host.accounts, b"", self.in_thread)
-        return Door(self.host, self._logins, self._certificates(), options)
+        self._certificates = self._certificate_store()
+        return Door(self.host, self._logins, self._certificates, options)
 
     def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
         """Do heavy sums off the reactor's thread."""
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, work, *given)
 
-    def _certificates(self) -> CertificateStore | None:
+    def _certificate_store(self) -> CertificateStore | None:
         files = {
             domain: CertificateFiles(host.certificate, host.key_file)
             for domain, host in self.config.domains.items()
@@ -270,7 +274,17 @@ class Server:
             sessions.end_all,
             sessions.cut_all,
         )
-        return Operations(users, sessions)
+        status = Status(
+            host, self._dispatcher, self.app_server.outbox, self._certificates, self.places
+        )
+        return Operations(users, sessions, status)
+
+    def places(self) -> dict[str, list[str]]:
+        """Where the server listens at this moment, by the names of `listen:`."""
+        return {
+            name: [_place(port.getHost()) for port in ports if port.connected]
+            for name, ports in self.ports.items()
+        }
 
     def trace(self, trace: Trace) -> None:
         """Have everything that passes on streams from now on written down."""
@@ -281,6 +295,14 @@ class Server:
         for ports in self.ports.values():
             for port in ports:
                 port.stopListening()
+
+
+def _place(address: Any) -> str:
+    """Where a port listens, as text."""
+    if isinstance(address, UNIXAddress):
+        return os.fsdecode(address.name or b"")
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
 
 
 def _provider(backend: Backend) -> Provider:

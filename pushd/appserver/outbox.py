@@ -79,6 +79,10 @@ class Outbox:
         self._waiting: dict[str, Push] = {}
         self._under_way: dict[str, Deferred[None]] = {}
 
+    def __len__(self) -> int:
+        """How many pushes wait."""
+        return len(self._waiting)
+
     async def load(self) -> None:
         """Take up what the last run left; sent by `start`."""
         now = self._clock.seconds()

@@ -25,10 +25,10 @@ from pushd.config.sections import Component, Config
 from pushd.net.certificates import DevelopmentCA, write_whole
 from pushd.net.tls import CertificateFiles, CertificateStore
 from pushd.providers import catalogue
-from pushd.service import DATABASE, Server
+from pushd.service import Server
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
-from pushd.storage.lock import Lock
+from pushd.storage.lock import DATABASE, Lock
 from pushd.wire.secret import Secret
 
 log = Logger()

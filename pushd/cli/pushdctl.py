@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pushd.cli import tables
-from pushd.cli.reaching import Reach, Unreachable, reach
+from pushd.cli import backups, tables
+from pushd.cli.reaching import Place, Reach, Unreachable, locate, reach, stopped
 from pushd.wire.secret import Secret
 
 OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -22,6 +22,7 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--json",), {"action": "store_true", "help": "answer with JSON"}),
 )
 REFUSED = 1
+WRONG = 3  # `status` has something to tell
 INTERRUPTED = 130
 
 Run = Callable[[argparse.Namespace], int]
@@ -99,6 +100,23 @@ def _kick(options: argparse.Namespace) -> int:
     return _say(options, result, "\n".join(f"ended {jid}" for jid in result["sessions"]))
 
 
+def _status(options: argparse.Namespace) -> int:
+    place = _located(options)
+    result = _asked(options, "status", {}) if place.runs else stopped(place)
+    _say(options, result, tables.status(result))
+    return WRONG if result["problems"] else 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    result = backups.backup(_located(options), options.file)
+    return _say(options, result, f"wrote {result['file']}, {tables.size(result['bytes'])}")
+
+
+def _restore(options: argparse.Namespace) -> int:
+    result = backups.restore(_located(options), options.file)
+    return _say(options, result, backups.restored(result))
+
+
 def _demo(options: argparse.Namespace) -> int:
     from pushd.cli.demo import run
 
@@ -118,6 +136,10 @@ def _asked(options: argparse.Namespace, operation: str, given: dict[str, str]) -
 
 def _reached(options: argparse.Namespace) -> Reach:
     return reach(config=options.config, data=options.data, socket=options.socket)
+
+
+def _located(options: argparse.Namespace) -> Place:
+    return locate(config=options.config, data=options.data, socket=options.socket)
 
 
 def _say(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:
@@ -140,6 +162,12 @@ DOMAIN = Argument(
 REASON = Argument(
     "--reason", {"metavar": "TEXT", "default": "", "help": "why; the user's client shows it"}
 )
+
+
+def _file(purpose: str) -> Argument:
+    return Argument("file", {"type": Path, "metavar": "FILE", "help": f"the file {purpose}"})
+
+
 READY = Argument(
     "--ready-file",
     {"type": Path, "metavar": "FILE", "help": "the ready file of the server to use"},
@@ -178,6 +206,16 @@ COMMANDS = (
     Command("user list", "list the accounts, of one domain or of all", _users, (DOMAIN,)),
     Command("sessions", "list who is there, or waits to be resumed", _sessions, (ANYONE,)),
     Command("kick", "end a session, or all of an account", _kick, (WHOSE, REASON)),
+    Command("status", "tell how the server is; exit code 3 when something is wrong", _status),
+    Command(
+        "backup", "copy the database, while the server runs or not", _backup, (_file("to make"),)
+    ),
+    Command(
+        "restore",
+        "put a backup in the place of the database; the server must not run",
+        _restore,
+        (_file("to read"),),
+    ),
     Command("demo", "watch a message to a sleeping phone become a push", _demo, (READY,)),
 )
 GROUPS = {"user": "accounts: add, passwd, del, disable, enable, list"}
@@ -213,7 +251,8 @@ def _overview() -> str:
     return (
         f"commands:\n{lines}\n\n"
         "Without --config, --data and --socket: the development server that you run, or else\n"
-        "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, 2 not understood."
+        "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, 2 not understood,\n"
+        "3 something is wrong (status)."
     )
 
 

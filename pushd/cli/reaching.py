@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pushd.cli import ready as ready_files
+from pushd.storage.lock import DATABASE
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -44,34 +45,66 @@ class Reach(Protocol):
 
 
 def reach(config: Path | None, data: Path | None, socket: Path | None) -> Reach:
-    """The running server, or the storage of one that does not run.
+    """The running server, or the storage of one that does not run."""
+    place = locate(config, data, socket)
+    return Running(place.socket) if place.runs else Stored(place)
 
-    Without any of the three: the development server that runs, else the usual file.
-    """
+
+def locate(config: Path | None, data: Path | None, socket: Path | None) -> "Place":
+    """Where a server is. Without any of the three: the development server that runs, else
+    the usual configuration file. Raises Unreachable."""
     if socket is not None:
-        return Running(socket)
+        return Place(None, socket, None)
     if data is not None:
-        place = Place(data, data / SOCKET, _development_domains(data))
-    else:
-        running = ready_files.running() if config is None else None
-        if running is not None and "admin" in running:
-            return Running(Path(running["admin"]))
-        if config is None and not DEFAULT_CONFIG.exists():
-            raise Unreachable(
-                f"you run no development server, and there is no {DEFAULT_CONFIG}: "
-                "give --config, --data or --socket"
-            )
-        place = _configured(config or DEFAULT_CONFIG)
-    return Running(place.socket) if _answers(place.socket) else Stored(place)
+        return Place(data, data / SOCKET, _development_domains(data))
+    running = ready_files.running() if config is None else None
+    if running is not None and "admin" in running:
+        return Place(None, Path(running["admin"]), None)
+    if config is None and not DEFAULT_CONFIG.exists():
+        raise Unreachable(
+            f"you run no development server, and there is no {DEFAULT_CONFIG}: "
+            "give --config, --data or --socket"
+        )
+    return _configured(config or DEFAULT_CONFIG)
 
 
 class Place:
-    """Where a server is. `domains` are those it serves, None where that is not known."""
+    """Where a server is. `domains` are those it serves, None where that is not known.
 
-    def __init__(self, data: Path, socket: Path, domains: frozenset[str] | None) -> None:
+    Whoever knows no `data` folder can but ask the server, should it run.
+    """
+
+    def __init__(self, data: Path | None, socket: Path, domains: frozenset[str] | None) -> None:
         self.data = data
         self.socket = socket
         self.domains = domains
+
+    @property
+    def runs(self) -> bool:
+        """Whether a server answers; taken for granted where nothing else can be asked."""
+        return self.data is None or _answers(self.socket)
+
+    @property
+    def database(self) -> Path:
+        """The file of the database. Raises Unreachable."""
+        if self.data is not None:
+            return self.data / DATABASE
+        with Running(self.socket) as server:
+            return Path(server.call("status", {})["database"]["path"])
+
+
+def stopped(place: Place) -> dict[str, Any]:
+    """What can be told of a server that does not run."""
+    from pushd.admin.status import database, of_database, release, software
+
+    told = database(place.database)
+    return {
+        "running": False,
+        "version": release(),
+        "software": software(),
+        "database": told,
+        "problems": ["the server does not run", *of_database(told)],
+    }
 
 
 def _configured(path: Path) -> Place:
@@ -158,14 +191,14 @@ class Stored:
 
         from pushd.routing.accounts import Accounts
         from pushd.routing.events import Events
-        from pushd.service import DATABASE
         from pushd.storage.errors import StorageError
         from pushd.storage.sqlite import Database, InlineRunner
 
         data = self._place.data
+        assert data is not None
         if self._place.domains is None and not (data / DATABASE).exists():
             raise Unreachable(f"{data} is not the data folder of a server")
-        self._was = _become_owner(data)
+        self._was = become_owner(data)
         try:
             self._clock = Clock()
             self._clock.rightNow = time.time()
@@ -174,7 +207,7 @@ class Stored:
             self._accounts = Accounts(self._clock, self._database, Events())
             self._wait(self._accounts.load())
         except StorageError as error:
-            _become(*self._was)
+            become(*self._was)
             raise Unreachable(str(error)) from None
         return self
 
@@ -182,7 +215,7 @@ class Stored:
         closing = self._database.close()
         self._clock.advance(0)
         closing.addErrback(lambda failure: None)
-        _become(*self._was)
+        become(*self._was)
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         from pushd.admin.operations import Operations, Refused
@@ -218,16 +251,17 @@ class Stored:
         return results[0]
 
 
-def _become_owner(folder: Path) -> tuple[int, int]:
+def become_owner(folder: Path) -> tuple[int, int]:
     """Act as the owner of the folder, if that is not root; gives who we were."""
     was = os.geteuid(), os.getegid()
     if was[0] == 0 and folder.exists():
         found = folder.stat()
-        _become(found.st_uid, found.st_gid)
+        become(found.st_uid, found.st_gid)
     return was
 
 
-def _become(user: int, group: int) -> None:
+def become(user: int, group: int) -> None:
+    """Act as this user from now on; back to root, too, for a process that was root's."""
     if os.geteuid() == user:
         return
     if os.geteuid() != 0:

@@ -23,6 +23,39 @@ def sessions(result: dict[str, Any]) -> str:
     )
 
 
+def status(result: dict[str, Any]) -> str:
+    """What is asked most first, and at the end what is wrong."""
+    software = ", ".join(f"{name} {number}" for name, number in result["software"].items())
+    lines = [f"pushd {result['version']} ({software})"]
+    if result["running"]:
+        lines += _running(result)
+    store = result["database"]
+    writer = f", writer {store['writer']}" if "writer" in store else ""
+    lines.append(
+        f"database {store['path']}: {size(store['bytes'])}, {size(store['free'])} free{writer}"
+    )
+    lines += [f"WRONG: {problem}" for problem in result["problems"]] or ["all is well"]
+    return "\n".join(lines)
+
+
+def _running(result: dict[str, Any]) -> list[str]:
+    known, started = result["sessions"], instant(result["started_at"])
+    lines = [f"process {result['pid']}, up {duration(result['uptime'])}, since {started}"]
+    for domain, one in result["domains"].items():
+        has = "no certificate" if one is None else f"certificate for {one['days_left']:.0f} days"
+        lines.append(f"domain {domain}: {has}")
+    for name, places in result["listeners"].items():
+        lines.append(f"listening {name}: {', '.join(places) or 'nowhere'}")
+    lines.append(
+        f"sessions: {known['live']} live, {known['detached']} detached; queued "
+        f"{known['queued_stanzas']} stanzas ({size(known['queued_bytes'])})"
+    )
+    lines.append(f"pushes waiting: {result['outbox']}")
+    for name, one in result["providers"].items():
+        lines.append(f"provider {name}: {one['pending']} under way")
+    return lines
+
+
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns that are as wide as what stands in them."""
     lines = [heading, *rows]

@@ -54,22 +54,30 @@ class WrongProtocol(SSL.Error):
     """A client names the protocols it would speak (ALPN), and ours is not among them."""
 
 
+@dataclass(slots=True)
+class Loaded:
+    """A domain's certificate in use. `fault` says why its files, which changed, are not."""
+
+    files: CertificateFiles
+    state: State
+    context: SSL.Context
+    expires_at: float  # seconds since the epoch
+    fault: str = ""
+    tried: State = ()  # what the files were when they were of no use
+
+
 class CertificateStore:
     """The certificates of all domains.
 
     Raises one of `UNUSABLE` when the files of a domain cannot be used at the start; later
-    on, its last good certificate stays in use.
+    on, its last good certificate stays in use. Changed files are noticed by the next
+    handshake, and by `refresh`, which somebody calls from time to time.
     """
 
     def __init__(self, files: Mapping[str, CertificateFiles], alpn: bytes = b"xmpp-client") -> None:
-        self._files = dict(files)
         self._alpn = alpn
-        self._loaded: dict[str, SSL.Context] = {}
-        self._states: dict[str, State] = {}
-        self._first = next(iter(self._files))
-        for domain, one in self._files.items():
-            self._states[domain] = one.state()
-            self._loaded[domain] = self._context(one)
+        self._loaded = {domain: self._load(one) for domain, one in files.items()}
+        self._first = next(iter(self._loaded))
 
     @property
     def options(self) -> "Front":
@@ -78,28 +86,54 @@ class CertificateStore:
 
     def options_for(self, domain: str) -> "Front":
         """TLS for a stream to `domain`, should its client name none in the handshake."""
-        return Front(self, domain if domain in self._files else self._first)
+        return Front(self, domain if domain in self._loaded else self._first)
 
     def context(self, domain: str) -> SSL.Context:
         """The context with the certificate that the domain's files hold now."""
-        files = self._files[domain]
+        self._look(domain)
+        return self._loaded[domain].context
+
+    def refresh(self) -> None:
+        """Look at all files: what was renewed is in use from now on."""
+        for domain in self._loaded:
+            self._look(domain)
+
+    def replace(self, files: Mapping[str, CertificateFiles]) -> None:
+        """Have these domains use these files. Raises one of `UNUSABLE`, and changes nothing."""
+        self._loaded.update({domain: self._load(one) for domain, one in files.items()})
+
+    def loaded(self) -> Mapping[str, Loaded]:
+        """What is in use, by domain."""
+        return self._loaded
+
+    def _look(self, domain: str) -> None:
+        one = self._loaded[domain]
         try:
-            state = files.state()
-            if state != self._states[domain]:
+            state = one.files.state()
+            if state == one.state:
+                one.fault = ""
+            elif state != one.tried:
                 # Noted before it is read: what cannot be used is not tried at each handshake.
-                self._states[domain] = state
-                self._loaded[domain] = self._context(files)
+                one.tried = state
+                self._loaded[domain] = self._load(one.files)
                 log.info("the certificate of {domain} was renewed", domain=domain)
         except UNUSABLE as error:
-            log.error(
-                "the renewed certificate of {domain} cannot be used: {error}",
-                domain=domain,
-                error=error,
-            )
-        return self._loaded[domain]
+            fault = str(error) or type(error).__name__
+            if fault != one.fault:  # else it was said before
+                one.fault = fault
+                log.error(
+                    "the renewed certificate of {domain} cannot be used: {error}",
+                    domain=domain,
+                    error=fault,
+                )
 
-    def _context(self, files: CertificateFiles) -> SSL.Context:
+    def _load(self, files: CertificateFiles) -> Loaded:
+        state = files.state()
         chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
+        expires_at = chain[0].not_valid_after_utc.timestamp()
+        return Loaded(files, state, self._context(chain, files), expires_at)
+
+    def _context(self, chain: Sequence[x509.Certificate], files: CertificateFiles) -> SSL.Context:
         key = load_pem_private_key(files.key.read_bytes(), None)
         context = CertificateOptions(
             raiseMinimumTo=TLSVersion.TLSv1_2, acceptableCiphers=CIPHERS
@@ -117,7 +151,7 @@ class CertificateStore:
     def _named(self, connection: SSL.Connection) -> None:
         """The client says whom it wants (SNI); whoever asks for a stranger gets what it has."""
         domain = (connection.get_servername() or b"").decode("ascii", "replace").lower()
-        if domain in self._files:
+        if domain in self._loaded:
             connection.set_context(self.context(domain))
 
     def _spoken(self, connection: SSL.Connection, offered: Sequence[bytes]) -> bytes:

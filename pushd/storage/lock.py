@@ -5,6 +5,7 @@ import os
 
 from pushd.storage.errors import InUse, StorageError
 
+DATABASE = "pushd.db"  # in a data folder
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
@@ -49,7 +50,7 @@ class Lock:
             self._descriptor = -1
 
 
-def prepare(path: str) -> None:
+def prepare(path: str, *, with_file: bool = True) -> None:
     """Create the folder (0700) and the empty file (0600) where they are missing.
 
     The engine gives its own files beside it the mode of the database.
@@ -57,6 +58,7 @@ def prepare(path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, mode=FOLDER_MODE, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        if with_file:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from None

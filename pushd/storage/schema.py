@@ -58,6 +58,12 @@ def steps() -> list[Step]:
     return found
 
 
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether this is a database that some release of pushd has written."""
+    named = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
+    return connection.execute(named).fetchone() is not None
+
+
 def verify(connection: sqlite3.Connection, known: Sequence[Step]) -> int:
     """How many of the known steps this file has seen.
 

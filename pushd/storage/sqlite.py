@@ -120,6 +120,8 @@ class Database:
         self._collectors: list[Collector] = []
         self._next = _Group()  # what the next transaction will hold
         self._taken: _Group | None = None  # what the writer has in hand
+        self.busy_since: float | None = None  # when it took that; seconds since the epoch
+        self.fault = ""  # why commits fail, while they do
         self._armed = False  # the next group will be taken without further ado
         self._lingering: IDelayedCall | None = None  # until the next group is
         self._touched = False
@@ -311,6 +313,7 @@ class Database:
                     self._next.afters.append((len(self._next.writes), after))
         group, self._next = self._next, _Group()
         self._taken = group
+        self.busy_since = self._clock.seconds()
         reads = group.reads()
         if group.writes or reads:
             self._run.run(partial(self._writer.attempt, group.writes, reads), self._done)
@@ -321,7 +324,7 @@ class Database:
         """The writer is idle again: tell who waits, and go on with what came meanwhile."""
         group = self._taken
         assert group is not None
-        self._taken = None
+        self._taken = self.busy_since = None
         self._armed = False
         if outcome.failure:
             self._keep(group, outcome)
@@ -341,6 +344,7 @@ class Database:
         """The group is durable, except for statements that were dropped."""
         if self._failing and group.writes:
             self._failing = False
+            self.fault = ""
             log.info("commits to {path} succeed again", path=self.path)
         for position, reason in outcome.refused.items():
             sql = group.writes[position].sql
@@ -364,6 +368,7 @@ class Database:
 
     def _keep(self, group: _Group, outcome: Outcome) -> None:
         """Nothing of the group is durable: its writes go first in the next attempt."""
+        self.fault = outcome.failure
         if not self._failing:
             self._failing = True
             log.error("cannot commit to {path}: {why}", path=self.path, why=outcome.failure)

@@ -17,8 +17,8 @@ from twisted.internet.task import Clock
 
 from pushd.routing.accounts import Accounts
 from pushd.routing.events import Events
-from pushd.service import DATABASE
 from pushd.simulators.fcm_tokens import ServiceAccount
+from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, InlineRunner
 from pushd.wire.scram import derive
 from pushd.wire.secret import Secret

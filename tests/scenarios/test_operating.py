@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -18,19 +19,23 @@ from tests.scenarios.raw import Raw
 PATIENCE = 60.0  # seconds
 
 
-def pushdctl(
-    server: Server, *arguments: str, given: str = ""
-) -> "subprocess.CompletedProcess[str]":
-    """Run a command on this server."""
-    command = [sys.executable, "-m", "pushd.cli.pushdctl", "--socket", str(server.ready.admin)]
+def command(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run pushdctl."""
     return subprocess.run(
-        [*command, *arguments],
+        [sys.executable, "-m", "pushd.cli.pushdctl", *arguments],
         cwd=ROOT,
         input=given,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
+
+
+def pushdctl(
+    server: Server, *arguments: str, given: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command on this server."""
+    return command("--socket", str(server.ready.admin), *arguments, given=given)
 
 
 def told(server: Server, *arguments: str) -> Any:
@@ -139,3 +144,85 @@ class Sessions(TestCase):
         assert await juliet.resume() is False  # a new session, which has what the old one held
         await juliet.send("<presence/>")
         await juliet.wait("message", "art thou gone so")
+
+
+class Backups(TestCase):
+    async def test_a_backup_of_a_server_at_work_is_put_back(self) -> None:
+        server = await Server.start(self)
+        data, file = server.folder / "data", server.folder / "backup.db"
+        romeo = await Foreign.start(self)
+        await romeo.connect(server, "romeo", "orchard")
+        for number in range(50):
+            await romeo.message("juliet@localhost", f"before {number}")
+        await romeo.acked()
+
+        done = pushdctl(server, "backup", str(file))
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"wrote {file}, ")
+        await romeo.message("juliet@localhost", "after")
+        await romeo.acked()
+        again = pushdctl(server, "backup", str(file))
+        assert (again.returncode, again.stderr) == (
+            1,
+            f"pushdctl: {file} exists, and is not overwritten\n",
+        )
+        for words in (("--socket", str(server.ready.admin)), ("--data", str(data))):
+            refused = command(*words, "restore", str(file))
+            assert (refused.returncode, refused.stderr) == (
+                1,
+                "pushdctl: the server runs: stop it first\n",
+            )
+
+        await server.terminate()
+        restored = command("--data", str(data), "restore", str(file))
+        assert restored.returncode == 0, restored.stderr
+        first, kept = restored.stdout.splitlines()
+        assert first == f"restored {data}/pushd.db"
+        assert re.fullmatch(
+            rf"the database that was there is {data}/pushd\.db\.before-restore-[0-9-]+", kept
+        )
+        await server.restart()
+        juliet = await Foreign.start(self)
+        await juliet.connect(server, "juliet", "balcony")
+        await juliet.send("<presence/>")
+        await juliet.wait("message", "before 49")
+        await juliet.acked()
+        said = [str(stanza.body) for stanza in await juliet.inbox() if stanza.name == "message"]
+        assert said == [f"before {number}" for number in range(49)]
+
+    async def test_a_server_that_is_down_is_backed_up_as_well(self) -> None:
+        server = await Server.start(self)
+        await server.kill()
+        data, file = server.folder / "data", server.folder / "backup.db"
+
+        done = command("--data", str(data), "--json", "backup", str(file))
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"file": str(file), "bytes": file.stat().st_size}
+
+
+class Status(TestCase):
+    async def test_a_server_tells_how_it_is_up_or_down(self) -> None:
+        server = await Server.start(self)
+
+        found = told(server, "status")
+        assert found["problems"] == []
+        assert found["pid"] == server.ready.pid
+        port = server.ready.c2s.port
+        assert found["listeners"]["client"] == [f"127.0.0.1:{port}"]
+        assert found["listeners"]["admin"] == [str(server.ready.admin)]
+        assert pushdctl(server, "status").stdout.endswith("\nall is well\n")
+
+        # A renewed certificate that is of no use is in nobody's way but the operator's.
+        (server.folder / "data" / "certificates" / "server-key.pem").write_text("nonsense")
+        with Raw(server.ready.c2s) as raw:
+            raw.secure(server.ready.ca)
+        wrong = pushdctl(server, "status")
+        assert wrong.returncode == 3
+        assert "\nWRONG: the renewed certificate of localhost cannot be used: " in wrong.stdout
+
+        await server.kill()
+        down = command("--data", str(server.folder / "data"), "status")
+        assert down.returncode == 3
+        assert down.stdout.endswith("\nWRONG: the server does not run\n")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import LogLevel, capturedLogs
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import (
@@ -185,6 +186,66 @@ def test_a_renewed_certificate_that_is_of_no_use_is_not_used(
         files.key.rmdir()
     office.issue(NET)
     assert Handshake(store.options, office.client(), NET).certificate() != first
+
+
+def test_a_look_from_time_to_time_tells_what_is_wrong_until_it_is_right(office: Office) -> None:
+    store, files = office.store(), office.files[NET]
+    good = files.key.read_bytes()
+
+    def fault() -> str:
+        store.refresh()
+        return store.loaded()[NET].fault
+
+    assert fault() == ""
+    with capturedLogs() as said:
+        files.key.write_bytes(b"nonsense")
+        assert "key" in fault() or "PEM" in fault()
+        store.refresh()
+    assert [event["log_level"] for event in said] == [LogLevel.error]  # once is enough
+    files.key.unlink()
+    assert "No such file" in fault()
+    files.key.write_bytes(good)
+    assert fault() == ""
+
+
+def test_a_file_that_is_away_for_a_moment_is_no_fault_for_long(office: Office) -> None:
+    store, files = office.store(), office.files[NET]
+    aside = files.key.with_suffix(".aside")
+    files.key.rename(aside)
+    store.refresh()
+    assert store.loaded()[NET].fault
+
+    aside.rename(files.key)
+    store.refresh()
+
+    assert store.loaded()[NET].fault == ""
+
+
+def test_what_is_in_use_is_told_with_its_end(office: Office) -> None:
+    store = office.store()
+    shown = Handshake(store.options, office.client(), NET).certificate()
+
+    assert store.loaded()[NET].expires_at == shown.not_valid_after_utc.timestamp()
+
+
+def test_other_files_take_the_place_of_the_first_ones_or_nothing_does(office: Office) -> None:
+    store = office.store()
+    first = Handshake(store.options, office.client(), NET).certificate()
+    files = office.files[NET]
+    moved = CertificateFiles(
+        files.certificate.with_name("moved.pem"), files.key.with_name("moved-key.pem")
+    )
+    with pytest.raises(UNUSABLE):
+        store.replace({NET: moved})
+    assert Handshake(store.options, office.client(), NET).certificate() == first
+
+    files.certificate.rename(moved.certificate)
+    files.key.rename(moved.key)
+    office.issue(NET)
+    store.replace({NET: moved})
+
+    assert Handshake(store.options, office.client(), NET).certificate() == first
+    assert Handshake(store.options, office.client(), ORG).names() == [ORG]
 
 
 @pytest.mark.parametrize("broken", ["certificate", "key"])

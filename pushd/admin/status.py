@@ -1,0 +1,169 @@
+"""How the server is: what it serves, what waits, and what is wrong, in words.
+
+Everything is asked of memory and of the file system, so that there is an answer even while
+the storage gives none.
+"""
+
+import os
+import platform
+import pyexpat
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+
+import twisted
+from pushd.admin.operations import Operation
+from pushd.admin.sessions import totals
+from pushd.net.tls import CertificateStore, Loaded
+from pushd.providers.dispatch import Dispatcher
+from pushd.routing.host import Host
+from pushd.storage.sqlite import Database
+
+DAY = 86_400.0
+ENDS_SOON = 14 * DAY  # whoever renews certificates by himself has done so long before
+LEAST_SPACE = 100 << 20  # bytes
+SLOW = 10.0  # seconds that a commit may take
+
+Places = Callable[[], Mapping[str, list[str]]]
+
+
+class Status:
+    """The state of a running server; `listeners` tells where it listens, by the kind of door,
+    and `outbox` holds the pushes that wait."""
+
+    def __init__(
+        self,
+        host: Host,
+        dispatcher: Dispatcher,
+        outbox: Sized,
+        certificates: CertificateStore | None,
+        listeners: Places,
+    ) -> None:
+        self._host = host
+        self._dispatcher = dispatcher
+        self._outbox = outbox
+        self._certificates = certificates
+        self._listeners = listeners
+        self._started_at = host.clock.seconds()
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {"status": self.show}
+
+    async def show(self) -> dict[str, Any]:
+        """Everything; `problems` is empty when all is well."""
+        now = self._host.clock.seconds()
+        told = {
+            "running": True,
+            "version": release(),
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "uptime": now - self._started_at,
+            "software": software(),
+            "domains": self._domains(now),
+            "sessions": totals(self._host.sessions.everyone()),
+            "outbox": len(self._outbox),
+            "providers": {name: self._provider(name) for name in sorted(self._dispatcher.backends)},
+            "database": database(self._host.database.path) | _writer(self._host.database, now),
+            "listeners": dict(self._listeners()),
+        }
+        return {**told, "problems": list(problems(told))}
+
+    def _domains(self, now: float) -> dict[str, Any]:
+        loaded = self._certificates.loaded() if self._certificates is not None else {}
+        return {
+            domain: _certificate(loaded[domain], now) if domain in loaded else None
+            for domain in sorted(self._host.domains)
+        }
+
+    def _provider(self, name: str) -> dict[str, Any]:
+        return asdict(self._dispatcher.health(name))
+
+
+def release() -> str:
+    """The version of pushd."""
+    try:
+        return version("pushd")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def software() -> dict[str, str]:
+    """The versions of what pushd stands on."""
+    return {
+        "python": platform.python_version(),
+        "twisted": twisted.__version__,
+        "openssl": SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode().split()[1],
+        "expat": pyexpat.EXPAT_VERSION.removeprefix("expat_"),
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def database(path: str | Path) -> dict[str, Any]:
+    """The size of a database with its log, and the space that is free beside it; in bytes."""
+    file, log = Path(path), Path(f"{path}-wal")
+    try:
+        size = file.stat().st_size + (log.stat().st_size if log.exists() else 0)
+        free = os.statvfs(file.parent)
+    except OSError as error:
+        return {"path": str(file), "bytes": 0, "free": 0, "fault": error.strerror}
+    return {
+        "path": str(file.absolute()),
+        "bytes": size,
+        "free": free.f_bavail * free.f_frsize,
+        "fault": "",
+    }
+
+
+def problems(told: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong, for an operator to act upon."""
+    yield from of_database(told["database"])
+    for domain, certificate in told["domains"].items():
+        if certificate is not None:
+            yield from _of_certificate(domain, certificate)
+    for name, provider in told["providers"].items():
+        for reason in provider["alarms"]:
+            yield f"provider {name}: {reason}"
+        if provider["is_paused"]:
+            yield f"provider {name}: it is paused"
+
+
+def of_database(told: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the storage, and with the room for it."""
+    if told["fault"]:
+        yield f"the database {told['path']}: {told['fault']}"
+    elif told["free"] < LEAST_SPACE:
+        yield f"only {told['free'] >> 20} MB are free beside {told['path']}"
+    if told.get("writer") == "failing":
+        yield f"commits fail: {told['why']}"
+    elif told.get("busy", 0.0) > SLOW:
+        yield f"a commit takes {told['busy']:.0f} s by now"
+
+
+def _of_certificate(domain: str, told: Mapping[str, Any]) -> Iterator[str]:
+    days = told["days_left"]
+    if days < 0:
+        yield f"the certificate of {domain} has expired"
+    elif days * DAY < ENDS_SOON:
+        yield f"the certificate of {domain} expires in {days:.0f} days"
+    if told["fault"]:
+        yield f"the renewed certificate of {domain} cannot be used: {told['fault']}"
+
+
+def _certificate(loaded: Loaded, now: float) -> dict[str, Any]:
+    return {
+        "certificate": str(loaded.files.certificate),
+        "expires_at": loaded.expires_at,
+        "days_left": (loaded.expires_at - now) / DAY,
+        "fault": loaded.fault,
+    }
+
+
+def _writer(storage: Database, now: float) -> dict[str, Any]:
+    since = storage.busy_since
+    state = "failing" if storage.fault else "idle" if since is None else "writing"
+    return {"writer": state, "why": storage.fault, "busy": 0.0 if since is None else now - since}

@@ -1,0 +1,134 @@
+"""How the server is: what there is to know, and what is wrong with it in words."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pushd.admin import status
+from pushd.admin.operations import Operations
+from pushd.admin.status import Status
+from pushd.cli import tables
+from pushd.net.certificates import DevelopmentCA
+from pushd.net.tls import CertificateFiles, CertificateStore
+from pushd.providers.dispatch import Dispatcher
+from tests.hall import Hall
+from tests.unit.providers.bench import FakeTransport, Obedient
+
+DAY = 86_400.0
+MB = 1 << 20
+
+
+def good() -> dict[str, Any]:
+    """A part of what a server tells with which all is well."""
+    return {
+        "database": {
+            "path": "/d/pushd.db",
+            "fault": "",
+            "free": 500 * MB,
+            "writer": "writing",
+            "busy": 0.2,
+        },
+        "domains": {"example.net": {"days_left": 60.0, "fault": ""}, "example.org": None},
+        "providers": {"fcm/a/b": {"alarms": (), "is_paused": False}},
+    }
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Hall:
+    return Hall(("example.net", "example.org"), path=tmp_path / "pushd.db", at=time.time())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CertificateStore:
+    issued = DevelopmentCA(tmp_path, time.time()).issue(["example.net"])
+    return CertificateStore({"example.net": CertificateFiles(issued.certificate, issued.key)})
+
+
+def told(hall: Hall, store: CertificateStore | None, later: float = 0.0) -> Any:
+    host = hall.host
+    dispatcher = Dispatcher(hall.clock, FakeTransport())
+    dispatcher.add("stub/example.net/any", Obedient())
+    listeners = {"client": ["127.0.0.1:5222"]}
+    one = Status(host, dispatcher, [], store, lambda: listeners)
+    hall.advance(later)
+    answer = hall.wait(Operations(one).call("status", {}))
+    return json.loads(json.dumps(answer))  # as the socket passes it on
+
+
+def test_a_server_tells_what_it_is_and_that_all_is_well(hall: Hall, store: Any) -> None:
+    hall.login("juliet@example.net/balcony", sm=True).cut()
+
+    found = told(hall, store, later=90)
+
+    assert found["problems"] == []
+    assert found["uptime"] == pytest.approx(90)
+    assert set(found["software"]) == {"python", "twisted", "openssl", "expat", "sqlite"}
+    assert all(number[0].isdigit() for number in found["software"].values())
+    assert found["sessions"]["detached"] == 1
+    assert found["domains"]["example.org"] is None
+    assert 360 < found["domains"]["example.net"]["days_left"] < 366
+    assert found["database"]["path"].endswith("/pushd.db")
+    assert found["database"]["bytes"] > 0
+    assert found["database"]["writer"] == "idle"
+    assert found["providers"]["stub/example.net/any"]["pending"] == 0
+    assert found["outbox"] == 0
+
+
+def test_the_text_has_the_same_for_people(hall: Hall, store: Any) -> None:
+    lines = tables.status(told(hall, store, later=90)).splitlines()
+
+    assert lines[0].startswith(f"pushd {status.release()} (python 3.")
+    assert ", up 1 min, since " in lines[1]
+    assert "domain example.net: certificate for 36" in lines[2]
+    assert lines[3:6] == [
+        "domain example.org: no certificate",
+        "listening client: 127.0.0.1:5222",
+        "sessions: 0 live, 0 detached; queued 0 stanzas (0 B)",
+    ]
+    assert lines[-1] == "all is well"
+
+
+def test_a_certificate_that_ends_is_told_in_time(hall: Hall, store: Any) -> None:
+    hall.advance(352 * DAY)
+    assert told(hall, store)["problems"] == ["the certificate of example.net expires in 13 days"]
+
+    hall.advance(20 * DAY)
+    assert told(hall, store)["problems"] == ["the certificate of example.net has expired"]
+
+
+def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any) -> None:
+    store.loaded()["example.net"].files.key.write_text("nonsense")
+    store.refresh()
+
+    [problem] = told(hall, store)["problems"]
+
+    assert problem.startswith("the renewed certificate of example.net cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "changed", "words"),
+    [
+        ("database", "", {"free": 99 * MB}, "only 99 MB are free beside /d/pushd.db"),
+        ("database", "", {"fault": "it is gone"}, "the database /d/pushd.db: it is gone"),
+        ("database", "", {"writer": "failing", "why": "disk full"}, "commits fail: disk full"),
+        ("database", "", {"busy": 31.4}, "a commit takes 31 s by now"),
+        ("providers", "fcm/a/b", {"alarms": ("HTTP 401",)}, "provider fcm/a/b: HTTP 401"),
+        ("providers", "fcm/a/b", {"is_paused": True}, "provider fcm/a/b: it is paused"),
+    ],
+    ids=["space", "file", "failing", "slow", "alarm", "paused"],
+)
+def test_what_is_wrong_is_said_in_words(
+    part: str, name: str, changed: dict[str, Any], words: str
+) -> None:
+    found = good()
+    assert list(status.problems(found)) == []
+
+    (found[part][name] if name else found[part]).update(changed)
+
+    assert list(status.problems(found)) == [words]
+    found["database"]["bytes"] = 1
+    shown = {**found, "running": False, "version": "1", "software": {}, "problems": [words]}
+    assert tables.status(shown).endswith(f"\nWRONG: {words}")
