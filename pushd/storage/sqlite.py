@@ -75,6 +75,7 @@ class _Group:
     writes: list[Write] = field(default_factory=list)
     waiting: list[_Commit | _Question] = field(default_factory=list)
     afters: list[tuple[int, AfterCommit]] = field(default_factory=list)  # with its position
+    is_whole: bool = True  # collectors were asked
 
     def reads(self) -> list[Read]:
         return [one.read for one in self.waiting if isinstance(one, _Question)]
@@ -123,10 +124,9 @@ class Database:
         self.busy_since: float | None = None  # when it took that; seconds since the epoch
         self.fault = ""  # why commits fail, while they do
         self._armed = False  # the next group will be taken without further ado
-        self._lingering: IDelayedCall | None = None  # until the next group is
+        self._lingering: IDelayedCall | None = None  # until the next group is, or is tried again
         self._touched = False
         self._failing = False
-        self._retry: IDelayedCall | None = None
         self._open = False
         self._last = False  # the attempt under way is the one that close() makes
         self._closers: list[Deferred[None]] = []
@@ -232,8 +232,9 @@ class Database:
 
         It may write. What it returns is called when the group is durable, before those who
         wait for `committed()` are told: collectors in the order of their registration. After
-        a failure it is kept with the group, and collectors are asked anew for the next attempt.
-        It is never called when the group lost a statement that was wrong in itself.
+        a failure it is kept with the group, and collectors are not asked again before commits
+        succeed: what they have to write meanwhile may need no writing by then. It is never
+        called when the group lost a statement that was wrong in itself.
         """
         self._collectors.append(collector)
 
@@ -299,18 +300,11 @@ class Database:
         return self._touched or bool(self._next.writes or self._next.waiting)
 
     def _take(self) -> None:
-        self._touched = False
         self._last = bool(self._closers)
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
-        for collector in self._collectors:
-            try:
-                after = collector()
-            except Exception:  # noqa: BLE001  one that fails is logged alone
-                log.failure("a collector failed")
-            else:
-                if after is not None:
-                    self._next.afters.append((len(self._next.writes), after))
+        if self._last or not self._failing:
+            self._collect()
+        else:
+            self._next.is_whole = False
         group, self._next = self._next, _Group()
         self._taken = group
         self.busy_since = self._clock.seconds()
@@ -319,6 +313,17 @@ class Database:
             self._run.run(partial(self._writer.attempt, group.writes, reads), self._done)
         else:  # all that came before is durable already
             self._done(Outcome())
+
+    def _collect(self) -> None:
+        self._touched = False
+        for collector in self._collectors:
+            try:
+                after = collector()
+            except Exception:  # noqa: BLE001  one that fails is logged alone
+                log.failure("a collector failed")
+            else:
+                if after is not None:
+                    self._next.afters.append((len(self._next.writes), after))
 
     def _done(self, outcome: Outcome) -> None:
         """The writer is idle again: tell who waits, and go on with what came meanwhile."""
@@ -335,9 +340,8 @@ class Database:
         if self._closers and (self._last if outcome.failure else not self._wanted):
             self._shut(outcome.failure)
         elif self._closers or self._next.waiting:
-            if not outcome.failure:
-                self._arm()
-        elif self._wanted and not outcome.failure and self._lingering is None:
+            self._arm()
+        elif self._wanted and self._lingering is None:
             self._let_linger()
 
     def _tell(self, group: _Group, outcome: Outcome) -> None:
@@ -360,11 +364,13 @@ class Database:
         for one in group.waiting:
             if isinstance(one, _Question):
                 _answer(one, next(results))
-            elif one.position <= sound:
-                one.told.callback(None)
-            else:
+            elif one.position > sound:
                 dropped = group.writes[sound].sql
                 one.told.errback(StatementRefused(f"{outcome.refused[sound]}: {dropped}"))
+            elif group.is_whole or not self._touched:
+                one.told.callback(None)
+            else:  # what collectors have is in the next group
+                self._next.waiting.append(_Commit(0, one.told))
 
     def _keep(self, group: _Group, outcome: Outcome) -> None:
         """Nothing of the group is durable: its writes go first in the next attempt."""
@@ -372,10 +378,8 @@ class Database:
         if not self._failing:
             self._failing = True
             log.error("cannot commit to {path}: {why}", path=self.path, why=outcome.failure)
-        if self._wanted and not self._last:
-            self._let_linger()
-        else:
-            self._retry = self._clock.callLater(RETRY, self._try_again)
+        # Whoever waits is worth another attempt at once; what is merely written is not.
+        self._lingering = self._clock.callLater(RETRY, self._arm)
         group.put_before(self._next)
         results = iter(outcome.results)
         for one in group.waiting:
@@ -384,16 +388,12 @@ class Database:
             else:
                 one.told.errback(StorageError(f"cannot commit to {self.path}: {outcome.failure}"))
 
-    def _try_again(self) -> None:
-        if not self._armed:
-            self._arm()
-
     def _shut(self, failure: str) -> None:
         lost, self._next = self._next, _Group()
         self._open = self._failing = False
-        for later in (self._retry, self._lingering):
-            if later is not None and later.active():
-                later.cancel()
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        self._lingering = None
         for one in lost.waiting:
             one.told.errback(self._not_open())
         error = None

@@ -25,12 +25,19 @@ class Fuse:
 
     def __init__(self, diary: Path) -> None:
         self._diary = diary
+        self._lock = threading.Lock()
         self._left = 0  # points until the end; 0 while nothing is lit
 
     def light(self, points: int) -> None:
-        self._left = points
+        with self._lock:
+            self._left = points
 
     def reach(self, point: str) -> None:
+        if self._left:
+            with self._lock:
+                self._burn(point)
+
+    def _burn(self, point: str) -> None:
         if self._left:
             self._left -= 1
             if not self._left:

@@ -95,6 +95,9 @@ def test_after_a_failure_it_is_tried_again_by_itself(lingering: Database, clock:
     lingering.write(INSERT, ("b",))
     clock.advance(0.01)
     turn(clock)
+    assert lingering.failing
+    clock.advance(2)
+    turn(clock)
 
     assert not lingering.failing
     assert commits() >= 1

@@ -58,14 +58,60 @@ def test_the_next_write_retries_at_once_and_comes_after_what_was_kept(
     assert clock.getDelayedCalls() == []
 
 
-def test_a_touch_retries_at_once(database: Database, clock: Clock) -> None:
+def test_what_nobody_waits_for_is_not_worth_an_attempt_of_its_own(
+    database: Database, clock: Clock
+) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    said = len(Disk.said)
+    for _ in range(20):
+        database.touch()
+        put(database, "b")
+        clock.advance(0.09)
+    assert len(Disk.said) == said
+    clock.advance(0.3)
+    assert len(Disk.said) > said
+
+
+def test_collectors_are_not_asked_while_commits_fail(database: Database, clock: Clock) -> None:
+    heard: list[str] = []
+
+    def collect() -> Any:
+        heard.append("asked")
+        return lambda: heard.append("told")
+
+    database.collect(collect)
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "a")
+    clock.advance(0)
+    for _ in range(5):
+        database.touch()
+        failed = outcomes(database.committed())
+        clock.advance(2)
+        assert type(failed[0]) is StorageError
+    assert heard == ["asked"]
+    Disk.broken = None
+    told = outcomes(database.committed())
+    clock.advance(0)
+    assert heard == ["asked", "told", "asked", "told"]
+    assert told == [None]
+
+
+def test_who_waits_when_commits_succeed_again_is_told_after_collectors(
+    database: Database, clock: Clock
+) -> None:
+    """The promise includes what they had when it was asked for."""
+    heard: list[str] = []
+    database.collect(lambda: lambda: heard.append("collector"))
     Disk.broken = sqlite3.SQLITE_FULL
     put(database, "a")
     clock.advance(0)
     Disk.broken = None
     database.touch()
+    database.committed().addCallback(lambda _: heard.append("who waits"))
     clock.advance(0)
-    assert not database.failing
+    assert heard == ["collector", "collector", "who waits"]
 
 
 def test_what_a_collector_returned_is_called_only_after_the_retry_succeeds(
@@ -85,7 +131,7 @@ def test_what_a_collector_returned_is_called_only_after_the_retry_succeeds(
     assert heard == []
     Disk.broken = None
     clock.advance(2)
-    assert heard == [0, 1]
+    assert heard == [0]
 
 
 def test_reads_are_answered_while_commits_fail(database: Database, clock: Clock) -> None:
