@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 
 from pushd.routing.accounts import Accounts
 from pushd.routing.events import Events
-from pushd.service import DATABASE
+from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, InlineRunner
 from pushd.wire.scram import ScramKeys, derive
 

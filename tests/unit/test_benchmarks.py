@@ -17,7 +17,7 @@ from benchmarks.clients import Chatter, Faults, LoadError, Star
 from benchmarks.login import Session
 from benchmarks.report import Row, replace_figures, table
 from benchmarks.scenario import Budget, Line, Result, Scenario
-from pushd.service import DATABASE
+from pushd.storage.lock import DATABASE
 from pushd.wire.element import children, parse
 from pushd.wire.scram import ScramKeys, derive, verify
 
