@@ -52,8 +52,17 @@ from pushd.wire.framer import Limits
 
 log = Logger()
 
-MODULES = ("ping", "roster", "subscriptions", "presence", "offline", "carbons", "push")
 LINGER = 0.01  # seconds for which what nobody waits for may wait for company in a commit
+MODULES = (
+    "ping",
+    "roster",
+    "subscriptions",
+    "presence",
+    "offline",
+    "carbons",
+    "blocking",
+    "push",
+)
 BACKLOG = 512  # connections that may wait to be accepted
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest

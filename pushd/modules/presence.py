@@ -11,9 +11,9 @@ from functools import partial
 from pushd.modules.base import Module, on
 from pushd.routing.disco import Item
 from pushd.routing.events import SessionAvailable, SessionEnded, SessionReceptive
-from pushd.routing.presence import unavailable
+from pushd.routing.presence import DIRECTED, unavailable
 from pushd.routing.requests import IQ
-from pushd.routing.rosters import Roster
+from pushd.routing.rosters import Contact, Roster
 from pushd.routing.sessions import Session
 from pushd.wire.element import child, element, parse, text
 from pushd.wire.errors import BadRequest, JIDMalformed, ResourceConstraint
@@ -23,7 +23,6 @@ from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.stanza import Stanza
 
 PRIORITY = f"{NS_CLIENT} priority"
-DIRECTED = "directed"  # the note on a session: whom it sent presence to by name
 MOST_DIRECTED = 1_000  # of one session
 
 _number = re.compile(r"[+-]?[0-9]{1,3}").fullmatch
@@ -133,7 +132,7 @@ class PresenceModule(Module):
                 self.host.delivery.deliver(session, other.presence.addressed(to=session.full))
 
     def _broadcast(self, session: Session, stanza: Stanza, is_initial: bool) -> None:
-        contacts = list(self.host.rosters[session.account].contacts.values())
+        contacts = self._contacts(session.account)
         for contact in contacts:
             if contact.is_seen:
                 self._send(stanza, contact.jid)
@@ -148,7 +147,7 @@ class PresenceModule(Module):
     ) -> None:
         roster = self.host.rosters[account]
         if was_available:
-            for contact in list(roster.contacts.values()):
+            for contact in self._contacts(account):
                 if contact.is_seen:
                     self._send(stanza, contact.jid)
         for to in directed:
@@ -159,6 +158,14 @@ class PresenceModule(Module):
         """Whether presence for all who may see it comes to this address, too."""
         session = self.host.sessions.get(to) if to.resource else None
         return roster.may_see(to.bare) and (session is None or session.is_available)
+
+    def _contacts(self, account: str) -> list[Contact]:
+        """The contacts that the account's presence may concern: not those whom it has blocked."""
+        contacts = self.host.rosters[account].contacts.values()
+        if account not in self.host.blocks.lists:
+            return list(contacts)
+        holds = self.host.blocks.holds
+        return [one for one in contacts if not holds(account, parse_jid(one.jid))]
 
     def _send(self, stanza: Stanza, jid: str) -> None:
         """To a contact, if somebody may be there: nobody hears or answers for the absent.

@@ -237,8 +237,10 @@ class Subscriptions(Module):
 
     def _remind(self, session: Session) -> None:
         if session.is_available and self.host.lifecycle.is_alive(session):
-            for raw in self.host.rosters[session.account].requests.values():
-                self.host.delivery.deliver(session, seal(raw))
+            account = session.account
+            for jid, raw in self.host.rosters[account].requests.items():
+                if not self.host.blocks.holds(account, parse(jid)):
+                    self.host.delivery.deliver(session, seal(raw))
 
     @on(ContactRemoved)
     def cancel(self, event: ContactRemoved) -> None:

@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pushd.net.xmlprotocol import Turn
 from pushd.routing.accounts import Accounts
+from pushd.routing.blocklists import BlockLists
 from pushd.routing.commands import Commands
 from pushd.routing.delivery import Delivery, QueueLimits
 from pushd.routing.disco import Disco
@@ -32,6 +33,7 @@ class Host:
     lifecycle: Lifecycle
     router: Router
     rosters: Rosters
+    blocks: BlockLists
     presence: Presence
     requests: Requests
     disco: Disco
@@ -54,7 +56,8 @@ def assemble(
     sessions = Sessions()
     delivery = Delivery(clock, heard, database, turn, limits)
     requests = Requests(clock)
-    router = Router(domains, accounts, sessions, delivery, requests)
+    blocks = BlockLists(database, heard)
+    router = Router(domains, accounts, sessions, delivery, requests, blocks)
     disco = Disco(requests, domains)
     return Host(
         clock=clock,
@@ -67,6 +70,7 @@ def assemble(
         lifecycle=Lifecycle(clock, heard, database, sessions, delivery, router, resume_timeout),
         router=router,
         rosters=Rosters(clock, heard, database, sessions, delivery),
+        blocks=blocks,
         presence=Presence(router, sessions),
         requests=requests,
         disco=disco,

@@ -10,6 +10,8 @@ from pushd.wire.jid import JID
 from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.stanza import Stanza
 
+DIRECTED = "directed"  # the note on a session: whom it sent presence to by name
+
 Outbound = Callable[[Session, Stanza], None]
 Inbound = Callable[[Stanza, JID], None]
 

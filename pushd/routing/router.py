@@ -6,6 +6,7 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from pushd.routing.accounts import Accounts
+from pushd.routing.blocklists import Blocked, BlockLists
 from pushd.routing.delivery import Delivery
 from pushd.routing.requests import Requests
 from pushd.routing.sessions import Session, Sessions
@@ -66,6 +67,7 @@ class Router:
         sessions: Sessions,
         delivery: Delivery,
         requests: Requests,
+        blocks: BlockLists,
     ) -> None:
         self.presence: PresenceRules
         self.copier: Copier
@@ -75,6 +77,8 @@ class Router:
         self._sessions = sessions
         self._delivery = delivery
         self._requests = requests
+        self._blocks = blocks
+        self._blocked = blocks.lists
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         requests.router = self
@@ -125,6 +129,8 @@ class Router:
     def submit(self, session: Session, stanza: Stanza) -> None:
         """Route what a client sent; its `from` is stamped already (RFC 6120 §10.3)."""
         name = stanza.name
+        if session.account in self._blocked and self._is_withheld(session, stanza):
+            return
         if name == "presence":
             self.presence.outbound(session, stanza)
         elif "to" in stanza.attributes:
@@ -150,6 +156,8 @@ class Router:
                 self.refuse(stanza, RemoteServerNotFound())
             else:
                 receive(stanza)
+        elif to.bare in self._blocked and self._is_blocked(stanza, to):
+            pass
         elif stanza.name == "message":
             self._message(stanza, to)
         elif stanza.name == "iq":
@@ -159,18 +167,39 @@ class Router:
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer with an error; never an answer, and never an error (RFC 6120 §8.3.1)."""
-        sender = stanza.attributes.get("from")
-        if stanza.type in _ANSWERS or sender is None:
-            return
-        attributes = {"type": "error", "to": sender}
-        if "to" in stanza.attributes:
-            attributes["from"] = stanza.attributes["to"]
-        else:
-            attributes["from"] = parse(sender).bare
-        if stanza.id:
-            attributes["id"] = stanza.id
-        reply = element(NS_CLIENT, stanza.name, error.element(), **attributes)
-        self.route(Stanza.of(reply))
+        reply = _refusal(stanza, error)
+        if reply is not None:
+            self.route(reply)
+
+    # Blocks (XEP-0191 §3.3).
+
+    def _is_withheld(self, session: Session, stanza: Stanza) -> bool:
+        """Whether a client writes to somebody whom its account has blocked; it is told so."""
+        try:
+            to = parse(stanza.attributes["to"])
+        except (KeyError, JIDMalformed):
+            return False
+        if not self._blocks.holds(session.account, to):
+            return False
+        # Not by way of the router: it seems to come from whom we let nothing through.
+        reply = _refusal(stanza, Blocked())
+        if reply is not None:
+            self._delivery.deliver(session, reply)
+        return True
+
+    def _is_blocked(self, stanza: Stanza, to: JID) -> bool:
+        """Whether a stanza is stopped on its way to an account that has blocked its sender.
+
+        Presence is met with silence, all else with what an account without a session says. A
+        room is not answered: it would take that for the end of our client.
+        """
+        if not self._blocks.holds(to.bare, parse(stanza.attributes["from"])):
+            return False
+        if stanza.name != "presence" and stanza.type != "groupchat":
+            self.refuse(stanza, ServiceUnavailable())
+        return True
+
+    # Messages and requests.
 
     def _message(self, stanza: Stanza, to: JID) -> None:
         """RFC 6121 §8.5.2.1.1, §8.5.3.1 and §8.5.3.2.1."""
@@ -259,3 +288,19 @@ class Router:
 def _is_sound(stanza: Stanza) -> bool:
     """Whether an IQ has what RFC 6120 §8.2.3 asks; an error answers even what had no id."""
     return (bool(stanza.id) and stanza.type in _NEED_AN_ID) or stanza.type == "error"
+
+
+def _refusal(stanza: Stanza, error: StanzaError) -> Stanza | None:
+    """The answer to a stanza that is refused, if there is to be one."""
+    sender = stanza.attributes.get("from")
+    if stanza.type in _ANSWERS or sender is None:
+        return None
+    attributes = {"type": "error", "to": sender}
+    if "to" in stanza.attributes:
+        attributes["from"] = stanza.attributes["to"]
+    else:
+        attributes["from"] = parse(sender).bare
+    if stanza.id:
+        attributes["id"] = stanza.id
+    reply = element(NS_CLIENT, stanza.name, error.element(), **attributes)
+    return Stanza.of(reply)
