@@ -304,8 +304,8 @@ class Framer:
         self._done = base + end
         if len(raw) > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stanza is too big")
-        if len(raw) > 65_536 and raw.count(b"<") > 2 * self._limits.elements:
-            raise StreamError("policy-violation", "too many elements")
+        if len(raw) > 65_536 and not self._is_modest(raw):
+            raise StreamError("policy-violation", "too many elements or namespaces")
         names = tuple(self._names)
         if self._content != NS_CLIENT:
             names = tuple(self._as_client(child) for child in names)
@@ -322,6 +322,11 @@ class Framer:
         self._events.append(
             Stanza(namespace, local, self._attributes, names, raw, None, claims, self._done)
         )
+
+    def _is_modest(self, raw: bytes) -> bool:
+        """Whether a big stanza keeps the limits that only a big one can exceed."""
+        elements = self._limits.elements
+        return raw.count(b"<") <= 2 * elements and raw.count(b"xmlns") <= elements
 
     def _as_client(self, name: str) -> str:
         """A child's name, with the content namespace of any kind of stream as `jabber:client`."""

@@ -134,6 +134,11 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
         (b"<iq/>" + HEADER[21:] + b"<iq/>", "unsupported-stanza-type"),
         (b"<message" + b"".join(b" a%d=''" % n for n in range(70)) + b"/>", "policy-violation"),
         (b"<message>" + b"<a>" * 200, "policy-violation"),
+        (b"<message>" + b"<a/>" * 20_000 + b"</message>", "policy-violation"),
+        (
+            b"<message " + b"".join(b" xmlns:n%d='u'" % n for n in range(11_000)) + b"/>",
+            "policy-violation",
+        ),
         (b"<message>" + b"x" * 300_000, "policy-violation"),
     ],
 )
