@@ -6,7 +6,7 @@ change, is the business of modules, which hear of it by events.
 """
 
 import json
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -71,7 +71,7 @@ class Roster:
     contacts: dict[str, Contact]
     requests: dict[str, bytes]
     since: int = 0  # the version from which on `changes` tells all
-    changes: deque[tuple[int, str]] = field(default_factory=deque)  # version, JID
+    changes: list[tuple[int, str]] = field(default_factory=list)  # version, JID
 
     def missed(self, version: int) -> dict[str, int] | None:
         """Who has changed since this version, each with the version of its last change.
@@ -246,7 +246,7 @@ class Rosters:
         roster.version = max(roster.version + 1, int(self._clock.seconds()))
         roster.changes.append((roster.version, contact.jid))
         if len(roster.changes) > REMEMBERED:
-            roster.since, _ = roster.changes.popleft()
+            roster.since, _ = roster.changes.pop(0)
         self._versions.put(_Version(account, roster.version))
         self._events.emit(RosterChanged(account, contact, str(roster.version)))
 
