@@ -145,8 +145,9 @@ class Users:
 
 
 def address(text: str) -> JID:
-    """An address as an operator writes it. Raises Refused."""
+    """An address of somebody here, as an operator writes it. Raises Refused."""
     try:
-        return parse(text)
+        read = parse(text)
+        return JID.of(read.local, read.domain, read.resource)
     except JIDMalformed as error:
         raise Refused(f"{text} is not an address: {error}") from None

@@ -2,10 +2,13 @@
 
 Local parts follow the PRECIS profile UsernameCaseMapped, resources OpaqueString, domains
 IDNA2008. Nearly all addresses are plain ASCII and pass by one regular expression; the
-libraries for the others are imported when the first of these arrives.
+libraries for the others are imported when the first of these arrives. Names that are given
+here follow these rules to the letter (`prepare_local`, `prepare_resource`, `JID.of`); what is
+read (`parse`) may be an address of others, who may have it from before them (`legacy`).
 """
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NoReturn, final
@@ -111,7 +114,7 @@ class JID:
 
 
 def parse(text: str) -> JID:
-    """Read an address (RFC 7622 §3.1). An address seen lately costs a look-up.
+    """Read an address (RFC 7622 §3.1), of whomever. An address seen lately costs a look-up.
 
     Raises JIDMalformed for any text that is none.
     """
@@ -131,9 +134,9 @@ def _read(text: str) -> JID:
     if not at:
         local, domain = "", bare
     return JID(
-        prepare_local(local) if at else "",
+        _others_local(local) if at else "",
         prepare_domain(domain),
-        prepare_resource(resource) if slash else "",
+        _others_resource(resource) if slash else "",
     )
 
 
@@ -154,8 +157,45 @@ def prepare_local(text: str) -> str:
 
 
 def prepare_resource(text: str) -> str:
-    """A resource as it is stored and compared (RFC 7622 §3.4). Raises JIDMalformed."""
+    """A resource as it is stored and compared (RFC 7622 §3.4); none begins with a space (§3.5).
+
+    Raises JIDMalformed.
+    """
+    if text.startswith(" "):
+        raise JIDMalformed("the resource begins with a space")
     return text if _plain_resource(text) else _enforce("OpaqueString", text, "resource")
+
+
+def _others_local(text: str) -> str:
+    """COMPAT: a local part that a server with Nodeprep may have given (RFC 6122)."""
+    try:
+        return prepare_local(text)
+    except JIDMalformed as refusal:
+        from pushd.wire.legacy import local_part
+
+        return _old(local_part, text, refusal)
+
+
+def _others_resource(text: str) -> str:
+    """COMPAT: a resource that a server with Resourceprep may have given (RFC 6122)."""
+    try:
+        return text if _plain_resource(text) else _enforce("OpaqueString", text, "resource")
+    except JIDMalformed as refusal:
+        from pushd.wire.legacy import resource
+
+        return _old(resource, text, refusal)
+
+
+def _old(prepare: Callable[[str], str], text: str, refusal: JIDMalformed) -> str:
+    """The part by the old rules; what these do not allow either is refused as by the new ones."""
+    if text and len(text) <= _MAX_UNPREPARED:
+        try:
+            prepared = prepare(text)
+        except ValueError:
+            raise refusal from None
+        if len(prepared.encode()) <= MAX_BYTES:
+            return prepared
+    raise refusal
 
 
 def prepare_domain(text: str) -> str:

@@ -1,5 +1,7 @@
 """Addresses, for any text: one error, and preparation that is done when it is done."""
 
+import unicodedata
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,6 @@ def test_a_prepared_address_is_prepared(text: str) -> None:
             address.resource,
         )
         assert parse(address.bare) == address.with_resource("")
-        assert JID.of(address.local, address.domain, address.resource) == address
 
 
 @given(texts)
@@ -62,6 +63,7 @@ def test_the_fast_path_and_the_slow_path_agree(text: str) -> None:
     """`parse` tries one expression for the whole; the parts by themselves say the same."""
     bare, slash, resource = text.partition("/")
     local, at, domain = bare.partition("@") if "@" in bare else ("", "", bare)
+    address = read(text)
     try:
         parts = (
             prepare_local(local) if at else "",
@@ -69,9 +71,13 @@ def test_the_fast_path_and_the_slow_path_agree(text: str) -> None:
             prepare_resource(resource) if slash else "",
         )
     except JIDMalformed:
-        assert read(text) is None
+        # Nobody gets such an address here; others may have it, as they write it (`legacy`).
+        if address is not None:
+            assert address.resource == unicodedata.normalize("NFC", resource)
+            if address.local != unicodedata.normalize("NFC", local.lower()):
+                assert address.local == prepare_local(local)
     else:
-        address = parse(text)
+        assert address is not None
         assert (address.local, address.domain, address.resource) == parts
 
 

@@ -72,9 +72,13 @@ def test_what_can_be_no_account_here_is_refused(
     assert str(refused.value) == words
 
 
-def test_a_malformed_address_is_refused_with_the_fault(hall: Hall, users: Users) -> None:
-    with pytest.raises(Refused, match=r"^ro meo@example.net is not an address: "):
-        hall.wait(users.add("ro meo@example.net", Secret("pilot")))
+@pytest.mark.parametrize(
+    "jid", ["ro meo@example.net", "henry\u2163@example.net", "\u265a@example.net"]
+)
+def test_a_malformed_address_is_refused_with_the_fault(hall: Hall, users: Users, jid: str) -> None:
+    """Also one that is read where it is another server's (RFC 7622 §3.5, table 2)."""
+    with pytest.raises(Refused, match=rf"^{jid} is not an address: "):
+        hall.wait(users.add(jid, Secret("pilot")))
 
 
 def test_an_account_is_not_made_twice(hall: Hall, users: Users) -> None:

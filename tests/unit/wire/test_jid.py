@@ -45,22 +45,74 @@ def test_the_examples_of_the_rfc_are_addresses(
     assert (read.local, read.domain, read.resource) == (local, domain, resource)
 
 
-# The examples of RFC 7622 §3.5, table 2.
+# The examples of RFC 7622 §3.5, table 2: no address that is given here looks like one of them.
 @pytest.mark.parametrize(
     "text",
     [
-        '"juliet"@example.com',
-        "foo bar@example.com",
-        "@example.com/",
-        "henry\u2163@example.com",
-        "\u265a@example.com",
-        "juliet@",
-        "/foobar",
+        pytest.param('"juliet"@example.com', id="16 quotation marks in localpart"),
+        pytest.param("foo bar@example.com", id="17 space in localpart"),
+        pytest.param("juliet@example.com/ foo", id="18 leading space in resourcepart"),
+        pytest.param("@example.com/", id="19 zero-length localpart and resourcepart"),
+        pytest.param("henry\u2163@example.com", id="20 Roman numeral four in localpart"),
+        pytest.param("\u265a@example.com", id="21 black chess king in localpart"),
+        pytest.param("juliet@", id="22 zero-length domainpart"),
+        pytest.param("/foobar", id="23 zero-length domainpart"),
     ],
 )
 def test_the_counterexamples_of_the_rfc_are_refused(text: str) -> None:
     with pytest.raises(JIDMalformed):
-        parse(text)
+        given(text)
+
+
+def given(text: str) -> JID:
+    """The address as one that is made here."""
+    bare, slash, resource = text.partition("/")
+    local, at, domain = bare.partition("@") if "@" in bare else ("", "", bare)
+    return JID(
+        prepare_local(local) if at else "",
+        prepare_domain(domain),
+        prepare_resource(resource) if slash else "",
+    )
+
+
+# What others may have from before RFC 7622, or from a newer Unicode, is read but never given.
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("\u265a@example.com", "\u265a@example.com"),
+        ("Henry\u265a@example.com/X", "henry\u265a@example.com/X"),
+        ("\U0001f40e@example.com", "\U0001f40e@example.com"),
+        ("room@muc.example/\U000e0fff", None),  # no character, nor will it be one that is seen
+        ("room@muc.example/\U0003fffd", "room@muc.example/\U0003fffd"),  # of a newer Unicode
+        ("juliet@example.com/ foo", "juliet@example.com/ foo"),
+        ("henry\u2163@example.com", None),  # would be henryiv
+        ("\u00df\u265a@example.com", None),  # would be ss
+        ("\uff0f\u265a@example.com", None),  # would be a solidus
+        ("a b\u265a@example.com", None),
+        ("a'\u265a@example.com", None),
+        ("\u2764\ufe0f@example.com", None),  # would lose its variation selector
+        ("room@muc.example/\U0001f469\u200d\U0001f467", None),  # would lose its joiner
+        ("room@muc.example/x\u200b", None),
+        ("room@muc.example/x\u2066", None),  # invisible, though of a newer Unicode than RFC 3454
+        ("room@muc.example/\ue000", None),  # private use
+        ("room@muc.example/\ufffe", None),
+        ("room@muc.example/\x7f", None),
+        ("\u05d0\u265aa@example.com", None),  # both directions
+        ("\u265a" * 341 + "@b", "\u265a" * 341 + "@b"),
+        ("\u265a" * 342 + "@b", None),
+        ("b/" + "\U0003fffd" * 255, "b/" + "\U0003fffd" * 255),
+        ("b/" + "\U0003fffd" * 256, None),
+    ],
+)
+def test_what_nodeprep_left_as_it_is_is_taken_from_others(text: str, full: str | None) -> None:
+    with pytest.raises(JIDMalformed):
+        given(text)
+    if full is None:
+        with pytest.raises(JIDMalformed):
+            parse(text)
+    else:
+        assert parse(text).full == full
+        assert parse(full).full == full
 
 
 @pytest.mark.parametrize(
