@@ -24,6 +24,7 @@ from pushd.appserver.apps import App
 from pushd.appserver.registering import Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
+from pushd.c2s.guard import Guard, Patience
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
 from pushd.components.door import ComponentFactory
@@ -203,9 +204,20 @@ class Server:
             # All that a session may have queued is said at once when it is resumed.
             backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
-        self._logins = Logins(self.host.accounts, b"", self.in_thread)
+        self._logins = Logins(self.host.accounts, b"", self.in_thread, self._guard())
         self._certificates = self._certificate_store()
         return Door(self.host, self._logins, self._certificates, options)
+
+    def _guard(self) -> Guard:
+        limits = self.config.limits
+        return Guard(
+            self._reactor,
+            Patience(
+                limits.login_failures_per_address,
+                limits.login_failures_per_account,
+                limits.login_failures_window,
+            ),
+        )
 
     def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
         """Do heavy sums off the reactor's thread."""

@@ -131,9 +131,9 @@ class Arrival:
         if self._probation is not None:
             self._probation.over()
             self._probation = None
-        if self._login is not None:
-            self._login.abandon()
-            self._login = None
+        login, self._login = self._login, None
+        if login is not None:
+            login.abandon()
         self._door.streams.discard(self)
 
     # Headers and features.
@@ -179,7 +179,7 @@ class Arrival:
     def _authenticate(self, stanza: Stanza) -> None:
         if self._login is not None:
             raise StreamError("policy-violation", "one authentication at a time")
-        self._login = Login(self._door.logins, self._domain, self._channel)
+        self._login = Login(self._door.logins, self._domain, self._channel, self._guest.origin)
         mechanism = stanza.attributes.get("mechanism", "")
         self._attend(self._login.begin(mechanism, text(stanza.tree)))
 

@@ -4,13 +4,15 @@ The conversations themselves are pure and live in `wire/sasl.py`; here they meet
 stored keys, the channel that they are bound to, and the threads that do the heavy sums.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from pushd.c2s.guard import Guard
 from pushd.routing.accounts import Accounts
 from pushd.storage.errors import StorageError
 from pushd.wire.element import Element, element, serialize
@@ -29,11 +31,13 @@ from pushd.wire.sasl import (
     plain,
     verify,
 )
+from pushd.wire.secret import Secret
 
 log = Logger()
 
 NS_CHANNEL_BINDING = "urn:xmpp:sasl-cb:0"
 PLAIN_HASH: Hash = "SHA-256"
+TOO_MANY = "too many logins have failed; try again later"
 
 InThread = Callable[..., "Deferred[Any]"]
 
@@ -48,6 +52,7 @@ class Logins:
     accounts: Accounts
     secret: bytes
     in_thread: InThread
+    guard: Guard
 
     def mechanisms(self, channel: Channel) -> list[str]:
         """What is offered on this connection; PLAIN and -PLUS only under TLS."""
@@ -70,14 +75,19 @@ class Logins:
 
 
 class Login:
-    """One attempt. `begin` and `respond` fire with the element to say."""
+    """One attempt. `begin` and `respond` fire with the element to say.
 
-    def __init__(self, logins: Logins, domain: str, channel: Channel) -> None:
+    `origin` is where it comes from (`net/origins`).
+    """
+
+    def __init__(self, logins: Logins, domain: str, channel: Channel, origin: str = "") -> None:
         self.account: JID | None = None  # set once the login has succeeded
         self.is_over = False
         self._logins = logins
         self._domain = domain
         self._channel = channel
+        self._origin = origin
+        self._waiting: Deferred[None] | None = None
         self._mechanism = ""
         self._scram: ScramServer | None = None
         self._user: JID | None = None
@@ -99,6 +109,8 @@ class Login:
         """The stream is gone; whatever is still worked out counts no more."""
         self.is_over = True
         self.account = None
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def _guarded(self, working: Any) -> bytes:
         try:
@@ -118,6 +130,8 @@ class Login:
             if self._mechanism == "PLAIN":
                 raise SASLFailure("encryption-required")
             raise SASLFailure("invalid-mechanism")
+        if self._logins.guard.turns_away(self._origin):
+            raise SASLFailure("temporary-auth-failure", TOO_MANY)
         if self._mechanism != "PLAIN":
             hash_name, plus = SCRAM[self._mechanism]
             bindings = self._channel or {}
@@ -134,16 +148,60 @@ class Login:
             self._user = self._jid(self._scram.first(message))
             keys = await self._logins.keys(self._user.bare, SCRAM[self._mechanism][0])
             return _say("challenge", self._scram.challenge(keys))
-        proof = self._scram.finish(message)
-        return self._succeed(self._user, proof)
+        return await self._judged(self._user, self._proven(message))
 
     async def _plain(self, message: bytes) -> bytes:
         name, password = plain(message, self._domain)
         user = self._jid(name)
+        return await self._judged(user, self._fits(user, password))
+
+    async def _proven(self, message: bytes) -> bytes:
+        """The answer to a SCRAM client's final message."""
+        assert self._scram is not None
+        return self._scram.finish(message)
+
+    async def _fits(self, user: JID, password: Secret) -> bytes:
+        """PLAIN has no answer but success."""
         keys = await self._logins.keys(user.bare, PLAIN_HASH)
         if not await self._logins.in_thread(verify, keys, PLAIN_HASH, password):
             raise SASLFailure("not-authorized")
-        return self._succeed(user, b"")
+        return b""
+
+    async def _judged(self, user: JID, checking: Coroutine[Any, Any, bytes]) -> bytes:
+        """Check a password, but neither too often nor too early.
+
+        The work is the same, and so is the answer, whether there is an account or not.
+        """
+        guard = self._logins.guard
+        attempt = guard.attempt(self._origin, user.bare)
+        try:
+            await self._delay(attempt.delay)
+            proof = await checking
+        except SASLFailure:
+            guard.failed(attempt)
+            if attempt.is_vague:
+                raise SASLFailure("temporary-auth-failure", TOO_MANY) from None
+            raise
+        except StorageError:
+            guard.take_back(attempt)
+            raise
+        finally:
+            checking.close()
+        if attempt.is_put_off:
+            raise SASLFailure("temporary-auth-failure", TOO_MANY)
+        guard.succeeded(attempt)
+        return self._succeed(user, proof)
+
+    async def _delay(self, seconds: float) -> None:
+        if not seconds:
+            return
+        self._waiting = deferLater(self._logins.guard.clock, seconds)
+        try:
+            await self._waiting
+        except CancelledError:
+            raise SASLFailure("aborted") from None
+        finally:
+            self._waiting = None
 
     def _jid(self, local: str) -> JID:
         try:

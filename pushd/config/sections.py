@@ -104,6 +104,14 @@ class Limits:
     # Where one address may speak for many, as those of a proxy do: limits for an address do
     # not hold for these, those in all do.
     exempt_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    # How many logins may fail from one address, or one IPv6 network of 64 bits, before it has
+    # to pause, for ten seconds at first and twice as long with each further failure. Who has
+    # logged in from there before is counted apart from the others.
+    login_failures_per_address: Positive = 20
+    # How many logins to one account may fail before its logins are slowed, by up to five seconds.
+    login_failures_per_account: Positive = 10
+    # How long after the last one failures are forgotten; the longest pause is a quarter of it.
+    login_failures_window: Annotated[float, Span(least=60.0)] = HOUR
     # How many sessions an account may have; with one more, the one that has waited the
     # longest for its client goes, and if none waits, the new one is refused.
     sessions_per_account: Positive = 20

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
+from pushd.c2s.guard import Guard, Patience
 from pushd.c2s.login import Login, Logins
 from pushd.storage.errors import StorageError
 from pushd.wire.element import Element, parse
@@ -35,12 +36,13 @@ class Desk:
             name: derive(name, PASSWORD, b"salt", 4_096) for name in HASHES
         }
         self.accounts = self.hall.host.accounts
+        self.origin = "192.0.2.1"
         for account in (ROMEO, "juliet@example.net"):
             self.hall.wait(self.accounts.add(account, keys))
-        self.logins = Logins(self.accounts, b"pepper", at_once)
+        self.logins = Logins(self.accounts, b"pepper", at_once, Guard(self.hall.clock))
 
     def attempt(self, channel: Mapping[str, bytes] | None = BINDINGS) -> "Attempt":
-        return Attempt(self, Login(self.logins, "example.net", channel))
+        return Attempt(self, Login(self.logins, "example.net", channel, self.origin))
 
 
 class Attempt:
@@ -339,5 +341,160 @@ def test_an_account_that_is_enabled_again_lets_in(desk: Desk) -> None:
     assert condition(desk.attempt().plain("romeo", "secret")) == "account-disabled"
 
     desk.accounts.enable(ROMEO)
+
+    assert desk.attempt().plain("romeo", "secret").name == "success"
+
+
+# Accounts that exist and accounts that do not: the same answer, for the same work.
+
+
+class Work:
+    """Counts what takes time: hashes in threads, questions to storage, and waits."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[tuple[object, ...]] = []
+        database, clock = desk.hall.host.database, desk.hall.clock
+        read, later = database.read, clock.callLater
+
+        def counted_read(sql: str, parameters: tuple[Any, ...] = ()) -> "Deferred[Any]":
+            self.done.append(("read", sql, len(parameters)))
+            return read(sql, parameters)
+
+        def counted_thread(work: Callable[..., Any], *given: Any) -> "Deferred[Any]":
+            keys = given[0]
+            self.done.append(("hash", work, len(keys.salt), keys.iterations, len(keys.stored_key)))
+            return succeed(work(*given))
+
+        def counted_wait(delay: float, *given: Any, **named: Any) -> Any:
+            if delay:
+                self.done.append(("wait", delay))
+                delay = 0.0  # so that no test has to let time pass for it
+            return later(delay, *given, **named)
+
+        monkeypatch.setattr(database, "read", counted_read)
+        monkeypatch.setattr(clock, "callLater", counted_wait)
+        desk.logins.in_thread = counted_thread
+
+
+def shape(said: Element) -> object:
+    """What an answer looks like, but for what is random and what names the user."""
+    if said.name != "challenge":
+        return said.toXml()
+    nonce, salt, iterations = base64.b64decode(str(said)).decode().split(",")
+    return len(nonce), len(base64.b64decode(salt[2:])), iterations
+
+
+@pytest.mark.parametrize("failures", [0, 8, 50], ids=["at first", "slowed", "put off"])
+@pytest.mark.parametrize("mechanism", [*SCRAM, "PLAIN"])
+def test_no_answer_and_no_work_tells_whether_there_is_an_account(
+    monkeypatch: pytest.MonkeyPatch, mechanism: str, failures: int
+) -> None:
+    def seen(user: str) -> tuple[list[object], list[tuple[object, ...]]]:
+        with monkeypatch.context() as patch:
+            desk = Desk()
+            keys: dict[str, ScramKeys] = {
+                name: derive(name, PASSWORD) for name in HASHES
+            }  # as they are made today
+            desk.hall.wait(desk.accounts.set_keys(ROMEO, keys))
+            desk.logins.guard.patience = Patience(per_address=20, per_account=5)
+            desk.logins.guard.succeeded(
+                desk.logins.guard.attempt(desk.origin, "juliet@example.net")
+            )
+            for _ in range(failures):
+                desk.logins.guard.attempt(desk.origin, f"{user}@example.net")
+            work, attempt = Work(desk, patch), desk.attempt()
+            if mechanism == "PLAIN":
+                answers = [attempt.plain(user, "wrong")]
+            else:
+                hash, plus = SCRAM[mechanism]
+                binding = ("tls-exporter", BINDINGS["tls-exporter"]) if plus else None
+                client = ScramClient(hash, user, Secret("wrong"), binding, plus)
+                challenge = attempt.begin(mechanism, client.first())
+                final = client.final(base64.b64decode(str(challenge)))
+                answers = [challenge, attempt.respond(final)]
+            return [shape(answer) for answer in answers], work.done
+
+    answers, work = seen("romeo")
+    assert (answers, work) == seen("nobody")
+    [*_, last] = answers
+    assert isinstance(last, str)
+    assert ("temporary-auth-failure" if failures == 50 else "not-authorized") in last
+    assert any(kind == "wait" for kind, *_ in work) == (failures > 5)
+    assert [kind for kind, *_ in work if kind != "wait"] == (
+        ["read", "hash"] if mechanism == "PLAIN" else ["read"]
+    )
+
+
+# Failed logins.
+
+
+def test_an_address_that_fails_too_often_is_put_off_before_anything_is_worked_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.logins.guard.patience = Patience(per_address=2)
+    for _ in range(2):
+        assert condition(desk.attempt().plain("romeo", "wrong")) == "not-authorized"
+    work = Work(desk, monkeypatch)
+
+    for mechanism in ("PLAIN", "SCRAM-SHA-1"):
+        outcome = desk.attempt().begin(mechanism, b"\0romeo\0secret")
+        assert condition(outcome) == "temporary-auth-failure"
+    assert work.done == []
+
+    desk.hall.advance(10)
+    assert desk.attempt().plain("romeo", "secret").name == "success"
+
+
+def test_who_is_at_home_logs_in_while_others_are_put_off(desk: Desk) -> None:
+    desk.logins.guard.patience = Patience(per_address=2)
+    assert desk.attempt().plain("romeo", "secret").name == "success"
+    for _ in range(2):
+        desk.attempt().plain("nobody", "wrong")
+
+    assert condition(desk.attempt().plain("juliet", "secret")) == "temporary-auth-failure"
+    assert condition(desk.attempt().plain("romeo", "wrong")) == "temporary-auth-failure"
+    assert desk.attempt().plain("romeo", "secret").name == "success"
+
+
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_an_account_under_attack_is_slow_to_answer_and_not_lost(desk: Desk, password: str) -> None:
+    desk.logins.guard.patience = Patience(per_account=2)
+    for number in range(2):
+        desk.origin = f"192.0.2.{number}"
+        desk.attempt().plain("romeo", "wrong")
+
+    working = desk.attempt().login.begin("PLAIN", encoded(f"\0romeo\0{password}".encode()))
+    desk.hall.advance(0.4)
+    assert not working.called
+    desk.hall.advance(0.1)
+
+    assert parse(desk.hall.wait(working)).name == ("success" if password == "secret" else "failure")
+
+
+def test_a_stream_that_is_lost_while_it_waits_leaves_no_timer(desk: Desk) -> None:
+    desk.logins.guard.patience = Patience(per_account=1)
+    desk.attempt().plain("romeo", "wrong")
+    timers = len(desk.hall.clock.getDelayedCalls())
+    attempt = desk.attempt()
+    working = attempt.login.begin("PLAIN", encoded(b"\0romeo\0secret"))
+
+    attempt.login.abandon()
+
+    assert len(desk.hall.clock.getDelayedCalls()) == timers
+    assert condition(parse(desk.hall.wait(working))) == "aborted"
+    assert attempt.who == ""
+
+
+def test_a_storage_that_fails_is_nobodys_failure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.logins.guard.patience = Patience(per_address=1)
+
+    def failing(sql: str, parameters: object = ()) -> "Deferred[Any]":
+        return fail(StorageError("full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.hall.host.database, "read", failing)
+        desk.attempt().plain("romeo", "secret")
 
     assert desk.attempt().plain("romeo", "secret").name == "success"

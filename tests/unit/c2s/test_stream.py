@@ -16,6 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from pushd.c2s.door import ClientFactory
+from pushd.c2s.guard import Guard
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
 from pushd.net.admission import Admission, Quota
@@ -61,7 +62,7 @@ class House:
         keys = derive("SHA-1", PASSWORD, b"salt", 4_096)
         for account in ("romeo@example.net", "juliet@example.net"):
             self.hall.wait(self.hall.host.accounts.add(account, {"SHA-1": keys}))
-        logins = Logins(self.hall.host.accounts, b"pepper", at_once)
+        logins = Logins(self.hall.host.accounts, b"pepper", at_once, Guard(self.hall.clock))
         door = self.door = Door(self.hall.host, logins, certificates, DoorOptions(**options))
         self.admission = Admission(self.hall.clock, Quota(100, 100), Quota(200, 200))
         self.factory = ClientFactory(door, self.hall.turn, self.admission)
