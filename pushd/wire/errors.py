@@ -7,7 +7,9 @@ Each class carries the type that the RFC gives its condition.
 from typing import ClassVar
 
 from pushd.wire.element import Element, element
-from pushd.wire.namespaces import NS_STANZA_ERRORS, NS_STREAM_ERRORS, NS_STREAMS
+from pushd.wire.namespaces import NS_STANZA_ERRORS, NS_STREAM_ERRORS, NS_STREAMS, NS_XML
+
+LANGUAGE = "en"  # of what this server says to people
 
 
 class StanzaError(Exception):
@@ -26,7 +28,7 @@ class StanzaError(Exception):
         error = element("jabber:client", "error", type=self.type)
         error.addChild(element(NS_STANZA_ERRORS, self.condition))
         if self.text:
-            error.addChild(element(NS_STANZA_ERRORS, "text", self.text))
+            error.addChild(_words(NS_STANZA_ERRORS, self.text))
         if self.extra is not None:
             error.addChild(self.extra)
         return error
@@ -133,7 +135,14 @@ class StreamError(Exception):
         """The `<stream:error/>` element (RFC 6120 §4.9.2)."""
         error = element(NS_STREAMS, "error", element(NS_STREAM_ERRORS, self.condition))
         if self.text:
-            error.addChild(element(NS_STREAM_ERRORS, "text", self.text))
+            error.addChild(_words(NS_STREAM_ERRORS, self.text))
         if self.extra is not None:
             error.addChild(self.extra)
         return error
+
+
+def _words(namespace: str, said: str) -> Element:
+    """The text of an error, with its language (RFC 6120 §4.9.2 and §8.3.2)."""
+    words = element(namespace, "text", said)
+    words.attributes[NS_XML, "lang"] = LANGUAGE
+    return words

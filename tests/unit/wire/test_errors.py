@@ -58,7 +58,7 @@ def test_an_error_is_written_with_condition_text_and_an_element_of_the_applicati
     assert serialize(BadRequest("a < b", element("urn:x", "why")).element()) == (
         b"<error type='modify'>"
         b"<bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
-        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>a &lt; b</text>"
+        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>a &lt; b</text>"
         b"<why xmlns='urn:x'/></error>"
     )
 
@@ -77,6 +77,6 @@ def test_a_stream_error_is_written_in_the_streams_own_namespace() -> None:
     error = StreamError("policy-violation", "too big", element("urn:x", "why"))
     assert serialize(error.element()) == (
         b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>too big</text>"
+        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>too big</text>"
         b"<why xmlns='urn:x'/></stream:error>"
     )
