@@ -5,6 +5,7 @@ learns anything, and it is changed by nobody.
 """
 
 from dataclasses import dataclass, replace
+from unicodedata import normalize
 
 from pushd.modules.base import Module, iq, on
 from pushd.routing.events import RosterChanged
@@ -124,7 +125,7 @@ class RosterModule(Module):
             raise NotAcceptable("group: too many of them")
         if any(len(group) > self.options.name_length for group in groups):
             raise NotAcceptable("group: too long a name")
-        if len(set(groups)) < len(groups):
+        if len({normalize("NFC", group) for group in groups}) < len(groups):
             raise BadRequest("group: the same one twice")
         return tuple(groups)
 

@@ -114,6 +114,12 @@ def test_a_removed_contact_is_gone(romeo: Client) -> None:
         ("<item jid=''/>", ("modify", "bad-request")),
         ("<item jid='@@'/>", ("modify", "jid-malformed")),
         ("<item jid='romeo@example.net'/>", ("cancel", "not-allowed")),
+        ("<item jid='Romeo@example.net/orchard'/>", ("cancel", "not-allowed")),
+        ("<item jid='romeo@example.net' subscription='remove'/>", ("cancel", "item-not-found")),
+        (
+            "<item jid='a@example.net'><group>\u00fc</group><group>u\u0308</group></item>",
+            ("modify", "bad-request"),
+        ),
         (
             "<item jid='a@example.net'><group>x</group><group>x</group></item>",
             ("modify", "bad-request"),
