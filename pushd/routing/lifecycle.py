@@ -5,7 +5,6 @@ promise wants it: messages that nobody acknowledged to another session or to the
 store, requests back to their senders as errors; presence and room traffic are dropped.
 """
 
-import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pushd.routing.delivery import DELETE_ROW, Delivery, stamped
+from pushd.routing.delivery import Delivery, stamped
 from pushd.routing.events import (
     Events,
     SessionBound,
@@ -24,6 +23,7 @@ from pushd.routing.events import (
     SessionRecovered,
     SessionResumed,
 )
+from pushd.routing.records import DELETE_ROW, Records
 from pushd.routing.router import Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
@@ -31,20 +31,11 @@ from pushd.wire.acks import AckQueue, Copies, Entry, Handled
 from pushd.wire.carbons import opened
 from pushd.wire.errors import ServiceUnavailable, StreamError
 from pushd.wire.framer import seal
-from pushd.wire.jid import JID, parse
+from pushd.wire.jid import JID
 from pushd.wire.stanza import Stanza
 
 log = Logger()
 
-INSERT_SESSION = (
-    "INSERT INTO sessions (id, token, jid, handled, acked, hold, priority, bound_at) "
-    "VALUES (?, ?, ?, 0, 0, ?, 0, ?)"
-)
-UPDATE_PRESENCE = "UPDATE sessions SET presence = ?, priority = ? WHERE id = ?"
-UPDATE_NOTES = "UPDATE sessions SET state = ? WHERE id = ?"
-UPDATE_DETACHED = "UPDATE sessions SET detached_at = ?, hold = ?, sent = ? WHERE id = ?"
-DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
-UNNAMED = "!"  # begins what is stored for the token of a session that cannot be resumed
 ALIVE = "alive_at"
 REMEMBERED = 4_096  # ended sessions whose last count is still told
 # Messages that are worth nothing later; of any other type they are for the account (XEP-0160
@@ -75,7 +66,7 @@ class Lifecycle:
         self._router = router
         self._resume_timeout = resume_timeout
         self._holds: list[Callable[[Session], float]] = []
-        self._next_session = 1
+        self._records = Records(database)
         self._ended: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._taken: set[Session] = set()  # from a live stream, for one that is to resume them
         self._stopping = False
@@ -112,21 +103,14 @@ class Lifecycle:
         Counting begins at once for what the client sends, and with the caller's
         `<enabled/>` for what it receives (`start_counting`).
         """
-        session.row = self._next_session
-        self._next_session += 1
-        session.max_hold = max_hold
+        asked = self._resume_timeout if max_hold is None else min(max_hold, self._resume_timeout)
+        session.promised = asked
+        session.promised = self.hold_of(session)
         session.handled = Handled()
         token = secrets.token_urlsafe(18) if resume and self.can_resume else ""
         if token:
             self._sessions.name(session, token)
-        # Without resumption the row still keeps what is unacknowledged for the offline store.
-        stored = token or f"{UNNAMED}{session.row}"
-        self._database.write(
-            INSERT_SESSION,
-            (session.row, stored, session.full, self.hold_of(session), session.bound_at),
-        )
-        self._remember_presence(session)
-        self._remember_notes(session)
+        self._records.begin(session, token)
         return self._database.committed()
 
     def start_counting(self, session: Session) -> None:
@@ -134,17 +118,14 @@ class Lifecycle:
         session.queue = AckQueue()
 
     def hold_of(self, session: Session) -> float:
-        """Seconds for which this session is held once it is detached."""
-        asked = self._resume_timeout
-        if session.max_hold is not None:
-            asked = min(asked, session.max_hold)
-        return max([asked, *(ask(session) for ask in self._holds)])
+        """Seconds for which this session is held once it is detached: what was promised or more."""
+        return max([session.promised, *(ask(session) for ask in self._holds)])
 
     def present(self, session: Session, presence: Stanza | None, priority: int) -> None:
         """The session's own presence changed; None is unavailable (RFC 6121 §4)."""
         session.presence = presence
         session.priority = priority
-        self._remember_presence(session)
+        self._records.changed(session)
 
     def note(self, session: Session, key: str, value: Any) -> None:
         """Keep what JSON can say with a session, through restarts; None takes it away."""
@@ -152,7 +133,7 @@ class Lifecycle:
             session.notes.pop(key, None)
         else:
             session.notes[key] = value
-        self._remember_notes(session)
+        self._records.changed(session)
 
     def detach(self, session: Session, reason: str) -> None:
         """The stream is lost without a farewell: hold the session, or end it."""
@@ -174,7 +155,7 @@ class Lifecycle:
         was_uncertain = session.queue.uncertain is not None
         self._delivery.acknowledged(session, h)
         if was_uncertain:
-            self._note_detached(session)  # from now on all is certain, after another crash too
+            self._records.changed(session)  # from now on all is certain, after another crash too
         if session.stream is not None:
             session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
             session.stream = None
@@ -212,7 +193,7 @@ class Lifecycle:
         session.stream = stream
         session.detached_at = None
         session.asked = False
-        self._note_detached(session)
+        self._records.changed(session)
         stream.send(greeting)
         assert session.queue is not None
         for data, _, _ in session.queue:
@@ -251,7 +232,7 @@ class Lifecycle:
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()
         self._remember_end(session)
-        self._forget(session)
+        self._records.forget(session)
         entries = list(session.queue) if session.queue is not None else []
         self._events.emit(SessionEnded(session, reason))
         for entry in entries:
@@ -269,42 +250,41 @@ class Lifecycle:
         now = self._clock.seconds()
         alive = await self._database.read("SELECT value FROM settings WHERE name = ?", (ALIVE,))
         down = max(0.0, now - float(str(alive[0][0]))) if alive else 0.0
-        rows = await self._database.read(
-            "SELECT id, token, jid, handled, acked, hold, detached_at, presence, priority, state, "
-            "bound_at, sent FROM sessions ORDER BY id"
-        )
-        found = [self._revived(row, now, down) for row in rows]
-        cut_off = {session for session, row in zip(found, rows, strict=True) if row[6] is None}
-        by_row = {session.row: session for session in found}
-        await self._fill_queues(by_row)
-        for session, row in zip(found, rows, strict=True):
+        found = await self._records.read()
+        for one in found:
+            self._sessions.add(one.session)
+            if one.token:
+                self._sessions.name(one.session, one.token)
+            one.session.detached_at = now if one.detached_at is None else one.detached_at + down
+        await self._fill_queues({one.session.row: one.session for one in found})
+        for one in found:
             # What came after an earlier crash, and waits since, was not sent to anybody.
-            queue, sent = session.queue, row[11]
+            queue = one.session.queue
             assert queue is not None
-            known = len(queue) if sent is None else sent - queue.acked
+            known = len(queue) if one.sent is None else one.sent - queue.acked
             queue.uncertain = min(max(known, 0), len(queue))
-        for session in found:
-            self._events.emit(SessionRecovered(session))
-        for session in found:
-            self._next_session = max(self._next_session, session.row + 1)
-            if not self._router.is_account(session.account):
-                self._sessions.remove(session)
-                self._forget(session)
-            elif not self._router.is_open(session.account):
-                self.end(session, "the account was disabled")
-            elif not session.token:
-                session.detached_at = None  # it never was: what it holds is news to listeners
-                self.end(session, "not resumable after a restart")
-            else:
-                if session in cut_off:
-                    # The row tells the hold of when counting began; push may be enabled since.
-                    session.hold = max([session.hold, *(ask(session) for ask in self._holds)])
-                self._note_detached(session)  # with the time that the server was down
-                self._schedule(session)
-                if session in cut_off:
-                    self._events.emit(SessionDetached(session, "the server stopped"))
+        for one in found:
+            self._events.emit(SessionRecovered(one.session))
+        for one in found:
+            self._take_up(one.session, one.detached_at is None)
         self.beat()
-        return sum(1 for session in found if session.token)
+        return sum(1 for one in found if one.token)
+
+    def _take_up(self, session: Session, was_live: bool) -> None:
+        """A session of the last run waits on, or ends."""
+        if not self._router.is_account(session.account):
+            self._sessions.remove(session)
+            self._records.forget(session)
+        elif not session.token:
+            session.detached_at = None  # it never was: what it holds is news to listeners
+            self.end(session, "not resumable after a restart")
+        else:
+            if was_live:
+                session.hold = self.hold_of(session)  # the row's is of an earlier time
+            self._records.changed(session)  # with the time that the server was down
+            self._schedule(session)
+            if was_live:
+                self._events.emit(SessionDetached(session, "the server stopped"))
 
     async def _fill_queues(self, by_row: dict[int, Session]) -> None:
         """Give revived sessions what they held; copies of one message share again what they did."""
@@ -345,47 +325,10 @@ class Lifecycle:
             (ALIVE, repr(self._clock.seconds())),
         )
 
-    def _revived(self, row: tuple[object, ...], now: float, down: float) -> Session:
-        number, token, jid, handled, acked, hold, detached_at, presence, priority, *rest = row
-        notes, bound_at, _sent = rest
-        session = Session(parse(str(jid)), None)
-        session.row = int(str(number))
-        session.queue = AckQueue(int(str(acked)))
-        session.handled = Handled(int(str(handled)))
-        session.hold = float(str(hold))
-        session.detached_at = now if detached_at is None else float(str(detached_at)) + down
-        if isinstance(presence, bytes):
-            session.presence = seal(presence)
-            session.priority = int(str(priority))
-        session.notes = json.loads(str(notes)) if notes else {}
-        session.bound_at = None if bound_at is None else float(str(bound_at))
-        self._sessions.add(session)
-        if not str(token).startswith(UNNAMED):
-            self._sessions.name(session, str(token))
-        return session
-
-    def _remember_presence(self, session: Session) -> None:
-        if session.row:
-            raw = session.presence.raw if session.presence is not None else None
-            self._database.write(UPDATE_PRESENCE, (raw, session.priority, session.row))
-
-    def _remember_notes(self, session: Session) -> None:
-        if session.row:
-            kept = json.dumps(session.notes) if session.notes else None
-            self._database.write(UPDATE_NOTES, (kept, session.row))
-
-    def _note_detached(self, session: Session) -> None:
-        queue, sent = session.queue, None
-        if queue is not None and queue.uncertain is not None:
-            sent = queue.acked + queue.uncertain
-        self._database.write(
-            UPDATE_DETACHED, (session.detached_at, session.hold, sent, session.row)
-        )
-
     def _begin_hold(self, session: Session) -> None:
         session.detached_at = self._clock.seconds()
         session.hold = self.hold_of(session)
-        self._note_detached(session)
+        self._records.changed(session)
         self._schedule(session)
 
     def _schedule(self, session: Session) -> None:
@@ -398,16 +341,6 @@ class Lifecycle:
             self._ended[session.token] = (session.account, session.handled.h)
             if len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
-
-    def _forget(self, session: Session) -> None:
-        """Delete a session's rows, in the commit that stores what it held elsewhere."""
-        if session.row:
-            for row in (*session.rows, *session.forgotten):
-                self._database.write(DELETE_ROW, (row,))
-            session.rows.clear()
-            session.forgotten.clear()
-            self._database.write(DELETE_SESSION, (session.row,))
-            session.row = 0
 
     def _pass_on(self, session: Session, entry: Entry, heir: Session | None) -> None:
         data, at, copies = entry

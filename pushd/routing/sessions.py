@@ -63,11 +63,11 @@ class Session:
         "handled",
         "hold",
         "jid",
-        "max_hold",
         "notes",
         "outstanding",
         "presence",
         "priority",
+        "promised",
         "queue",
         "resumable",
         "row",
@@ -92,7 +92,7 @@ class Session:
         self.asked = False  # an <r/> is unanswered
         self.asked_for = 0  # what it asks about: so many stanzas were sent
         self.token = ""  # the id that <resume/> names; "" without resumption
-        self.max_hold: float | None = None  # what the client asked for with `max`
+        self.promised = 0.0  # seconds for which the client was told that it is held, at least
         self.hold = 0.0  # seconds from the detaching to the end
         self.detached_at: float | None = None  # seconds since the epoch
         self.expiry: IDelayedCall | None = None

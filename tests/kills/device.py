@@ -199,6 +199,8 @@ class Device:
         """Acknowledge until there is nothing more to acknowledge. Raises Lost."""
         wire = self.wire
         assert wire is not None
+        # So that the next count is the answer to the question below.
+        self.wait(lambda: not self.unacknowledged, "acknowledgement")
         told = -1
         while told != self._h:
             told, acks = self._h, self.acks

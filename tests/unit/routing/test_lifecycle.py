@@ -176,6 +176,27 @@ def test_a_session_is_found_by_its_token_once_it_is_on_disk(tmp_path: Path) -> N
     assert revived.full == ORCHARD
 
 
+def test_what_changes_often_is_written_once_to_a_commit(hall: Hall) -> None:
+    phone = quiet(hall, PHONE)
+    writes: list[str] = []
+    write = hall.host.database.write
+
+    def noted(sql: str, parameters: tuple[object, ...] = ()) -> None:
+        writes.append(sql)
+        write(sql, parameters)
+
+    hall.host.database.write = noted  # type: ignore[method-assign]
+    for number in range(100):
+        phone.pass_on(f"<presence><status>{number}</status></presence>")
+        hall.host.lifecycle.note(phone.session, "a module", number)
+    hall.advance(0)
+
+    assert len([sql for sql in writes if sql.startswith("UPDATE sessions SET presence")]) == 1
+    [(presence, state)] = hall.rows(f"SELECT presence, state FROM sessions WHERE jid = '{PHONE}'")
+    assert b"<status>99</status>" in presence
+    assert "99" in state
+
+
 def test_a_lost_stream_detaches_a_session_and_leaves_it_available(hall: Hall) -> None:
     phone = quiet(hall, PHONE)
 
@@ -221,6 +242,38 @@ def test_the_longest_hold_wins_and_the_client_shortens_only_the_common_one(
     phone.cut()
 
     assert is_held(hall, phone, expected)
+
+
+@pytest.mark.parametrize("kills", [0, 1, 2])
+def test_a_hold_that_was_promised_is_kept_when_what_lengthened_it_is_gone(
+    lasting: Hall, kills: int
+) -> None:
+    asked = [1_000.0]
+    lasting.host.lifecycle.hold_for(lambda session: asked[0])
+    phone = quiet(lasting, PHONE)
+    asked[0] = 0.0
+
+    hall = lasting
+    for _ in range(kills):
+        hall = hall.killed()
+        phone = revive(hall, phone)
+        phone.resume()
+    phone.cut()
+
+    assert is_held(hall, phone, 1_000)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_what_a_client_asked_for_holds_after_a_kill_too(lasting: Hall, kills: int) -> None:
+    phone, hall = quiet(lasting, PHONE, max_hold=60), lasting
+    for _ in range(kills):
+        hall = hall.killed()
+        phone = revive(hall, phone)
+        phone.resume()
+
+    phone.cut()
+
+    assert is_held(hall, phone, 60)
 
 
 def test_a_hold_begins_when_the_stream_is_lost(hall: Hall) -> None:
