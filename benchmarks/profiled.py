@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     profile: list[cProfile.Profile] = []
 
     def start(number: int, frame: FrameType | None) -> None:
-        profile[:] = [cProfile.Profile()]
+        profile[:] = [cProfile.Profile(time.thread_time)]  # the core may be shared
         profile[0].enable()
 
     def stop(number: int, frame: FrameType | None) -> None:
