@@ -38,6 +38,7 @@ from pushd.modules.push.options import NAMES, Told
 from pushd.net.admission import Admission, Quota
 from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.origins import Origins
+from pushd.net.pace import Budgets, Rate
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers import catalogue
@@ -206,7 +207,8 @@ class Server:
         )
         self._logins = Logins(self.host.accounts, b"", self.in_thread, self._guard())
         self._certificates = self._certificate_store()
-        return Door(self.host, self._logins, self._certificates, options)
+        budgets = Budgets(Rate(limits.bytes_per_second, limits.stanzas_per_second))
+        return Door(self.host, self._logins, self._certificates, options, budgets)
 
     def _guard(self) -> Guard:
         limits = self.config.limits

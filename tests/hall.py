@@ -52,8 +52,12 @@ class Outlet:
         self.ended: StreamError | None = None
         self.holds = 0
         self.waiting = 0
+        self.charged = 0
         self.address = "192.0.2.7"
         self.tls_version = "TLSv1.3"
+
+    def charge(self, size: int) -> None:
+        self.charged += size
 
     def hold(self) -> None:
         self.holds += 1

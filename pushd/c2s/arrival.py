@@ -268,7 +268,9 @@ class Arrival:
 
     def _hand_over(self) -> ClientStream:
         """From now on the connection is that of a session."""
-        client = ClientStream(self._door, self._stream, self._lang)
+        assert self._account is not None
+        budget = self._door.budgets.of(self._account.bare, self._guest.origin)
+        client = ClientStream(self._door, self._stream, self._lang, budget)
         self._finish()
         self._stream.receiver = client
         return client

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pushd.c2s.login import Logins
+from pushd.net.pace import Budgets
 from pushd.net.tls import CertificateStore
 from pushd.routing.host import Host
 from pushd.wire.errors import StreamError
@@ -37,4 +38,5 @@ class Door:
     logins: Logins
     certificates: CertificateStore | None
     options: DoorOptions
+    budgets: Budgets = field(default_factory=Budgets)
     streams: set[Open] = field(default_factory=set)

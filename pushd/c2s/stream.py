@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pushd.c2s.options import Door
+from pushd.net.pace import Budget
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.delivery import answer
 from pushd.routing.sessions import Session
@@ -32,13 +33,17 @@ class ClientStream:
         "_lang",
         "_router",
         "_stream",
+        "charge",
         "hold",
         "release",
         "send",
         "session",
     )
 
-    def __init__(self, door: Door, stream: XMLStream, lang: str) -> None:
+    def __init__(
+        self, door: Door, stream: XMLStream, lang: str, budget: Budget | None = None
+    ) -> None:
+        self.charge = stream.charge
         self.send = stream.send
         self.hold = stream.hold
         self.release = stream.release
@@ -50,7 +55,7 @@ class ClientStream:
         self._stream = stream
         self._lang = lang
         door.streams.add(self)
-        stream.pace(UNSAFE, door.host.database.committed)
+        stream.pace(UNSAFE, door.host.database.committed, budget)
 
     @property
     def waiting(self) -> int:

@@ -20,6 +20,7 @@ from pushd.config.kinds import (
     Network,
     Positive,
     Span,
+    Whole,
 )
 from pushd.config.problems import Caution
 from pushd.config.reader import DERIVED
@@ -104,6 +105,13 @@ class Limits:
     # Where one address may speak for many, as those of a proxy do: limits for an address do
     # not hold for these, those in all do.
     exempt_networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    # How much the clients of an account may send a second, all together, and ten times as much
+    # at once; what they ask for counts as if they had sent it. Faster ones are read more
+    # slowly, and nothing is lost. 0 switches this off; addresses in ``exempt_networks`` have
+    # no such limit.
+    bytes_per_second: Annotated[int, Bytes()] = 1_048_576
+    # The same for stanzas.
+    stanzas_per_second: Annotated[int, Whole()] = 1000
     # How many logins may fail from one address, or one IPv6 network of 64 bits, before it has
     # to pause, for ten seconds at first and twice as long with each further failure. Who has
     # logged in from there before is counted apart from the others.

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.net.admission import Guest
+from pushd.net.pace import Budget, Pace
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -35,7 +36,6 @@ log = Logger()
 Trace = Callable[[str, str, bytes], None]  # "sent" or "received", the peer, the bytes
 
 CLOSING_TIME = 5.0  # seconds a peer has to close its side before the connection is cut
-RETRY = 1.0  # seconds between two tries to have settled what was read
 
 
 class Receiver(Protocol):
@@ -133,17 +133,17 @@ class XMLStream(TwistedProtocol):
         self._out: list[bytes] = []
         self._out_size = 0
         self._backlog = backlog
-        self._allowance: float = float("inf")  # bytes that may still be read before `_full`
+        self.allowance: float = float("inf")  # bytes that may still be read before `_full`
+        self.parsed = 0  # stanzas and other events of the stream, since somebody set it to 0
         self._full: Callable[[], None] = _nothing
-        self._pace = 0
-        self._settled: Callable[[], Deferred[None]]
+        self._pace: Pace | None = None
         self._holds = 0
         self._handling = False
         self._shaking_hands = False
         self._stalled = False
         self._ended = False
         self._lost = False
-        self._timer: IDelayedCall | None = None  # to cut the connection, or to read on
+        self._timer: IDelayedCall | None = None  # to cut the connection
         self.guest: Guest | None = None  # its place among the connections
         self.trace: Trace | None = None
 
@@ -164,11 +164,11 @@ class XMLStream(TwistedProtocol):
         if self._ended:
             return
         self._inbox = self._inbox + data if self._inbox else data
-        self._allowance -= len(data)
+        self.allowance -= len(data)
         if self._handling or self._holds:
             return
         self._handle()
-        if self._allowance < 0 and not self._ended:
+        if self.allowance < 0 and not self._ended:
             self._full()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -178,7 +178,7 @@ class XMLStream(TwistedProtocol):
         self._current = None
         self._inbox = b""
         self._out.clear()
-        self._stop_timer()
+        self._stop_timers()
         self._turn.begin()
         try:
             self.receiver.lost(reason.getErrorMessage())
@@ -188,6 +188,7 @@ class XMLStream(TwistedProtocol):
             if self.guest is not None:
                 self.guest.leave()
             self._full = _nothing
+            self._pace = None
             self.transport = None
             self._turn.end()
 
@@ -233,17 +234,27 @@ class XMLStream(TwistedProtocol):
 
     def meter(self, size: int, full: Callable[[], None]) -> None:
         """Call `full` after so many more bytes are read; it may meter anew."""
-        self._allowance = size
+        self.allowance = size
         self._full = full
 
-    def pace(self, size: int, settled: "Callable[[], Deferred[None]]") -> None:
+    def pace(
+        self, size: int, settled: "Callable[[], Deferred[None]]", budget: Budget | None = None
+    ) -> None:
         """After so many bytes read, and again and again, read on only when `settled()` fires.
 
-        It is asked anew a second after it fails.
+        It is asked anew a second after it fails, and not before `budget` allows for what was
+        read.
         """
-        self._pace = size
-        self._settled = settled
-        self.meter(size, self._pause)
+        self._pace = Pace(self._clock, self, size, settled, budget)
+
+    def charge(self, size: int) -> None:
+        """Count so many bytes as if the peer had sent them: it has asked for as much work."""
+        self.allowance -= size
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is said or heard."""
+        return self._ended
 
     def send(self, data: bytes) -> None:
         """Say these bytes at the end of the turn; dropped once the stream has ended."""
@@ -320,7 +331,7 @@ class XMLStream(TwistedProtocol):
             self.transport.resumeProducing()  # for its end to be noticed
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._stop_timer()
+        self._stop_timers()
         self._timer = self._clock.callLater(CLOSING_TIME, self.abort)
 
     def abort(self) -> None:
@@ -330,20 +341,9 @@ class XMLStream(TwistedProtocol):
         if not self._lost:
             self.transport.abortConnection()
 
-    def _pause(self) -> None:
-        self.meter(self._pace, self._pause)
-        self.hold()
-        self._settle()
-
-    def _settle(self) -> None:
-        self._timer = None
-        self._settled().addCallbacks(lambda ignored: self.release(), self._settle_later)
-
-    def _settle_later(self, failure: Failure) -> None:
-        if not self._ended:
-            self._timer = self._clock.callLater(RETRY, self._settle)
-
-    def _stop_timer(self) -> None:
+    def _stop_timers(self) -> None:
+        if self._pace is not None:
+            self._pace.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -374,7 +374,9 @@ class XMLStream(TwistedProtocol):
                         self._tell(event)
                 elif self._inbox:
                     data, self._inbox = self._inbox, b""
-                    events.extend(self._framer.feed(data))
+                    found = self._framer.feed(data)
+                    self.parsed += len(found)
+                    events.extend(found)
                 else:
                     break
         except StreamError as error:

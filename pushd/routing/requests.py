@@ -172,7 +172,11 @@ class Requests:
             from_=request.recipient.full,
             to=request.sender.full,
         )
-        self.router.route(Stanza.of(reply))
+        stanza = Stanza.of(reply)
+        if request.session is not None and request.session.stream is not None:
+            # Who asks for much has sent as much: a roster takes longer than its request.
+            request.session.stream.charge(len(stanza.raw))
+        self.router.route(stanza)
 
     def _refuse(self, request: IQ, error: BaseException) -> None:
         if not isinstance(error, StanzaError):

@@ -35,6 +35,10 @@ class Outlet(Protocol):
         """The version of TLS; empty without."""
 
     @property
+    def charge(self) -> Callable[[int], None]:
+        """Its client has asked for so many bytes of work."""
+
+    @property
     def hold(self) -> Callable[[], None]:
         """Read nothing more until as many calls of `release`."""
 

@@ -21,6 +21,7 @@ from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
 from pushd.net.admission import Admission, Quota
 from pushd.net.certificates import DevelopmentCA
+from pushd.net.pace import Rate
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.events import SessionDetached, SessionEnded
@@ -58,6 +59,7 @@ class House:
         **options: Any,
     ) -> None:
         self.certificates = certificates
+        self.address: Any = None  # of whoever connects next
         self.hall = Hall(modules=MODULES, resume_timeout=resume_timeout)
         keys = derive("SHA-1", PASSWORD, b"salt", 4_096)
         for account in ("romeo@example.net", "juliet@example.net"):
@@ -100,7 +102,7 @@ class Wire:
     def __init__(self, house: House) -> None:
         self.house = house
         self.transport: Any = Transport()  # type: ignore[no-untyped-call]
-        protocol = house.factory.buildProtocol(None)
+        protocol = house.factory.buildProtocol(house.address)
         assert isinstance(protocol, XMLStream)
         self.protocol = protocol
         self.framer = Framer(Limits())
@@ -593,6 +595,26 @@ def test_a_connection_too_many_is_not_let_in() -> None:
     wires[0].lose()
 
     assert house.factory.buildProtocol(None) is not None
+
+
+def test_a_client_that_sends_more_than_its_account_may_is_read_more_slowly() -> None:
+    house = House()
+    house.door.budgets.rate = Rate(bytes=1_000)
+    house.address = IPv4Address("TCP", "192.0.2.1", 5222)
+    romeo, juliet = house.bound("romeo"), house.bound("juliet")
+    house.address = IPv4Address("TCP", "127.0.0.1", 5222)
+    local = house.bound("romeo", "local")
+
+    for wire in (romeo, local):
+        wire.say(" " * 20_000)
+    [asked, answered] = [
+        wire.say("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        for wire in (romeo, juliet)
+    ]
+    assert (len(asked), len(answered)) == (0, 1)
+    assert local.say("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+    house.hall.advance(10)
+    assert [one["id"] for one in romeo.heard()] == ["r"]
 
 
 def test_a_client_that_writes_faster_than_storage_is_read_as_fast_as_storage_writes() -> None:

@@ -24,6 +24,8 @@ def test_the_defaults_are_what_the_documents_promise() -> None:
         connections=50_000,
         connections_per_address=1000,
         exempt_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        bytes_per_second=1024 * 1024,
+        stanzas_per_second=1000,
         login_failures_per_address=20,
         login_failures_per_account=10,
         login_failures_window=3600.0,

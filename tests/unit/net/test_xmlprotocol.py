@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
-from pushd.net.xmlprotocol import CLOSING_TIME, RETRY, Turn, XMLStream
+from pushd.net.pace import RETRY, STEP, Budgets, Rate
+from pushd.net.xmlprotocol import CLOSING_TIME, Turn, XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -372,6 +373,100 @@ def test_a_storage_that_fails_is_asked_again_after_a_while(line: Line) -> None:
 
     assert line.is_read
     assert line.clock.getDelayedCalls() == []
+
+
+def settled() -> "Deferred[None]":
+    return succeed(None)
+
+
+def limited(rate: Rate, lines: int = 1) -> list[Line]:
+    """Open streams of one account that has this rate; they share a clock."""
+    made: list[Line] = []
+    budgets = Budgets(rate)
+    for _ in range(lines):
+        line = Line()
+        line.stream._clock = line.clock = made[0].clock if made else line.clock
+        line.clock.rightNow = 1_700_000_000.0
+        line.say(HEADER)
+        line.stream.pace(512 * 1024, settled, budgets.of("juliet@example.net", "192.0.2.1"))
+        made.append(line)
+    return made
+
+
+def time_to_read(line: Line) -> float:
+    began = line.clock.seconds()
+    while not line.is_read:
+        [call] = line.clock.getDelayedCalls()
+        line.clock.advance(call.getTime() - line.clock.seconds())
+    return line.clock.seconds() - began
+
+
+def test_who_sends_more_bytes_than_its_account_may_is_read_more_slowly() -> None:
+    [line] = limited(Rate(bytes=STEP))
+
+    pauses = []
+    for _ in range(13):
+        line.say(b" " * (STEP + 1))
+        pauses.append(round(time_to_read(line)))
+    line.clock.advance(60)  # what is not used is there for ten seconds' worth, and no more
+    for _ in range(12):
+        line.say(b" " * (STEP + 1))
+        pauses.append(round(time_to_read(line)))
+
+    assert pauses == [0] * 10 + [1] * 3 + [0] * 10 + [1] * 2
+
+
+def test_who_sends_more_stanzas_than_its_account_may_is_read_more_slowly() -> None:
+    [line] = limited(Rate(stanzas=1_000))
+    line.say(b" " * STEP)
+
+    line.say(b"<presence/>" * 11_000)
+
+    assert line.heard().count("presence") == 11_000
+    assert round(time_to_read(line)) == 1
+
+
+def test_all_streams_of_an_account_have_one_budget() -> None:
+    one, other = limited(Rate(bytes=STEP), lines=2)
+
+    for _ in range(10):
+        one.say(b" " * (STEP + 1))
+        time_to_read(one)
+    other.say(b" " * (STEP + 1))
+
+    assert round(time_to_read(other)) == 1
+
+
+def test_what_is_asked_for_counts_as_if_it_had_been_sent() -> None:
+    [line] = limited(Rate(bytes=STEP))
+
+    line.stream.charge(13 * STEP)
+    line.say(b" ")
+
+    assert round(time_to_read(line)) == 3
+
+
+def test_nothing_is_lost_by_who_is_read_slowly() -> None:
+    [line] = limited(Rate(bytes=1_000))
+    line.heard()
+    line.say(b"<iq/>" * 4_000)
+    assert not line.is_read
+    line.say(b"<presence/>")
+
+    time_to_read(line)
+
+    assert line.heard() == ["iq"] * 4_000 + ["presence"]
+
+
+def test_a_stream_that_is_lost_while_it_waits_for_its_budget_leaves_nothing_behind() -> None:
+    [line] = limited(Rate(bytes=1_000))
+    line.say(b" " * 20_000)
+    assert line.clock.getDelayedCalls() != []
+
+    line.lose()
+
+    assert line.clock.getDelayedCalls() == []
+    is_freed_at_once(line)
 
 
 def test_a_peer_that_does_not_read_is_written_to_when_it_reads_again(line: Line) -> None:

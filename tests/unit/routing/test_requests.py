@@ -37,6 +37,14 @@ def test_what_a_handler_returns_is_the_answer() -> None:
     assert str(answer.answer) == "42"
 
 
+def test_who_asks_for_much_is_charged_for_it() -> None:
+    stage = Stage(lambda request: element(NS, "answer", "x" * 5_000))
+
+    stage.ask()
+
+    assert 5_000 < stage.romeo.outlet.charged < 5_300
+
+
 def test_nothing_is_an_empty_result() -> None:
     answer = Stage(lambda request: None).ask()
 
