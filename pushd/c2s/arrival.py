@@ -4,6 +4,7 @@ What may come when is `wire/stream.py`'s table; here is what is done about it. O
 is a session, the connection is handed to a `ClientStream`, and all of this is forgotten.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
@@ -49,6 +50,7 @@ log = Logger()
 
 NS_LIMITS = "urn:xmpp:stream-limits:0"
 PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
+_BASE64 = re.compile(rb"<[^<>]*>([A-Za-z0-9+/=]*)</[^<>]*>").fullmatch
 LOGIN_STANZAS = 10  # of the largest size: what may be sent before the login, all told
 
 
@@ -107,7 +109,7 @@ class Arrival:
         self._check_identity(opening.attributes.get("from", ""))
         if self._state is State.SECURE:
             self._channel = channel_bindings(self._stream.connection())
-        self._stream.send(serialize(element(NS_STREAMS, "features", *self._features())))
+        self._stream.send(self._features())
 
     def received(self, stanza: Stanza) -> None:
         _STEPS[step(self._table, self._state, stanza)](self, stanza)
@@ -151,18 +153,29 @@ class Arrival:
             if jid is None or jid.bare != self._account.bare:
                 raise StreamError("invalid-from")
 
-    def _features(self) -> list[Element]:
-        """What is offered now (RFC 6120 §4.3.2); the same to everyone in the same state."""
+    def _features(self) -> bytes:
+        """What is offered now, said as before: it is the same to everyone in the same state."""
         options = self._door.options
+        is_known = self._state is State.AUTHENTICATED
+        limits = options.authenticated if is_known else options.unauthenticated
+        key = (self._state, limits, *(self._channel or ()))
+        said = self._door.features.get(key)
+        if said is None:
+            said = serialize(element(NS_STREAMS, "features", *self._offers(limits)))
+            self._door.features[key] = said
+        return said
+
+    def _offers(self, limits: Limits) -> list[Element]:
+        """The children of the features (RFC 6120 §4.3.2)."""
         if self._state is State.PLAIN and self._door.certificates is not None:
             return [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
         if self._state in (State.PLAIN, State.SECURE):
-            return [*self._door.logins.features(self._channel), _limit(options.unauthenticated)]
+            return [*self._door.logins.features(self._channel), _limit(limits)]
         return [
             element(NS_BIND, "bind"),
             element(NS_SESSION, "session", element(NS_SESSION, "optional")),
             element(NS_SM, "sm"),
-            _limit(options.authenticated),
+            _limit(limits),
             *self._host.stream_features,
         ]
 
@@ -181,12 +194,12 @@ class Arrival:
             raise StreamError("policy-violation", "one authentication at a time")
         self._login = Login(self._door.logins, self._domain, self._channel, self._guest.origin)
         mechanism = stanza.attributes.get("mechanism", "")
-        self._attend(self._login.begin(mechanism, text(stanza.tree)))
+        self._attend(self._login.begin(mechanism, _payload(stanza)))
 
     def _respond(self, stanza: Stanza) -> None:
         if self._login is None:
             raise StreamError("not-authorized", "a response to nothing")
-        self._attend(self._login.respond(text(stanza.tree)))
+        self._attend(self._login.respond(_payload(stanza)))
 
     def _abort(self, stanza: Stanza) -> None:
         if self._login is None:
@@ -352,6 +365,12 @@ def _jid(text: str) -> JID | None:
         return parse(text) if text else None
     except JIDMalformed:
         return None
+
+
+def _payload(stanza: Stanza) -> str:
+    """The text of an element of SASL; what is plain base64, as it should be, needs no tree."""
+    plain = _BASE64(stanza.raw)
+    return plain.group(1).decode() if plain else text(stanza.tree)
 
 
 def _limit(limits: Limits) -> Element:

@@ -40,3 +40,4 @@ class Door:
     options: DoorOptions
     budgets: Budgets = field(default_factory=Budgets)
     streams: set[Open] = field(default_factory=set)
+    features: dict[tuple[object, ...], bytes] = field(default_factory=dict)  # as they are said

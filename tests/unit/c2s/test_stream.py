@@ -175,12 +175,41 @@ def condition(error: Element) -> str:
 
 
 def test_features_grow_with_the_login() -> None:
-    before = {one.name for one in House().connect().open().elements()}
+    house = House()
+    before = {one.name for one in house.connect().open().elements()}
+    again = {one.name for one in house.connect().open().elements()}
     after = {one.name for one in House().login().features.elements()}
 
-    assert before == {"mechanisms", "limits"}
+    assert before == again == {"mechanisms", "limits"}
     assert {"bind", "session", "sm", "ver", "limits"} <= after
     assert "mechanisms" not in after
+
+
+SAID = encoded(b"n,,n=romeo,r=abc")
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        pytest.param(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'>{SAID}</auth>", id="plain"),
+        pytest.param(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1' a='>'>{SAID}</auth>", id=">"),
+        pytest.param(
+            f"<s:auth xmlns:s='{SASL}' mechanism='SCRAM-SHA-1'>{SAID}</s:auth>", id="prefix"
+        ),
+        pytest.param(
+            f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'>&#x{ord(SAID[0]):x};{SAID[1:]}</auth>",
+            id="reference",
+        ),
+        pytest.param(
+            f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'><![CDATA[{SAID}]]></auth>", id="cdata"
+        ),
+    ],
+)
+def test_what_sasl_carries_is_read_however_it_is_written(xml: str) -> None:
+    wire = House().connect()
+    wire.open()
+
+    assert [answer.name for answer in wire.say(xml)] == ["challenge"]
 
 
 @pytest.mark.parametrize("user", ["romeo", "nobody"])
