@@ -7,15 +7,17 @@ import gc
 import os
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from pushd.admin.operations import Operations
+from pushd.admin.reloads import Reloads, Reread
 from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import OperatorFactory
 from pushd.admin.status import Status
@@ -30,6 +32,7 @@ from pushd.c2s.options import Door, DoorOptions
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
 from pushd.config.backends import Backend
+from pushd.config.changes import differences, taken_over
 from pushd.config.kinds import Endpoint
 from pushd.config.sections import Config
 from pushd.modules import base as modules
@@ -67,7 +70,15 @@ MODULES = (
 )
 BACKLOG = 512  # connections that may wait to be accepted
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
+LOOK = 60.0  # seconds between two looks at the certificate files
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
+
+
+class Reloaded(NamedTuple):
+    """The options that were taken over, and those that wait for a restart, by their names."""
+
+    changed: list[str]
+    pending: list[str]
 
 
 class Server:
@@ -90,6 +101,11 @@ class Server:
         self._transport = over_http11(reactor)
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []
+        self._admissions: list[Admission] = []
+        self._door: Door
+        self._certificates: CertificateStore | None = None
+        self._watching: IDelayedCall | None = None
+        self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
 
     def open(self) -> None:
         """Take the ports and the storage, so that whatever is wrong is known at once.
@@ -125,13 +141,22 @@ class Server:
         for ports in self.ports.values():
             for port in ports:
                 port.startReading()
+        self._watch_certificates()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
+    def _watch_certificates(self) -> None:
+        """Notice renewed files though nobody shakes hands, and what is wrong with them."""
+        if self._certificates is not None:
+            self._certificates.refresh()
+            self._watching = self._reactor.callLater(LOOK, self._watch_certificates)
+
     async def stop(self) -> None:
         """Stop in order: no new connections, a word to the old ones, everything committed."""
         self._close_ports()
+        if self._watching is not None and self._watching.active():
+            self._watching.cancel()
         for factory in self._factories:
             factory.close_all()
         self.host.lifecycle.stop()
@@ -139,6 +164,42 @@ class Server:
         self._dispatcher.close()
         await self._transport.close()
         await self._database.close()
+
+    def reload(self, wanted: Config) -> Reloaded:
+        """Take over what needs no restart, and read credentials anew; no stream is dropped.
+
+        Raises BadOption or CertificateError, and then changes nothing.
+        """
+        running, self.config = self.config, taken_over(self.config, wanted)
+        try:
+            providers = {_app_name(one): _provider(one) for one in self.config.app_server.backends}
+            if self._certificates is not None:
+                self._certificates.replace(self._certificate_files())
+        except BaseException:
+            self.config = running
+            raise
+        for name, provider in providers.items():
+            self._dispatcher.renew(name, provider)
+        self._limit()
+        return Reloaded(
+            list(differences(running, self.config)), list(differences(self.config, wanted))
+        )
+
+    def _limit(self) -> None:
+        """Have the limits of the configuration hold."""
+        config = self.config
+        self._make_room()
+        self._origins = Origins(config.limits.exempt_networks)
+        self._door.options = self._door_options()
+        self._door.budgets.rate = self._rate()
+        self._logins.guard.patience = self._patience()
+        for admission in self._admissions:
+            admission.limit(*self._quotas(), self._origins)
+        self.components.limits = Limits(config.limits.stanza_bytes)
+        self.components.renew({name: one.secret for name, one in config.components.items()})
+        self.host.delivery.limit(self._queue_limits())
+        self.host.lifecycle.resume_within(config.sessions.resume_timeout)
+        self.app_server.rule(self._rules())
 
     def _make_room(self) -> None:
         """So many files may be open; say so where that bounds the connections."""
@@ -162,9 +223,13 @@ class Server:
             self._turn,
             frozenset(self.config.domains),
             sessions.resume_timeout,
-            QueueLimits(sessions.queue_stanzas, sessions.queue_bytes),
+            self._queue_limits(),
             self.events,
         )
+
+    def _queue_limits(self) -> QueueLimits:
+        sessions = self.config.sessions
+        return QueueLimits(sessions.queue_stanzas, sessions.queue_bytes)
 
     def _modules(self) -> dict[str, Any]:
         """The modules to load, in order, with their options."""
@@ -182,22 +247,35 @@ class Server:
         return {name: given for name, given in options.items() if given is not False}
 
     def _app_server(self) -> AppServer:
-        configured = self.config.app_server
         apps = []
-        for backend in configured.backends:
-            provider = _provider(backend)
-            # Registrations keep this name: it is the same whatever stands beside the backend.
-            name = f"{provider.type}/{backend.register_host}/{backend.app_name}"
+        for backend in self.config.app_server.backends:
+            provider, name = _provider(backend), _app_name(backend)
             self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
             )
-        rules = Rules(configured.access_backends, configured.max_registrations)
-        return AppServer(self.host, apps, self._dispatcher, rules)
+        return AppServer(self.host, apps, self._dispatcher, self._rules())
 
-    def _door(self) -> Door:
+    def _rules(self) -> Rules:
+        configured = self.config.app_server
+        return Rules(configured.access_backends, configured.max_registrations)
+
+    def _make_door(self) -> Door:
+        self._logins = Logins(
+            self.host.accounts, b"", self.in_thread, Guard(self._reactor, self._patience())
+        )
+        files = self._certificate_files()
+        self._certificates = CertificateStore(files) if files else None
+        budgets = Budgets(self._rate())
+        return Door(self.host, self._logins, self._certificates, self._door_options(), budgets)
+
+    def _rate(self) -> Rate:
         limits = self.config.limits
-        options = DoorOptions(
+        return Rate(limits.bytes_per_second, limits.stanzas_per_second)
+
+    def _door_options(self) -> DoorOptions:
+        limits = self.config.limits
+        return DoorOptions(
             unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
             authenticated=Limits(limits.stanza_bytes),
             authentication_timeout=limits.authentication_timeout,
@@ -205,20 +283,13 @@ class Server:
             # All that a session may have queued is said at once when it is resumed.
             backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
-        self._logins = Logins(self.host.accounts, b"", self.in_thread, self._guard())
-        self._certificates = self._certificate_store()
-        budgets = Budgets(Rate(limits.bytes_per_second, limits.stanzas_per_second))
-        return Door(self.host, self._logins, self._certificates, options, budgets)
 
-    def _guard(self) -> Guard:
+    def _patience(self) -> Patience:
         limits = self.config.limits
-        return Guard(
-            self._reactor,
-            Patience(
-                limits.login_failures_per_address,
-                limits.login_failures_per_account,
-                limits.login_failures_window,
-            ),
+        return Patience(
+            limits.login_failures_per_address,
+            limits.login_failures_per_account,
+            limits.login_failures_window,
         )
 
     def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
@@ -226,13 +297,12 @@ class Server:
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, work, *given)
 
-    def _certificate_store(self) -> CertificateStore | None:
-        files = {
+    def _certificate_files(self) -> dict[str, CertificateFiles]:
+        return {
             domain: CertificateFiles(host.certificate, host.key_file)
             for domain, host in self.config.domains.items()
             if host.certificate is not None and host.key_file is not None
         }
-        return CertificateStore(files) if files else None
 
     async def _own_secret(self, name: str) -> bytes:
         """A secret of this server's own, made at the first start."""
@@ -244,7 +314,7 @@ class Server:
         return secret
 
     def _listen(self) -> None:
-        door = self._door()
+        door = self._door = self._make_door()
         clients = ClientFactory(door, self._turn, self._admission())
         components = ComponentFactory(self.components, self._turn, self._admission())
         self._factories = [clients, components]
@@ -256,12 +326,16 @@ class Server:
 
     def _admission(self) -> Admission:
         """Each door has its own count: clients keep no component out, nor the other way."""
+        admission = Admission(self._reactor, *self._quotas(), self._origins)
+        self._admissions.append(admission)
+        return admission
+
+    def _quotas(self) -> tuple[Quota, Quota]:
+        """For strangers, and for all connections."""
         limits = self.config.limits
-        return Admission(
-            self._reactor,
+        return (
             Quota(limits.unauthenticated_connections, limits.unauthenticated_per_address),
             Quota(self._room, limits.connections_per_address),
-            self._origins,
         )
 
     def _open(
@@ -300,7 +374,7 @@ class Server:
         status = Status(
             host, self._dispatcher, self.app_server.outbox, self._certificates, self.places
         )
-        return Operations(users, sessions, status)
+        return Operations(users, sessions, status, Reloads(lambda: self.reread))
 
     def places(self) -> dict[str, list[str]]:
         """Where the server listens at this moment, by the names of `listen:`."""
@@ -326,6 +400,11 @@ def _place(address: Any) -> str:
         return os.fsdecode(address.name or b"")
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"
+
+
+def _app_name(backend: Backend) -> str:
+    """Registrations keep this name: it is the same whatever stands beside the backend."""
+    return f"{backend.type}/{backend.register_host}/{backend.app_name}"
 
 
 def _provider(backend: Backend) -> Provider:

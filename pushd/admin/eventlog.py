@@ -48,6 +48,11 @@ class EventLog:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 
+    def go_on_in(self, file: IO[str]) -> None:
+        """Write to another file from now on, as after the old one was moved away."""
+        self._file.close()
+        self._file = file
+
     def close(self) -> None:
         self._file.close()
 

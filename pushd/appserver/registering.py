@@ -75,7 +75,7 @@ class Registering:
     ) -> None:
         self._host = host
         self._registrations = registrations
-        self._rules = rules
+        self.rules = rules  # may be exchanged at any time
         self._unregister = unregister
         for name in sorted({name for app in apps for name in app.type_names}):
             self._offer(
@@ -101,7 +101,7 @@ class Registering:
         self._host.commands.add(register_host, node, name, checked)
 
     def _check_access(self, sender: JID) -> None:
-        access = self._rules.access
+        access = self.rules.access
         if access == "all":
             return
         allowed = self._host.domains if access == "local" else access
@@ -146,7 +146,7 @@ class Registering:
     def _check_room(self, account: str, device: str) -> None:
         is_known = self._registrations.of_device(account, device) is not None
         known = len(self._registrations.of(account))
-        if not is_known and known >= self._rules.registrations_per_account:
+        if not is_known and known >= self.rules.registrations_per_account:
             raise ResourceConstraint("too many registrations of this account")
 
     # list-push-registrations

@@ -30,9 +30,12 @@ class AppServer:
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
             PubsubHost(host, domain, self._apps, self.registrations, self.outbox.accept)
+        self._registering = []
         for domain in dict.fromkeys(app.register_host for app in apps):
             here = [app for app in apps if app.register_host == domain]
-            Registering(host, domain, here, self.registrations, rules, self.unregister)
+            self._registering.append(
+                Registering(host, domain, here, self.registrations, rules, self.unregister)
+            )
         host.events.listen(AccountRemoved, self._account_removed)
 
     async def load(self) -> None:
@@ -47,6 +50,11 @@ class AppServer:
     def stop(self) -> None:
         """Send nothing more; before the dispatcher is closed."""
         self.outbox.stop()
+
+    def rule(self, rules: Rules) -> None:
+        """Have devices register by these rules from now on."""
+        for one in self._registering:
+            one.rules = rules
 
     def unregister(self, registration: Registration, reason: str) -> None:
         """Forget a device, and give its account's server notice (XEP-0357 §8).

@@ -30,9 +30,12 @@ class Open(Protocol):
         """Close it with an error; a session that can be resumed waits for that."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Door:
-    """What all streams of clients share. Without certificates logins go without TLS."""
+    """What all streams of clients share. Without certificates logins go without TLS.
+
+    The options may be exchanged at any time: each step of a stream asks for them anew.
+    """
 
     host: Host
     logins: Logins

@@ -23,6 +23,7 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
+from zope.interface import implementer
 
 from pushd.config.sections import Log
 
@@ -35,7 +36,26 @@ LEVELS: Mapping[str, Any] = {
 OF_TWISTED = ("format", "isError", "message", "printed", "system", "time", "why", "failure")
 
 
-def observer(wanted: Log, twistd: Mapping[str, Any]) -> ILogObserver | None:
+@implementer(ILogObserver)
+class Observer:
+    """Writes what is grave enough; how grave that is may change at any time."""
+
+    def __init__(self, written: ILogObserver, level: str) -> None:
+        self._written = written
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """From now on, this is the least grave that is written."""
+        predicates: list[Any] = [LogLevelFilterPredicate(defaultLogLevel=LEVELS[level])]
+        if level != "debug":
+            predicates.append(_chatter)
+        self._filtered = FilteringLogObserver(self._written, predicates)
+
+    def __call__(self, event: LogEvent) -> None:
+        self._filtered(event)
+
+
+def observer(wanted: Log, twistd: Mapping[str, Any]) -> Observer | None:
     """The observer for `log:`, writing where the options of twistd say.
 
     None where they say that somebody else observes.
@@ -45,16 +65,13 @@ def observer(wanted: Log, twistd: Mapping[str, Any]) -> ILogObserver | None:
     return observing(wanted, _file(twistd))
 
 
-def observing(wanted: Log, file: IO[str]) -> ILogObserver:
+def observing(wanted: Log, file: IO[str]) -> Observer:
     """An observer that writes to this file."""
     if wanted.format == "json":
         written: ILogObserver = FileLogObserver(file, as_json)
     else:
         written = textFileLogObserver(file)
-    predicates: list[Any] = [LogLevelFilterPredicate(defaultLogLevel=LEVELS[wanted.level])]
-    if wanted.level != "debug":
-        predicates.append(_chatter)
-    return FilteringLogObserver(written, predicates)
+    return Observer(written, wanted.level)
 
 
 def as_json(event: LogEvent) -> str:

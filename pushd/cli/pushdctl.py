@@ -107,6 +107,11 @@ def _status(options: argparse.Namespace) -> int:
     return WRONG if result["problems"] else 0
 
 
+def _reload(options: argparse.Namespace) -> int:
+    result = _asked(options, "reload", {})
+    return _say(options, result, tables.reloaded(result))
+
+
 def _backup(options: argparse.Namespace) -> int:
     result = backups.backup(_located(options), options.file)
     return _say(options, result, f"wrote {result['file']}, {tables.size(result['bytes'])}")
@@ -207,6 +212,7 @@ COMMANDS = (
     Command("sessions", "list who is there, or waits to be resumed", _sessions, (ANYONE,)),
     Command("kick", "end a session, or all of an account", _kick, (WHOSE, REASON)),
     Command("status", "tell how the server is; exit code 3 when something is wrong", _status),
+    Command("reload", "have the server read its configuration and credentials anew", _reload),
     Command(
         "backup", "copy the database, while the server runs or not", _backup, (_file("to make"),)
     ),

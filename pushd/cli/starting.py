@@ -1,5 +1,6 @@
 """From options to a running server: the configured one, or the one for development."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import Logger
 
 from pushd.admin.eventlog import EventLog
+from pushd.admin.operations import Refused
 from pushd.cli import ready as ready_files
+from pushd.cli.logs import Observer
+from pushd.cli.rereading import Rereading
 from pushd.config.sections import Config
 from pushd.service import Server
 
@@ -28,9 +32,13 @@ DOORS = {  # the names of `listen:`, their keys in the ready file, and what they
 class Starting:
     """One server, its event log and its ready file."""
 
-    def __init__(self, options: Mapping[str, Any], reactor: Any) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], reactor: Any, observer: Observer | None = None
+    ) -> None:
         self._options = options
         self._reactor = reactor
+        self._observer = observer
+        self._reread: Rereading | None = None
         self._events: EventLog | None = None
         self._development: Development | None = None
         self._ready_files: list[Path] = []
@@ -59,6 +67,9 @@ class Starting:
             self.server.events.listen_all(self._events.write)
             if options["trace"]:
                 self.server.trace(self._events.trace)
+        config = options["configuration"]
+        if config is not None and config.path is not None:
+            self.server.reread = self._reread = Rereading(self.server, config.path, self._observer)
 
     def _opened(self) -> Server:
         options = self._options
@@ -89,6 +100,17 @@ class Starting:
             self._development.greet(ready)
         else:
             self._tell_log()
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again, and begin the event log's file anew."""
+        if self._events is not None:
+            try:
+                self._events.go_on_in(_appending(self._options["events"]))
+            except OSError as error:
+                log.error("the event log goes on as it was: {reason}", reason=str(error))
+        if self._reread is not None:
+            with contextlib.suppress(Refused):  # the log has it
+                self._reread()
 
     async def stop(self) -> None:
         """Stop in order; also while `serve` is still at it."""

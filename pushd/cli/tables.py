@@ -56,6 +56,14 @@ def _running(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def reloaded(result: dict[str, Any]) -> str:
+    """What changed, and what did not."""
+    lines = [f"changed: {', '.join(result['changed']) or 'nothing'}"]
+    if result["restart"]:
+        lines.append(f"a restart is needed for: {', '.join(result['restart'])}")
+    return "\n".join([*result["warnings"], *lines])
+
+
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns that are as wide as what stands in them."""
     lines = [heading, *rows]

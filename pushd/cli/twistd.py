@@ -144,6 +144,7 @@ class PushdService(Service):
         self._twistd: Any = options.parent  # twistd's own options
         self._terminal = Terminal()
         self._starting: Any = None
+        self._observer: Any = None
         self._is_stopping = False
 
     def setServiceParent(self, parent: Any) -> None:
@@ -156,6 +157,7 @@ class PushdService(Service):
             observing = observer(config.log if config is not None else Log(), self._twistd)
         except (OSError, ValueError) as error:
             self._leave(error)
+        self._observer = observing
         if observing is not None:
             parent.setComponent(ILogObserver, observing)
 
@@ -167,12 +169,15 @@ class PushdService(Service):
 
         reactor: Any = the_reactor
         Service.startService(self)
-        starting = Starting(self._options, reactor)
+        starting = Starting(self._options, reactor, self._observer)
         try:
             starting.open()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is said
             self._leave(error)
         self._starting = starting
+        if self._options["configuration"] is not None:
+            hang_up = reactor.callFromThread
+            signal.signal(signal.SIGHUP, lambda number, frame: hang_up(starting.hang_up))
         reactor.callWhenRunning(_stop_at_signals, reactor)
         serving = Deferred.fromCoroutine(starting.serve())
         serving.addCallbacks(

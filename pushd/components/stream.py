@@ -60,6 +60,10 @@ class Components:
     def secret(self, domain: str) -> Secret | None:
         return self._secrets.get(domain)
 
+    def renew(self, secrets: Mapping[str, Secret]) -> None:
+        """Have the components of these domains prove themselves with other secrets."""
+        self._secrets.update(secrets)
+
     def is_connected(self, domain: str) -> bool:
         return domain in self._streams
 

@@ -44,6 +44,12 @@ class Admission:
         self.connections = Tally(connections)
         self._silent_until = 0.0
 
+    def limit(self, strangers: Quota, connections: Quota, origins: Origins) -> None:
+        """From now on these hold; whoever is there stays."""
+        self.strangers.quota = strangers
+        self.connections.quota = connections
+        self._origins = origins
+
     def admit(self, address: IAddress | None) -> "Guest | None":
         """Let one in, until it leaves; None when there are too many."""
         host = str(getattr(address, "host", ""))

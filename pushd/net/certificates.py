@@ -27,7 +27,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class CertificateError(ValueError):
-    """A file of the authority cannot be used; says which one, and the remedy."""
+    """A file cannot be used; says which one, and why, or the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

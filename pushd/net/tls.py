@@ -23,6 +23,8 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from pushd.net.certificates import CertificateError
+
 log = Logger()
 
 State = tuple[int, ...]
@@ -99,8 +101,15 @@ class CertificateStore:
             self._look(domain)
 
     def replace(self, files: Mapping[str, CertificateFiles]) -> None:
-        """Have these domains use these files. Raises one of `UNUSABLE`, and changes nothing."""
-        self._loaded.update({domain: self._load(one) for domain, one in files.items()})
+        """Have these domains use these files. Raises CertificateError, and changes nothing."""
+        loaded: dict[str, Loaded] = {}
+        for domain, one in files.items():
+            try:
+                loaded[domain] = self._load(one)
+            except UNUSABLE as error:
+                words = f"the certificate of {domain} cannot be used: {error}"
+                raise CertificateError(words) from None
+        self._loaded.update(loaded)
 
     def loaded(self) -> Mapping[str, Loaded]:
         """What is in use, by domain."""

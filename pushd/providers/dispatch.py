@@ -99,6 +99,14 @@ class Dispatcher:
             self._report,
         )
 
+    def renew(self, name: str, provider: Provider) -> None:
+        """Go on with other credentials, or at another place: a provider of the same type.
+
+        What waits is kept, and what is under way ends as it began; what the old one was in
+        trouble with counts no more. Raises KeyError for an unknown backend.
+        """
+        self._backends[name].renew(provider)
+
     @property
     def backends(self) -> frozenset[str]:
         """Their names."""
@@ -163,7 +171,6 @@ class _Push:
         device: Callable[[], Device | None],
     ) -> None:
         self._backend = backend
-        self._provider = backend.provider
         self._clock = backend.clock
         self._latest = latest
         self._device = device
@@ -176,6 +183,10 @@ class _Push:
         self._id = ""
         self._shrink = False
         self._remedies: frozenset[str] = frozenset()
+
+    @property
+    def _provider(self) -> Provider:
+        return self._backend.provider
 
     async def run(self) -> Result:
         while True:

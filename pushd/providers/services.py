@@ -60,6 +60,12 @@ class Backend:
             self._services.move_to_end(lane)
         return service
 
+    def renew(self, provider: Provider) -> None:
+        """Go on with another provider of the same type."""
+        self.provider = provider
+        for service in list(self._services.values()):
+            service.renew()
+
     def pause(self) -> None:
         self.is_paused = True
 
@@ -108,15 +114,21 @@ class Service:
         credential = backend.provider.credential(name)
         if credential is None:
             return None
-        return Keeper(
+
+        def answered(got: Got, response: Response | None, seconds: float) -> None:
+            if self.keeper is keeper:  # what an old credential comes to is nobody's trouble
+                self._credential_answered(got, response, seconds)
+
+        keeper = Keeper(
             credential,
             backend.transport,
             backend.clock,
             backend.random,
             backend.provider.timeout,
             backend.provider.floor,
-            self._credential_answered,
+            answered,
         )
+        return keeper
 
     @property
     def is_idle(self) -> bool:
@@ -180,6 +192,12 @@ class Service:
         """The operator says that all is well."""
         if self.keeper is not None:
             self.keeper.retry()
+        self.lane.reopen()
+
+    def renew(self) -> None:
+        """Another provider has come: its credential, and a fresh start."""
+        self.keeper = self._make_keeper(self._backend, self._name)
+        self.alarms.clear()
         self.lane.reopen()
 
     def close(self) -> None:

@@ -77,6 +77,10 @@ class Delivery:
         database.collect(self._collect)
         turn.before_writing(self._ask)
 
+    def limit(self, limits: QueueLimits) -> None:
+        """From now on these limits hold."""
+        self._limits = limits
+
     def deliver(self, session: Session, stanza: Stanza, copies: Copies | None = None) -> None:
         """Hand a stanza to a session, whatever state it is in."""
         stream = session.stream

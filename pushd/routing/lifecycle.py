@@ -77,6 +77,12 @@ class Lifecycle:
         """Whether sessions are held at all (`resume_timeout` is not 0)."""
         return self._resume_timeout > 0
 
+    def resume_within(self, seconds: float) -> None:
+        """Hold sessions so long that are detached from now on; 0 stays 0, and nothing else
+        becomes that."""
+        assert bool(seconds) == self.can_resume
+        self._resume_timeout = seconds
+
     def hold_for(self, ask: Callable[[Session], float]) -> None:
         """Ask this, too, how long (seconds) a detached session is held; the longest wins."""
         self._holds.append(ask)
@@ -275,6 +281,8 @@ class Lifecycle:
         if not self._router.is_account(session.account):
             self._sessions.remove(session)
             self._records.forget(session)
+        elif not self._router.is_open(session.account):
+            self.end(session, "the account was disabled")
         elif not session.token:
             session.detached_at = None  # it never was: what it holds is news to listeners
             self.end(session, "not resumable after a restart")

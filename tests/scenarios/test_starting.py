@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from pushd.net.certificates import DevelopmentCA
+from tests.unit.providers import bench
 
 ROOT = Path(__file__).parents[2]
 PYTHON_M = (sys.executable, "-m", "pushd")
@@ -455,6 +456,39 @@ def test_a_data_folder_that_cannot_be_made_is_told_with_its_line(operator: Opera
 
     assert code == 2
     assert f"where '{operator.folder}/file' is not a folder" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}, "key"),
+        ({"private_key": None}, "private_key"),
+        ({"type": "authorized_user"}, "not of the type service_account"),
+        ("no JSON at all", "which is not JSON"),
+    ],
+    ids=["key", "part", "type", "text"],
+)
+def test_credentials_of_a_provider_that_are_of_no_use_are_told_with_their_line(
+    operator: Operator, changed: Any, words: str
+) -> None:
+    file = bench.account(operator.folder, **(changed if isinstance(changed, dict) else {}))
+    if isinstance(changed, str):
+        file.write_text(changed)
+    backend = {
+        "type": "fcm",
+        "register_host": "example.net",
+        "pubsub_host": "push.example.net",
+        "service_account": str(file),
+    }
+    config = operator.configure(app_server={"backends": [backend]})
+
+    code, said = operator.fails(*PYTHON_M, "--config", config)
+
+    assert code == 2
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert re.match(rf"{config}:\d+:\d+: app_server\.backends\[0\]\.service_account", said)
+    assert "AAAA" not in said
 
 
 # What is in the way on this machine.

@@ -167,3 +167,16 @@ def test_what_happens_after_the_end_is_not_written(tmp_path: Path) -> None:
     log.trace("sent", "127.0.0.1", b"<presence/>")
 
     assert [json.loads(line)["reason"] for line in path.read_text().splitlines()] == ["early"]
+
+
+def test_after_its_file_was_moved_away_it_goes_on_in_another(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(Clock(), path.open("w"))
+    log.write(Outcome("early"))
+    moved = path.rename(tmp_path / "events.1")
+
+    log.go_on_in(path.open("w"))
+    log.write(Outcome("late"))
+
+    for file, reason in ((moved, "early"), (path, "late")):
+        assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == [reason]

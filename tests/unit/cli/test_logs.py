@@ -44,6 +44,20 @@ def test_text_has_a_line_for_each_event() -> None:
     assert text.endswith("[pushd.routing.delivery#info] detached juliet@example.net/p\n")
 
 
+def test_the_level_changes_while_the_log_is_written() -> None:
+    file = io.StringIO()
+    observed = observing(Log(), file)
+    log = Logger("pushd.routing.delivery", observer=LogPublisher(observed))
+
+    for level in ("info", "debug", "error"):
+        observed.set_level(level)
+        log.debug("debug at {set_to}", set_to=level)
+        log.warn("warning at {set_to}", set_to=level)
+
+    said = [line.partition("] ")[2] for line in file.getvalue().splitlines()]
+    assert said == ["warning at info", "debug at debug", "warning at debug"]
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [

@@ -20,7 +20,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import LogLevel, capturedLogs
 
-from pushd.net.certificates import DevelopmentCA
+from pushd.net.certificates import CertificateError, DevelopmentCA
 from pushd.net.tls import (
     UNUSABLE,
     CertificateFiles,
@@ -235,7 +235,7 @@ def test_other_files_take_the_place_of_the_first_ones_or_nothing_does(office: Of
     moved = CertificateFiles(
         files.certificate.with_name("moved.pem"), files.key.with_name("moved-key.pem")
     )
-    with pytest.raises(UNUSABLE):
+    with pytest.raises(CertificateError, match=r"the certificate of example.net cannot be used"):
         store.replace({NET: moved})
     assert Handshake(store.options, office.client(), NET).certificate() == first
 

@@ -345,6 +345,40 @@ def test_a_stale_token_is_renewed_and_the_push_sent_once_more() -> None:
     assert office.reports.alarms == []
 
 
+def test_another_provider_takes_up_what_waits_with_a_credential_of_its_own() -> None:
+    revoked = Refused("token endpoint: HTTP 401", alarm=True)
+    office = Office(credential=Voucher(revoked))
+    pushed = office.push()
+    office.answer(401)
+    assert [alarm.reason for alarm in office.reports.alarms] == [revoked.reason]
+    assert office.dispatcher.health("main").opens_at is not None
+
+    successor = Obedient()
+    successor.fetched = Voucher(token("new"))
+    office.dispatcher.renew("main", successor)
+
+    assert office.dispatcher.health("main").alarms == ()
+    office.answer(200)  # the token, without waiting for the breaker
+    assert office.sent[-1].json["credential"] == "new"
+    office.answer(200)
+    assert pushed.result == Accepted("message-1")
+
+
+def test_what_an_old_credential_comes_to_harms_the_new_one_no_more() -> None:
+    office = Office(credential=Voucher(Refused("token endpoint: HTTP 401", alarm=True)))
+    pushed = office.push()  # asks for a token
+    successor = Obedient()
+    successor.fetched = Voucher(token("new"))
+
+    office.dispatcher.renew("main", successor)
+    office.answer(401)
+
+    assert office.reports.alarms == []
+    office.answer(200)
+    office.answer(200)
+    assert pushed.result == Accepted("message-1")
+
+
 def test_all_who_sent_with_a_stale_token_share_its_renewal() -> None:
     office = Office(credential=Voucher(token("one"), token("two")))
     pushes = [office.push(), office.push()]
