@@ -13,6 +13,7 @@ accounts named are made without keys. Clients are available at once unless told 
 """
 
 import shutil
+import sqlite3
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -166,6 +167,7 @@ class Hall:
         resume_timeout: float = 300.0,
         limits: QueueLimits | None = None,
         at: float = START,
+        connection: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.clock = Clock()
         self.clock.rightNow = at
@@ -173,7 +175,7 @@ class Hall:
         self._again = partial(Hall, domains, modules, resume_timeout=resume_timeout, limits=limits)
         self.turn = Turn(self.clock)
         self.seen: list[object] = []  # every event
-        database = Database(str(path), self.clock, InlineRunner())
+        database = Database(str(path), self.clock, InlineRunner(), connection=connection)
         database.open()
         self.host = assemble(
             self.clock,

@@ -17,6 +17,7 @@ from pushd.net.admission import Guest
 from pushd.net.probation import Probation
 from pushd.net.tls import channel_bindings
 from pushd.net.xmlprotocol import XMLStream
+from pushd.routing.delivery import STUCK
 from pushd.routing.sessions import Session
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.element import Element, child, children, element, escape, serialize, text
@@ -344,10 +345,10 @@ class Arrival:
         self._stream.release()
 
     def _unresumed(self, session: Session) -> None:
+        """Its client tries again later: <failed/> would have it give the session up."""
         self._host.lifecycle.abandon(session, "storage fails")
         if not self._is_over:
-            self._failed("internal-server-error")
-            self.offended(StreamError("internal-server-error", "storage fails"))
+            self.offended(StreamError(STUCK.condition, STUCK.text))
         self._stream.release()
 
     def _misplaced(self, stanza: Stanza) -> None:

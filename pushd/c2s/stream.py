@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pushd.c2s.options import Door
 from pushd.net.pace import Budget
 from pushd.net.xmlprotocol import XMLStream
-from pushd.routing.delivery import answer
+from pushd.routing.delivery import STUCK, answer
 from pushd.routing.sessions import Session
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.claims import without_forgeries
@@ -136,6 +136,9 @@ class ClientStream:
         if session.handled is not None:
             self.send(failed("unexpected-request"))
             raise StreamError("policy-violation", "stream management is enabled once (XEP-0198 §3)")
+        if self._delivery.is_stuck:
+            self.send(failed(STUCK.condition))
+            return
         asked = _number(stanza.attributes.get("max", ""))
         resume = stanza.attributes.get("resume") in TRUE
         self._stream.hold()
@@ -157,8 +160,8 @@ class ClientStream:
 
     def _not_stored(self, failure: object) -> None:
         if self.session is not None:
-            self.send(failed("internal-server-error"))
-            self.offended(StreamError("internal-server-error", "storage fails"))
+            self.send(failed(STUCK.condition))
+            self.offended(StreamError(STUCK.condition, STUCK.text))
 
     def _asked(self, session: Session, stanza: Stanza) -> None:
         if session.handled is not None:

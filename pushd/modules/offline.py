@@ -17,6 +17,7 @@ from pushd.modules.base import Module, on
 from pushd.routing.delivery import stamped
 from pushd.routing.events import AccountRemoved, SessionReceptive, SessionResumed
 from pushd.routing.sessions import Session
+from pushd.storage.errors import StorageError
 from pushd.wire.framer import seal
 from pushd.wire.namespaces import NS_CLIENT, NS_HINTS
 from pushd.wire.stanza import DELAY, STANZA_ID, Stanza
@@ -34,6 +35,7 @@ FLEETING_NAMESPACES = frozenset((NS_CHAT_STATES, NS_HINTS))
 BATCH = 100  # messages that are handed to a session in one commit
 BATCH_BYTES = 1 << 20  # what they may have together, unless it is one
 FULL = 500  # messages unacknowledged by a session that is handed no more for now
+LATER = 2.0  # seconds after which storage that failed is asked again
 PAUSE = 0.5  # seconds after which such a session is looked at again
 
 INSERT = "INSERT INTO offline (id, account, stanza, at) VALUES (?, ?, ?, ?)"
@@ -114,12 +116,18 @@ class Offline(Module):
     async def _empty(self, account: str) -> None:
         """Hand out all that waits, as long as there is a session to take it."""
         while self._counts.get(account) and self._receiver(account) is not None:
-            rows = await self.host.database.read(OLDEST_FIRST, (account,))
-            for numbers in _batches(rows):
-                await self._hand_over(account, numbers)
-                await self._let_read(account)
-                if self._receiver(account) is None:
-                    return
+            try:
+                await self._hand_out_once(account)
+            except StorageError:  # it says so itself, and what was handed out is not read again
+                await self._wait(LATER)
+
+    async def _hand_out_once(self, account: str) -> None:
+        rows = await self.host.database.read(OLDEST_FIRST, (account,))
+        for numbers in _batches(rows):
+            await self._hand_over(account, numbers)
+            await self._let_read(account)
+            if self._receiver(account) is None:
+                return
 
     async def _hand_over(self, account: str, numbers: list[int]) -> None:
         """Move messages from storage to a session, if there still is one, in one commit."""
@@ -148,9 +156,12 @@ class Offline(Module):
             unread, queue = session.stream.waiting, session.queue
             if unread < BATCH_BYTES and (queue is None or len(queue) < FULL):
                 return
-            pause: Deferred[None] = Deferred()
-            self.host.clock.callLater(PAUSE, pause.callback, None)
-            await pause
+            await self._wait(PAUSE)
+
+    async def _wait(self, seconds: float) -> None:
+        pause: Deferred[None] = Deferred()
+        self.host.clock.callLater(seconds, pause.callback, None)
+        await pause
 
     def _receiver(self, account: str) -> Session | None:
         """A session that takes messages and has a stream: the one that came last, if it may be."""

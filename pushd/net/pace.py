@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BURST = 10.0  # seconds' worth of its rate that an account may send at once
 STEP = 65_536  # bytes after which an account with a rate is settled, at the latest
-RETRY = 1.0  # seconds between two tries to have settled what was read
+UNSETTLED = 1.0  # seconds until more is read when what was read cannot be settled
 REMEMBERED = 10_000  # accounts whose budgets outlive their streams
 
 
@@ -123,11 +123,16 @@ class Pace:
 
     def _settle(self) -> None:
         self._timer = None
-        self._settled().addCallbacks(lambda ignored: self._stream.release(), self._settle_later)
+        self._settled().addCallbacks(lambda ignored: self._stream.release(), self._read_on_later)
 
-    def _settle_later(self, failure: "Failure") -> None:
+    def _read_on_later(self, failure: "Failure") -> None:
+        """It cannot be settled now, but live traffic is to go on, if not as fast."""
         if not self._stream.has_ended:
-            self._settle_after(RETRY)
+            self._timer = self._clock.callLater(UNSETTLED, self._read_on)
+
+    def _read_on(self) -> None:
+        self._timer = None
+        self._stream.release()
 
 
 def _paid_at(paid_at: float, spent: int, rate: int, now: float) -> float:

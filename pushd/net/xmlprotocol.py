@@ -242,8 +242,7 @@ class XMLStream(TwistedProtocol):
     ) -> None:
         """After so many bytes read, and again and again, read on only when `settled()` fires.
 
-        It is asked anew a second after it fails, and not before `budget` allows for what was
-        read.
+        When it fails, a second later; and not before `budget` allows for what was read.
         """
         self._pace = Pace(self._clock, self, size, settled, budget)
 

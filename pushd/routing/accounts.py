@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from twisted.internet.interfaces import IReactorTime
 
 from pushd.routing.events import AccountRemoved, Events
-from pushd.storage.sqlite import Database
-from pushd.wire.errors import Conflict, ItemNotFound
+from pushd.storage.sqlite import Database, StorageError
+from pushd.wire.errors import Conflict, ItemNotFound, ResourceConstraint
 from pushd.wire.sasl import ScramKeys
 
 UPSERT_KEYS = (
@@ -64,9 +64,14 @@ class Accounts:
         return sorted(self._known.values(), key=lambda account: account.jid)
 
     async def add(self, bare: str, keys: dict[str, ScramKeys]) -> None:
-        """Make an account with its keys by hash name; raises Conflict when it exists."""
+        """Make an account with its keys by hash name; raises Conflict when it exists.
+
+        This and the other changes raise ResourceConstraint while nothing can be stored, and
+        StorageError when that turns out meanwhile.
+        """
         if bare in self._known:
             raise Conflict("the account exists already")
+        self._check_storage()
         account = Account(self._next, bare, self._clock.seconds())
         self._next += 1
         self._known[bare] = account
@@ -74,13 +79,19 @@ class Accounts:
             "INSERT INTO accounts (id, jid, created_at, disabled) VALUES (?, ?, ?, 0)",
             (account.number, bare, account.created_at),
         )
-        await self.set_keys(bare, keys)
+        try:
+            await self.set_keys(bare, keys)
+        except StorageError:  # refused, so it does not appear when storage works again
+            del self._known[bare]
+            self._database.write("DELETE FROM accounts WHERE id = ?", (account.number,))
+            raise
 
     async def set_keys(self, bare: str, keys: dict[str, ScramKeys]) -> None:
         """Replace the keys of an account; raises ItemNotFound when there is none."""
         account = self._known.get(bare)
         if account is None:
             raise ItemNotFound("no such account")
+        self._check_storage()
         for name, key in keys.items():
             self._database.write(
                 UPSERT_KEYS,
@@ -133,10 +144,15 @@ class Accounts:
 
     async def remove(self, bare: str) -> None:
         """Delete an account and all that is its own; raises ItemNotFound when there is none."""
-        account = self._known.pop(bare, None)
-        if account is None:
+        if bare not in self._known:
             raise ItemNotFound("no such account")
+        self._check_storage()
+        account = self._known.pop(bare)
         self._events.emit(AccountRemoved(bare))
         # A trigger of the storage takes along whatever names the account.
         self._database.write("DELETE FROM accounts WHERE id = ?", (account.number,))
         await self._database.committed()
+
+    def _check_storage(self) -> None:
+        if self._database.failing:
+            raise ResourceConstraint("the server cannot store anything at present")

@@ -18,9 +18,11 @@ from pushd.routing.events import Cause, Events, Undelivered
 from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database
 from pushd.wire.acks import Copies
+from pushd.wire.errors import ResourceConstraint, StanzaError
 from pushd.wire.namespaces import NS_SM
 from pushd.wire.stanza import DELAY, Stanza, delay, with_child
 
+STUCK = ResourceConstraint("the server cannot store anything at present")
 ASK = f"<r xmlns='{NS_SM}'/>".encode()
 
 INSERT_ROW = "INSERT INTO queue (id, session, stanza, at) VALUES (?, ?, ?, ?)"
@@ -66,6 +68,7 @@ class Delivery:
     ) -> None:
         self.reroute: Callable[[Stanza], None]
         self.overflow: Callable[[Session], None]
+        self.refuse: Callable[[Stanza, StanzaError], None]
         self.offline: OfflineStore | None = None
         self.next_row = 1
         self._clock = clock
@@ -75,11 +78,17 @@ class Delivery:
         self._dirty: list[Session] = []
         self._asking: list[Session] = []
         database.collect(self._collect)
+        database.while_failing(self._check_queues)
         turn.before_writing(self._ask)
 
     def limit(self, limits: QueueLimits) -> None:
         """From now on these limits hold."""
         self._limits = limits
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing can be stored now, so that what has to be is refused (`STUCK`)."""
+        return self._database.failing
 
     def deliver(self, session: Session, stanza: Stanza, copies: Copies | None = None) -> None:
         """Hand a stanza to a session, whatever state it is in."""
@@ -165,6 +174,9 @@ class Delivery:
 
     def _wait(self, session: Session, stanza: Stanza, copies: Copies | None) -> None:
         """Queue a stanza on a detached session, and announce it."""
+        if self._database.failing and copies is None and _may_be_refused(stanza):
+            self.refuse(stanza, STUCK)
+            return
         queue = session.queue
         assert queue is not None
         now = self._clock.seconds()
@@ -176,6 +188,18 @@ class Delivery:
         self._events.emit(Undelivered(session.account, session, stanza, Cause.DETACHED, now))
         if len(queue.entries) > self._limits.stanzas or queue.size > self._limits.size:
             self.overflow(session)
+
+    def _check_queues(self) -> None:
+        """Commits fail, and nothing is collected: no live queue grows without end for that."""
+        stanzas, size = 2 * self._limits.stanzas, 2 * self._limits.size
+        for session in list(self._dirty):
+            queue = session.queue
+            if (
+                queue is not None
+                and session.stream is not None
+                and (len(queue.entries) > stanzas or queue.size > size)
+            ):
+                self.overflow(session)
 
     def _ask(self) -> None:
         """At the end of a turn: one request to each session that has had something."""
@@ -236,6 +260,13 @@ class Delivery:
         for session in full:
             if session.stream is not None:
                 self.overflow(session)
+
+
+def _may_be_refused(stanza: Stanza) -> bool:
+    """Whether its sender learns from an error that it did not arrive."""
+    if stanza.name == "message":
+        return stanza.type not in ("groupchat", "error")
+    return stanza.name == "iq" and stanza.type in ("get", "set")
 
 
 def answer(h: int) -> bytes:

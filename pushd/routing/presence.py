@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pushd.routing.delivery import STUCK
 from pushd.routing.router import Router
 from pushd.routing.sessions import Session, Sessions
 from pushd.wire.element import element
@@ -15,6 +16,8 @@ DIRECTED = "directed"  # the note on a session: whom it sent presence to by name
 Outbound = Callable[[Session, Stanza], None]
 Inbound = Callable[[Stanza, JID], None]
 
+# What changes rosters (RFC 6121 §3).
+SUBSCRIPTIONS = frozenset(("subscribe", "subscribed", "unsubscribe", "unsubscribed"))
 UNKNOWN = BadRequest("there is no presence of this type")  # RFC 6121 §4.7.1
 
 
@@ -41,10 +44,12 @@ class Presence:
     def outbound(self, session: Session, stanza: Stanza) -> None:
         """A client sent presence, with or without `to`."""
         rule = self._outbound.get(stanza.type)
-        if rule is not None:
-            rule(session, stanza)
-        else:
+        if rule is None:
             self._router.refuse(stanza, UNKNOWN)
+        elif stanza.type in SUBSCRIPTIONS and self._router.is_stuck:
+            self._router.refuse(stanza, STUCK)
+        else:
+            rule(session, stanza)
 
     def inbound(self, stanza: Stanza, to: JID) -> None:
         """Presence came for what looks like a local account."""

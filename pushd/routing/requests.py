@@ -14,7 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pushd.routing.delivery import STUCK
 from pushd.routing.sessions import Session
+from pushd.storage.errors import StorageError
 from pushd.wire.element import Element, child, children, element, text
 from pushd.wire.errors import BadRequest, InternalServerError, ServiceUnavailable, StanzaError
 from pushd.wire.jid import JID, parse
@@ -111,6 +113,9 @@ class Requests:
         if handler is None:
             self.router.refuse(stanza, ServiceUnavailable())
             return
+        if stanza.type == "set" and self.router.is_stuck:
+            self.router.refuse(stanza, STUCK)  # most change something that is stored
+            return
         try:
             answer = handler(request)
         except Exception as error:  # noqa: BLE001 - the asker gets an answer whatever happens
@@ -179,7 +184,9 @@ class Requests:
         self.router.route(stanza)
 
     def _refuse(self, request: IQ, error: BaseException) -> None:
-        if not isinstance(error, StanzaError):
+        if isinstance(error, StorageError):  # of which storage has said enough
+            error = STUCK
+        elif not isinstance(error, StanzaError):
             log.error(
                 "answering {stanza} failed: {error!r}",
                 stanza=request.stanza,

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 
 from pushd.routing.accounts import Accounts
 from pushd.routing.blocklists import Blocked, BlockLists
-from pushd.routing.delivery import Delivery
+from pushd.routing.delivery import STUCK, Delivery
 from pushd.routing.requests import Requests
 from pushd.routing.sessions import Session, Sessions
 from pushd.wire.element import element
@@ -83,6 +83,12 @@ class Router:
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         requests.router = self
         delivery.reroute = self.route
+        delivery.refuse = self.refuse
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing can be stored now, so that what has to be is refused."""
+        return self._delivery.is_stuck
 
     def add_host(self, domain: str, receive: Callable[[Stanza], None]) -> None:
         """Give everything addressed to this domain, and to whatever is at it, to `receive`."""
@@ -247,6 +253,8 @@ class Router:
                 receivers.append(session)
         if len(receivers) == 1 and to.bare not in self.copied:
             self._delivery.deliver(receivers[0], stanza)
+        elif self._delivery.is_stuck and all(session.is_detached for session in receivers):
+            self.refuse(stanza, STUCK)
         elif receivers:
             self._spread(receivers, stanza, to)
         elif self._accounts.is_open(to.bare) and self._delivery.store(to.bare, stanza):

@@ -119,6 +119,7 @@ class Database:
         self._writer: Writer
         self._lock = Lock(path) if path != ":memory:" else None
         self._collectors: list[Collector] = []
+        self._watchers: list[Callable[[], object]] = []
         self._next = _Group()  # what the next transaction will hold
         self._taken: _Group | None = None  # what the writer has in hand
         self.busy_since: float | None = None  # when it took that; seconds since the epoch
@@ -237,6 +238,10 @@ class Database:
         called when the group lost a statement that was wrong in itself.
         """
         self._collectors.append(collector)
+
+    def while_failing(self, watcher: Callable[[], object]) -> None:
+        """Have `watcher` called after each attempt to commit that fails."""
+        self._watchers.append(watcher)
 
     async def quick_check(self) -> list[str]:
         """Read the whole file and answer what is wrong with it: an empty list when nothing is."""
@@ -387,6 +392,8 @@ class Database:
                 _answer(one, next(results))
             else:
                 one.told.errback(StorageError(f"cannot commit to {self.path}: {outcome.failure}"))
+        for watcher in self._watchers:
+            watcher()
 
     def _shut(self, failure: str) -> None:
         lost, self._next = self._next, _Group()
