@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 DEVELOPMENT = (DOCS / "development-mode.rst").read_text(encoding="utf-8")
 DESIGN = (DOCS / "design.rst").read_text(encoding="utf-8")
+COMPLIANCE = (DOCS / "compliance.rst").read_text(encoding="utf-8")
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 CODE_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 
@@ -59,8 +60,9 @@ def test_every_page_is_in_the_index() -> None:
     assert [page for page in sorted(pages) if f"``{page}``" not in index] == []
 
 
-def test_the_files_that_the_design_names_are_there() -> None:
-    named = set(re.findall(r"(?<![\w/])((?:pushd|tests|docs|etc)/[\w/.-]+\.\w+)", DESIGN + README))
+def test_the_files_that_the_pages_name_are_there() -> None:
+    pages = DESIGN + README + COMPLIANCE
+    named = set(re.findall(r"(?<![\w/])((?:pushd|tests|docs|etc)/[\w/.-]+\.\w+)", pages))
 
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
