@@ -66,6 +66,9 @@ MODULES = (
     "offline",
     "carbons",
     "blocking",
+    "version",
+    "time",
+    "last_activity",
     "push",
 )
 BACKLOG = 512  # connections that may wait to be accepted

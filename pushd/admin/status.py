@@ -10,7 +10,6 @@ import pyexpat
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from OpenSSL import SSL
 import twisted
 from pushd.admin.operations import Operation
 from pushd.admin.sessions import totals
+from pushd.config.release import release
 from pushd.net.tls import CertificateStore, Loaded
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.host import Host
@@ -82,14 +82,6 @@ class Status:
 
     def _provider(self, name: str) -> dict[str, Any]:
         return asdict(self._dispatcher.health(name))
-
-
-def release() -> str:
-    """The version of pushd."""
-    try:
-        return version("pushd")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def software() -> dict[str, str]:

@@ -95,7 +95,8 @@ class Place:
 
 def stopped(place: Place) -> dict[str, Any]:
     """What can be told of a server that does not run."""
-    from pushd.admin.status import database, of_database, release, software
+    from pushd.admin.status import database, of_database, software
+    from pushd.config.release import release
 
     told = database(place.database)
     return {

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from twisted.python.failure import Failure
 from pushd.cli.reaching import DEFAULT_CONFIG
 from pushd.config.load import load
 from pushd.config.problems import ConfigErrors
+from pushd.config.release import release
 from pushd.config.sections import Config, Log
 from pushd.config.summary import summary
 from pushd.modules.base import available
@@ -73,11 +73,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Display the version of pushd and stop."""
-        try:
-            number = version("pushd")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        sys.stdout.write(f"pushd {number}\n")
+        sys.stdout.write(f"pushd {release()}\n")
         raise SystemExit(0)
 
     def postOptions(self) -> None:

@@ -10,7 +10,12 @@ from functools import partial
 
 from pushd.modules.base import Module, on
 from pushd.routing.disco import Item
-from pushd.routing.events import SessionAvailable, SessionEnded, SessionReceptive
+from pushd.routing.events import (
+    SessionAvailable,
+    SessionEnded,
+    SessionReceptive,
+    SessionUnavailable,
+)
 from pushd.routing.presence import DIRECTED, unavailable
 from pushd.routing.requests import IQ
 from pushd.routing.rosters import Contact, Roster
@@ -71,6 +76,7 @@ class PresenceModule(Module):
             return
         self._gone(session, stanza)
         self.host.delivery.deliver(session, stanza.addressed(to=session.full))
+        self.host.events.emit(SessionUnavailable(session, stanza))
 
     def _direct(self, session: Session, stanza: Stanza) -> None:
         """Presence by name: whoever gets it is told in the end that it is over (§4.6.3)."""

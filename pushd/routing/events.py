@@ -68,6 +68,14 @@ class SessionReceptive:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionUnavailable:
+    """The client said that it is there for nobody any more (RFC 6121 §4.5)."""
+
+    session: "Session"
+    presence: Stanza
+
+
+@dataclass(frozen=True, slots=True)
 class SessionDetached:
     """The stream is gone; the session waits to be resumed (XEP-0198 §5)."""
 

@@ -28,8 +28,10 @@ log = Logger()
 _ANSWERS = frozenset(("result", "error"))
 _NEED_AN_ID = frozenset(("get", "set", "result"))
 UNSOUND = BadRequest("an IQ has an id, and the type get, set, result or error")
-# The one request whose answer is the same whether there is an account or not (XEP-0030 §8).
 _LISTED = (f"{NS_DISCO_ITEMS} query",)
+
+
+Guard = Callable[[Stanza, JID, Session | None], None]
 
 
 class PresenceRules(Protocol):
@@ -71,6 +73,8 @@ class Router:
     ) -> None:
         self.presence: PresenceRules
         self.copier: Copier
+        # What requests hold that are answered whether there is an account or not (XEP-0030 §8).
+        self.alike: set[tuple[str, ...]] = {_LISTED}
         self.copied: dict[str, list[Session]] = {}  # by account, sessions that want copies
         self._domains = domains
         self._accounts = accounts
@@ -81,6 +85,7 @@ class Router:
         self._blocked = blocks.lists
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
+        self._guarded: dict[str, Guard] = {}
         requests.router = self
         delivery.reroute = self.route
         delivery.refuse = self.refuse
@@ -116,6 +121,10 @@ class Router:
     def watch(self, child: str, listener: Callable[[Stanza, JID], None]) -> None:
         """Have `listener` see messages to a bare JID that hold this child ("namespace name")."""
         self._watched[child] = listener
+
+    def guard(self, child: str, guard: Guard) -> None:
+        """Let `guard` have the requests (get) to full JIDs of accounts that hold this child."""
+        self._guarded[child] = guard
 
     def remove_host(self, domain: str) -> None:
         self._hosts.pop(domain, None)
@@ -279,13 +288,18 @@ class Router:
         if not _is_sound(stanza):
             self.refuse(stanza, UNSOUND)
         elif to.resource and to.local:
+            if stanza.type == "get":
+                for child in stanza.children:
+                    if child in self._guarded:
+                        self._guarded[child](stanza, to, session)
+                        return
             receiver = self._sessions.get(to)
             if receiver is not None:
                 self._delivery.deliver(receiver, stanza)
             else:
                 self.refuse(stanza, ServiceUnavailable())
         elif to.local:
-            if self._accounts.is_open(to.bare) or stanza.children == _LISTED:
+            if self._accounts.is_open(to.bare) or stanza.children in self.alike:
                 self._requests.handle(stanza, to, "account", session)
             else:
                 self.refuse(stanza, ServiceUnavailable())

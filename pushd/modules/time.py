@@ -1,0 +1,30 @@
+"""XEP-0202: Entity Time, the clock of the server and its zone."""
+
+from datetime import UTC, datetime
+
+from pushd.modules.base import Module, iq
+from pushd.routing.requests import IQ
+from pushd.wire.element import Element, element
+
+NS_TIME = "urn:xmpp:time"
+
+
+class Time(Module):
+    xep = 202
+    features = frozenset({NS_TIME})
+
+    @iq("get", NS_TIME, "time", to="server")
+    def tell(self, request: IQ) -> Element:
+        now = datetime.fromtimestamp(self.host.clock.seconds(), UTC)
+        return element(
+            NS_TIME,
+            "time",
+            element(NS_TIME, "tzo", offset(now.astimezone())),
+            element(NS_TIME, "utc", now.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        )
+
+
+def offset(local: datetime) -> str:
+    """How far a zone is from UTC at this time, in hours and minutes: `-06:00` (XEP-0082 §3.2)."""
+    zone = local.strftime("%z")
+    return f"{zone[:3]}:{zone[3:5]}"
