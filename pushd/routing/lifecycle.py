@@ -270,7 +270,8 @@ class Lifecycle:
             known = len(queue) if one.sent is None else one.sent - queue.acked
             queue.uncertain = min(max(known, 0), len(queue))
         for one in found:
-            self._events.emit(SessionRecovered(one.session))
+            if self._router.is_account(one.session.account):
+                self._events.emit(SessionRecovered(one.session))
         for one in found:
             self._take_up(one.session, one.detached_at is None)
         self.beat()

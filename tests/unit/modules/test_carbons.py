@@ -452,3 +452,15 @@ def test_it_is_announced_by_the_server(verona: Verona) -> None:
 
     features = {node["var"] for node in answer.query.elements() if node.name == "feature"}
     assert {NS, "urn:xmpp:carbons:rules:0"} <= features
+
+
+@pytest.mark.parametrize("how", ["disabled", "removed"])
+def test_a_session_whose_account_is_closed_is_not_taken_up_again(tmp_path: Path, how: str) -> None:
+    verona = Verona(tmp_path / "pushd.db", sm=True)
+    if how == "disabled":
+        verona.hall.host.accounts.disable(JULIET, "")  # nobody has ended the sessions
+        verona.hall.advance(0)
+    else:
+        verona.hall.wait(verona.hall.host.accounts.remove(JULIET))
+
+    assert verona.hall.killed().host.router.copied == {}
