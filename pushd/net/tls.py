@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.net.certificates import CertificateError
@@ -182,6 +183,37 @@ class Front:
         return SSL.Connection(self._store.context(self._domain), None)
 
 
+class TLSProtocol(TLSMemoryBIOProtocol):
+    """TLS that leaves nothing behind when it breaks.
+
+    Twisted keeps a failure in the very frame whose traceback the failure holds: all that a
+    broken handshake cost, 70 KB, would wait for the collection of the oldest garbage.
+    """
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None:
+            reason.cleanFailure()
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+
+
+def tend(transport: object) -> None:
+    """Have a transport that has just begun TLS speak it by way of `TLSProtocol`.
+
+    `startTLS` offers no way to choose. What it chose collects writes first, and none are there yet.
+    """
+    protocol = getattr(transport, "protocol", None)
+    if isinstance(protocol, TLSMemoryBIOProtocol):
+        protocol.__class__ = TLSProtocol
+        for name in ("write", "_aggregator"):
+            vars(protocol).pop(name, None)
+
+
+def forget(transport: object) -> None:
+    """Break the circles of a transport that was lost, if it had begun TLS."""
+    for name in ("getHandle", "getPeerCertificate"):  # which `startTLS` has set
+        vars(transport).pop(name, None)
+
+
 class DirectTLS(TLSMemoryBIOFactory):
     """A listener whose clients begin with TLS (XEP-0368).
 
@@ -189,7 +221,7 @@ class DirectTLS(TLSMemoryBIOFactory):
     as they are: an `XMLStream` collects them already.
     """
 
-    protocol = TLSMemoryBIOProtocol
+    protocol = TLSProtocol
 
     def __init__(self, front: Front, factory: IProtocolFactory) -> None:
         super().__init__(front, False, factory)

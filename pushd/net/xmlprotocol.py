@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
+from pushd.net.tls import forget, tend
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -189,6 +190,7 @@ class XMLStream(TwistedProtocol):
                 self.guest.leave()
             self._full = _nothing
             self._pace = None
+            forget(self.transport)
             self.transport = None
             self._turn.end()
 
@@ -301,6 +303,7 @@ class XMLStream(TwistedProtocol):
         self.flush()
         self._shaking_hands = True
         self.transport.startTLS(context)
+        tend(self.transport)
 
     def hold(self) -> None:
         """Handle nothing more until as many calls of `release`: something is worked out."""

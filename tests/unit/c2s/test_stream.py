@@ -758,7 +758,15 @@ def test_a_handshake_that_never_ends_on_the_port_for_tls_is_cut_in_time(secure: 
     secure.hall.advance(1)
 
     assert transport.ended == "abort"
-    protocol.connectionLost(Failure(ConnectionLost()))
+    gone = weakref.ref(protocol)
+    gc.disable()
+    try:
+        protocol.connectionLost(Failure(ConnectionLost()))
+        transport.producer = None
+        del protocol
+        assert gone() is None
+    finally:
+        gc.enable()
     assert (len(secure.admission.connections), secure.door.streams) == (0, set())
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import LogLevel, capturedLogs
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from pushd.net.certificates import CertificateError, DevelopmentCA
 from pushd.net.tls import (
@@ -27,8 +29,10 @@ from pushd.net.tls import (
     CertificateStore,
     DirectTLS,
     Front,
+    TLSProtocol,
     channel_bindings,
     end_point,
+    tend,
 )
 
 NET, ORG = "example.net", "example.org"
@@ -411,3 +415,11 @@ def test_a_connection_that_the_factory_refuses_costs_no_handshake(office: Office
     keeper.admits = False
 
     assert listener.buildProtocol(address) is None
+
+
+def test_what_begins_tls_later_breaks_in_the_same_way(office: Office) -> None:
+    listener = DirectTLS(office.store().options, Factory.forProtocol(Protocol))
+    twisted = TLSMemoryBIOProtocol(listener, Protocol())
+    tend(SimpleNamespace(protocol=twisted))
+    tend(SimpleNamespace())
+    assert type(twisted) is TLSProtocol
