@@ -25,7 +25,6 @@ from pushd.wire.stanza import Stanza
 
 log = Logger()
 
-_ANSWERS = frozenset(("result", "error"))
 _NEED_AN_ID = frozenset(("get", "set", "result"))
 UNSOUND = BadRequest("an IQ has an id, and the type get, set, result or error")
 _LISTED = (f"{NS_DISCO_ITEMS} query",)
@@ -315,7 +314,8 @@ def _is_sound(stanza: Stanza) -> bool:
 def _refusal(stanza: Stanza, error: StanzaError) -> Stanza | None:
     """The answer to a stanza that is refused, if there is to be one."""
     sender = stanza.attributes.get("from")
-    if stanza.type in _ANSWERS or sender is None:
+    is_answer = stanza.type == "error" or (stanza.type == "result" and stanza.name == "iq")
+    if is_answer or sender is None:
         return None
     attributes = {"type": "error", "to": sender}
     if "to" in stanza.attributes:

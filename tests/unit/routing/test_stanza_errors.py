@@ -79,6 +79,9 @@ ROWS = [
     ("8.3.1", f"<iq type='error' id='x' to='far.example.com'>{ERROR}</iq>", NONE),
     ("8.3.1", f"<presence type='error' id='x' to='far.example.com'>{ERROR}</presence>", NONE),
     ("8.3.1", f"<presence type='error' id='x'>{ERROR}</presence>", NONE),
+    # Only requests have results: on others that is a type that nobody knows.
+    ("8.3.1", "<message type='result' id='x' to='a@b'/>", "cancel remote-server-not-found"),
+    ("8.3.1", "<presence type='result' id='x' to='a@b'/>", "modify bad-request"),
     # The conditions (§8.3.3), where this server has a reason for them.
     ("8.3.3.1", "<presence type='odd' id='x'/>", "modify bad-request"),
     ("8.3.3.1", "<presence type='subscribe' id='x'/>", "modify bad-request"),
