@@ -40,6 +40,7 @@ from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
 from pushd.net.admission import Admission, Quota
 from pushd.net.descriptors import RESERVE, make_room
+from pushd.net.handshakes import Handshakes
 from pushd.net.origins import Origins
 from pushd.net.pace import Budgets, Rate
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
@@ -98,6 +99,7 @@ class Server:
         self._room = 0  # connections that the system has descriptors for
         self._turn = Turn(reactor)
         self._origins = Origins(config.limits.exempt_networks)
+        self._handshakes = Handshakes(reactor)
         self._database = Database(
             str(config.data / DATABASE), reactor, ThreadRunner(reactor), linger=LINGER
         )
@@ -196,6 +198,7 @@ class Server:
         self._door.options = self._door_options()
         self._door.budgets.rate = self._rate()
         self._logins.guard.patience = self._patience()
+        self._handshakes.timeout = config.limits.tls_handshake_timeout
         for admission in self._admissions:
             admission.limit(*self._quotas(), self._origins)
         self.components.limits = Limits(config.limits.stanza_bytes)
@@ -268,7 +271,8 @@ class Server:
             self.host.accounts, b"", self.in_thread, Guard(self._reactor, self._patience())
         )
         files = self._certificate_files()
-        self._certificates = CertificateStore(files) if files else None
+        self._handshakes.timeout = self.config.limits.tls_handshake_timeout
+        self._certificates = CertificateStore(files, handshakes=self._handshakes) if files else None
         budgets = Budgets(self._rate())
         return Door(self.host, self._logins, self._certificates, self._door_options(), budgets)
 

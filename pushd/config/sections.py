@@ -93,6 +93,8 @@ class Limits:
     unauthenticated_bytes: Annotated[int, Bytes(least=4_000)] = 10_000
     # How long a connection may take to log in.
     authentication_timeout: Annotated[float, Span(least=1.0)] = 30.0
+    # How long a TLS handshake may take.
+    tls_handshake_timeout: Annotated[float, Span(least=1.0)] = 10.0
     # How many connections may be open that have not logged in; more are closed at once.
     unauthenticated_connections: Positive = 1000
     # How many of them may come from one address, or one IPv6 network of 64 bits.

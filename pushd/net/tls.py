@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.net.certificates import CertificateError
+from pushd.net.handshakes import Handshakes
 
 log = Logger()
 
@@ -77,7 +78,13 @@ class CertificateStore:
     handshake, and by `refresh`, which somebody calls from time to time.
     """
 
-    def __init__(self, files: Mapping[str, CertificateFiles], alpn: bytes = b"xmpp-client") -> None:
+    def __init__(
+        self,
+        files: Mapping[str, CertificateFiles],
+        alpn: bytes = b"xmpp-client",
+        handshakes: Handshakes | None = None,
+    ) -> None:
+        self.handshakes = handshakes
         self._alpn = alpn
         self._loaded = {domain: self._load(one) for domain, one in files.items()}
         self._first = next(iter(self._loaded))
@@ -180,6 +187,8 @@ class Front:
         self._domain = domain
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        if self._store.handshakes is not None:
+            self._store.handshakes.attend(protocol)
         return SSL.Connection(self._store.context(self._domain), None)
 
 

@@ -128,3 +128,14 @@ class PressureTest(TestCase):
             return found
 
         assert len(await deferToThread(come_back)) == 120
+
+    async def test_handshakes_that_come_all_at_once_are_all_done(self) -> None:
+        server = await self.start()
+        raws = [self.raw() for _ in range(50)]
+
+        def greet(raw: Raw) -> bytes:
+            return raw.secure(server.ready.ca)
+
+        for succeeded, said in await DeferredList([deferToThread(greet, raw) for raw in raws]):
+            assert succeeded, said
+            assert b"<mechanism>PLAIN</mechanism>" in said

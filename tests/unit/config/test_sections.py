@@ -19,6 +19,7 @@ def test_the_defaults_are_what_the_documents_promise() -> None:
         stanza_bytes=256 * 1024,
         unauthenticated_bytes=10_000,
         authentication_timeout=30.0,
+        tls_handshake_timeout=10.0,
         unauthenticated_connections=1000,
         unauthenticated_per_address=100,
         connections=50_000,

@@ -70,12 +70,20 @@ def office(tmp_path: Path) -> Office:
 class Handshake:
     """A client of the standard library and a server's connection, in memory."""
 
-    def __init__(self, front: Front, context: ssl.SSLContext, name: str | None) -> None:
+    def __init__(
+        self,
+        front: Front,
+        context: ssl.SSLContext,
+        name: str | None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         self.server = front.serverConnectionForTLS(None)  # type: ignore[arg-type]
         self.server.set_accept_state()
         self._to_client, self._to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         context.check_hostname = name is not None
         self.client = context.wrap_bio(self._to_client, self._to_server, server_hostname=name)
+        if session is not None:
+            self.client.session = session
         for _ in range(6):
             self._try(self.client.do_handshake, ssl.SSLWantReadError)
             if data := self._to_server.read():
@@ -392,6 +400,62 @@ def test_a_certificate_signed_without_a_hash_binds_no_channel_by_itself(tmp_path
     shaken = Handshake(CertificateStore({NET: files}).options, context, NET)
 
     assert list(channel_bindings(shaken.server)) == ["tls-exporter"]
+
+
+# What TLS offers besides.
+
+
+def tls_1_2(office: Office) -> Handshake:
+    return Handshake(office.store().options, office.client(most=ssl.TLSVersion.TLSv1_2), NET)
+
+
+def test_nothing_is_compressed(office: Office) -> None:
+    assert tls_1_2(office).client.compression() is None
+
+
+@pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_of_tls_is_resumed(office: Office, most: ssl.TLSVersion) -> None:
+    """Whoever learns the key of a ticket reads all that was said under it."""
+    front, context = office.store().options, office.client(most=most)
+    first = Handshake(front, context, NET)
+    first.server.send(b"hello")
+    first._pump()
+    assert first.client.read() == b"hello"
+
+    assert first.client.session is not None
+
+    again = Handshake(front, context, NET, first.client.session)
+
+    assert again.client.version() == first.client.version()
+    assert not again.client.session_reused
+
+
+def test_a_client_cannot_ask_for_another_handshake(office: Office) -> None:
+    front = office.store().options
+    server = front.serverConnectionForTLS(None)  # type: ignore[arg-type]
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    server.set_accept_state()
+
+    def say(one: SSL.Connection, other: SSL.Connection, act: Callable[[], object]) -> None:
+        with contextlib.suppress(SSL.WantReadError):
+            act()
+        with contextlib.suppress(SSL.WantReadError):
+            other.bio_write(one.bio_read(1 << 16))
+
+    for _ in range(3):
+        say(client, server, client.do_handshake)
+        say(server, client, server.do_handshake)
+    assert server.get_state_string() == b"SSL negotiation finished successfully"
+    assert client.renegotiate()
+    say(client, server, client.do_handshake)
+    say(server, client, lambda: server.recv(100))
+
+    with pytest.raises(SSL.Error) as refused:
+        client.do_handshake()
+    assert "no renegotiation" in str(refused.value)
 
 
 # Direct TLS.
