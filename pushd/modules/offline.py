@@ -15,7 +15,13 @@ from twisted.python.failure import Failure
 
 from pushd.modules.base import Module, on
 from pushd.routing.delivery import stamped
-from pushd.routing.events import AccountRemoved, SessionReceptive, SessionResumed
+from pushd.routing.events import (
+    AccountRemoved,
+    SessionEnded,
+    SessionReceptive,
+    SessionRecovered,
+    SessionResumed,
+)
 from pushd.routing.sessions import Session
 from pushd.storage.errors import StorageError
 from pushd.wire.framer import seal
@@ -68,6 +74,7 @@ class Offline(Module):
             self._counts[account] = count
             self._next = max(self._next, last + 1)
         self.host.delivery.offline = self
+        self._catching_up = self.host.delivery.catching_up
 
     def accepts(self, stanza: Stanza) -> bool:
         """Whether a message of type normal or chat has something that is worth waiting for."""
@@ -97,6 +104,18 @@ class Offline(Module):
         """Handing out stopped when the session was detached."""
         self._hand_out(event.session)
 
+    @on(SessionRecovered)
+    def remember(self, event: SessionRecovered) -> None:
+        """What was not handed out before the last stop is older than what is still to come."""
+        session = event.session
+        if self._counts.get(session.account) and _is_receptive(session):
+            self._catching_up[session.account] = session
+
+    @on(SessionEnded)
+    def let_go(self, event: SessionEnded) -> None:
+        if self._catching_up.get(event.session.account) is event.session:
+            del self._catching_up[event.session.account]
+
     @on(AccountRemoved)
     def forget(self, event: AccountRemoved) -> None:
         if self._counts.pop(event.account, 0):
@@ -107,7 +126,7 @@ class Offline(Module):
         if not self._counts.get(account):
             return
         is_under_way = account in self._handing_out
-        self._handing_out[account] = session
+        self._handing_out[account] = self._catching_up[account] = session
         if not is_under_way:
             working = Deferred.fromCoroutine(self._empty(account))
             working.addErrback(self._failed, account)
@@ -145,6 +164,8 @@ class Offline(Module):
                 self.host.delivery.deliver(session, seal(found[number]))
                 self.host.database.write(DELETE, (number,))
         self._counts[account] -= len(found)
+        if not self._counts[account]:
+            self._catching_up.pop(account, None)
         await self.host.database.committed()
 
     async def _let_read(self, account: str) -> None:
@@ -166,15 +187,12 @@ class Offline(Module):
     def _receiver(self, account: str) -> Session | None:
         """A session that takes messages and has a stream: the one that came last, if it may be."""
         sessions: Iterable[Session] = self.host.sessions.of(account).values()
-        able = [
-            session
-            for session in sessions
-            if session.is_available and session.priority >= 0 and not session.is_detached
-        ]
+        able = [one for one in sessions if _is_receptive(one) and not one.is_detached]
         latest = self._handing_out.get(account)
         return latest if latest in able else next(iter(able), None)
 
     def _failed(self, failure: Failure, account: str) -> None:
+        self._catching_up.pop(account, None)  # or new messages would wait for nothing
         log.error(
             "handing out the messages of {account} failed: {why}",
             account=account,
@@ -194,6 +212,10 @@ def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[int]]:
         size += length
     if batch:
         yield batch
+
+
+def _is_receptive(session: Session) -> bool:
+    return session.is_available and session.priority >= 0
 
 
 def _is_fleeting(name: str) -> bool:

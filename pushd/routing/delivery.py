@@ -70,6 +70,8 @@ class Delivery:
         self.overflow: Callable[[Session], None]
         self.refuse: Callable[[Stanza, StanzaError], None]
         self.offline: OfflineStore | None = None
+        # Sessions that are handed what their accounts' offline stores hold, by account.
+        self.catching_up: dict[str, Session] = {}
         self.next_row = 1
         self._clock = clock
         self._events = events
@@ -140,6 +142,21 @@ class Delivery:
         if not self.offline.keep(account, stanza, came_at):
             return False
         self._events.emit(Undelivered(account, held_by, stanza, Cause.ABSENT, came_at))
+        return True
+
+    def store_behind(self, session: Session, stanza: Stanza) -> bool:
+        """Let a message wait in the offline store, for a session that has not got all from there.
+
+        Else it would overtake what came before it. Tells whether it waits; what is not worth
+        storing, or cannot be, is delivered at once.
+        """
+        offline, now = self.offline, self._clock.seconds()
+        if offline is None or self._database.failing or not offline.accepts(stanza):
+            return False
+        if not offline.keep(session.account, stanza, now):
+            return False
+        if session.stream is None:
+            self._events.emit(Undelivered(session.account, session, stanza, Cause.DETACHED, now))
         return True
 
     def acknowledged(self, session: Session, h: int) -> None:

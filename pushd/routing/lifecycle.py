@@ -24,7 +24,7 @@ from pushd.routing.events import (
     SessionResumed,
 )
 from pushd.routing.records import DELETE_ROW, Records
-from pushd.routing.router import Router
+from pushd.routing.router import FLEETING, Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
 from pushd.wire.acks import AckQueue, Copies, Entry, Handled
@@ -38,9 +38,6 @@ log = Logger()
 
 ALIVE = "alive_at"
 REMEMBERED = 4_096  # ended sessions whose last count is still told
-# Messages that are worth nothing later; of any other type they are for the account (XEP-0160
-# §3), also of one that nobody knows, which is as good as normal (RFC 6121 §5.2.2).
-FLEETING = frozenset(("groupchat", "headline", "error"))
 ANSWERING = 10.0  # seconds for which a resumption waits for requests that are being answered
 BEAT = 60.0  # seconds between the notes of being alive
 

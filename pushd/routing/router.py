@@ -25,6 +25,9 @@ from pushd.wire.stanza import Stanza
 
 log = Logger()
 
+# Messages that are worth nothing later; of any other type they are for the account (XEP-0160
+# §3), also of one that nobody knows, which is as good as normal (RFC 6121 §5.2.2).
+FLEETING = frozenset(("groupchat", "headline", "error"))
 _NEED_AN_ID = frozenset(("get", "set", "result"))
 UNSOUND = BadRequest("an IQ has an id, and the type get, set, result or error")
 _LISTED = (f"{NS_DISCO_ITEMS} query",)
@@ -86,6 +89,7 @@ class Router:
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         self._guarded: dict[str, Guard] = {}
         requests.router = self
+        self._catching_up = delivery.catching_up
         delivery.reroute = self.route
         delivery.refuse = self.refuse
 
@@ -222,6 +226,8 @@ class Router:
         if to.resource:
             session = sessions.get(to.resource)
             if session is not None:
+                if self._catching_up and self._is_behind(stanza, to, sessions):
+                    return
                 if to.bare in self.copied:
                     self._spread([session], stanza, to)
                 else:
@@ -251,6 +257,8 @@ class Router:
 
     def _to_account(self, stanza: Stanza, to: JID, sessions: dict[str, Session]) -> None:
         """A message for an account: its most available sessions, or else the offline store."""
+        if self._catching_up and self._is_behind(stanza, to, sessions):
+            return
         receivers: list[Session] = []
         best = 0
         for session in sessions.values():
@@ -269,6 +277,18 @@ class Router:
             self._spread([], stanza, to)
         else:
             self.refuse(stanza, ServiceUnavailable())
+
+    def _is_behind(self, stanza: Stanza, to: JID, sessions: dict[str, Session]) -> bool:
+        """Whether it waits for what is older and still on its way to the account's only session."""
+        session = self._catching_up.get(to.bare)
+        return (
+            session is not None
+            and len(sessions) == 1
+            and session.is_available
+            and session.priority >= 0
+            and stanza.type not in FLEETING
+            and self._delivery.store_behind(session, stanza)
+        )
 
     def _spread(self, receivers: Sequence[Session], stanza: Stanza, to: JID) -> None:
         """A message to several sessions, or copied to more: who acknowledges it does so for all."""

@@ -112,6 +112,8 @@ class Device:
         self.token = wire.next("enabled").attrib["id"]
         self.wire = wire
         self.say("<presence/>")
+        # Messages that others send from now on are to come after those that wait.
+        self.wait(lambda: not self.unacknowledged, "acknowledgement")
         again, self._backlog = self._backlog, []
         self._repeat(again)
 
