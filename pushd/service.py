@@ -52,6 +52,7 @@ from pushd.providers.transport import over_http11
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
+from pushd.storage.errors import StorageError
 from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
 from pushd.wire.framer import Limits
@@ -74,6 +75,8 @@ MODULES = (
 )
 BACKLOG = 512  # connections that may wait to be accepted
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
+FAREWELLS = 8.0  # seconds for connections to end, some longer than each takes to be cut
+LAST_COMMIT = 30.0  # seconds
 LOOK = 60.0  # seconds between two looks at the certificate files
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
@@ -158,7 +161,11 @@ class Server:
             self._watching = self._reactor.callLater(LOOK, self._watch_certificates)
 
     async def stop(self) -> None:
-        """Stop in order: no new connections, a word to the old ones, everything committed."""
+        """Stop in order: no new connections, a word to the old ones, everything committed.
+
+        Takes a bounded time, whatever clients, providers and disks do. Raises StorageError
+        when what nobody was promised yet could not be committed.
+        """
         self._close_ports()
         if self._watching is not None and self._watching.active():
             self._watching.cancel()
@@ -167,8 +174,20 @@ class Server:
         self.host.lifecycle.stop()
         self.app_server.stop()
         self._dispatcher.close()
-        await self._transport.close()
-        await self._database.close()
+        for admission in self._admissions:
+            await self._within(FAREWELLS, admission.emptied(), "some connections")
+        await self._within(FAREWELLS, self._transport.close(), "the push networks")
+        if not await self._within(LAST_COMMIT, self._database.close(), "the storage"):
+            raise StorageError("the last commit takes too long")
+
+    async def _within(self, seconds: float, ending: "Deferred[None]", what: str) -> bool:
+        """Wait for an end, but no longer than that; tells whether it came."""
+        try:
+            await ending.addTimeout(seconds, self._reactor)
+        except TimeoutError:
+            log.warn("{what} did not end in time", what=what)
+            return False
+        return True
 
     def reload(self, wanted: Config) -> Reloaded:
         """Take over what needs no restart, and read credentials anew; no stream is dropped.

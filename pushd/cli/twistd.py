@@ -186,8 +186,13 @@ class PushdService(Service):
         if self._starting is None:
             return None
         stopping = Deferred.fromCoroutine(self._starting.stop())
-        stopping.addErrback(lambda failure: log.failure("the stop failed", failure))
+        stopping.addErrback(self._not_in_order)
         return stopping
+
+    def _not_in_order(self, failure: Failure) -> None:
+        """It ends all the same, but not with code 0."""
+        log.failure("the stop failed", failure)
+        atexit.register(_exit_with_failure)
 
     def _leave(self, error: Exception) -> None:
         """End the process before the reactor runs. Raises SystemExit."""
@@ -237,17 +242,22 @@ def _address(text: str) -> str:
 def _stop_at_signals(reactor: Any) -> None:
     """A stop in order ends with code 0; twistd would die of the signal once more in the end."""
 
-    def stop(number: int, frame: object) -> None:
-        reactor.callFromThread(_stop, reactor, signal.Signals(number).name)
+    is_stopping = False
+
+    def stop(name: str) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            log.info("{signal}: stopping already", signal=name)
+        elif reactor.running:
+            is_stopping = True
+            log.info("stopping: {signal}", signal=name)
+            reactor.stop()
+
+    def signalled(number: int, frame: object) -> None:
+        reactor.callFromThread(stop, signal.Signals(number).name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-
-
-def _stop(reactor: Any, name: str) -> None:
-    if reactor.running:
-        log.info("stopping: {signal}", signal=name)
-        reactor.stop()
+        signal.signal(number, signalled)
 
 
 def _exit_with_failure() -> None:

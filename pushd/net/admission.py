@@ -6,6 +6,7 @@ can open as many as they like.
 
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 
@@ -43,6 +44,7 @@ class Admission:
         self.strangers = Tally(strangers)
         self.connections = Tally(connections)
         self._silent_until = 0.0
+        self._waiting: list[Deferred[None]] = []
 
     def limit(self, strangers: Quota, connections: Quota, origins: Origins) -> None:
         """From now on these hold; whoever is there stays."""
@@ -63,6 +65,26 @@ class Admission:
         self.connections.add(origin)
         self.strangers.add(origin)
         return Guest(self, origin)
+
+    def emptied(self) -> "Deferred[None]":
+        """Fires as soon as no connection is open."""
+        told: Deferred[None] = Deferred()
+        self._waiting.append(told)
+        self._tell_if_empty()
+        return told
+
+    def left(self, origin: str) -> None:
+        """A connection is gone."""
+        self.connections.remove(origin)
+        if self._waiting:
+            self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if not len(self.connections):
+            waiting, self._waiting = self._waiting, []
+            for told in waiting:
+                if not told.called:
+                    told.callback(None)
 
     def _tell(self, host: str, reason: str) -> None:
         now = self._clock.seconds()
@@ -123,5 +145,5 @@ class Guest:
         """The connection is gone."""
         self.settle()
         if self._admission is not None:
-            self._admission.connections.remove(self.origin)
+            self._admission.left(self.origin)
             self._admission = None

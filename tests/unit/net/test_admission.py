@@ -125,3 +125,36 @@ def test_refusals_are_logged_now_and_then() -> None:
         door.admit(place("192.0.2.2"))
 
     assert [one["host"] for one in lines] == ["192.0.2.1", "192.0.2.2"]
+
+
+# The end.
+
+
+def test_that_nobody_is_there_any_more_is_told_at_once_or_as_soon_as_it_is_so() -> None:
+    admission = Admission(Clock(), Quota(10, 10), Quota(10, 10))
+    told: list[None] = []
+    admission.emptied().addCallback(told.append)
+    assert told == [None]
+
+    guests = [admission.admit(None), admission.admit(None)]
+    for _ in range(2):
+        admission.emptied().addCallback(told.append)
+    for guest in guests:
+        assert guest is not None
+        assert told == [None]
+        guest.leave()
+
+    assert told == [None] * 3
+
+
+def test_who_no_longer_waits_for_that_is_not_told() -> None:
+    admission = Admission(Clock(), Quota(10, 10), Quota(10, 10))
+    guest = admission.admit(None)
+    assert guest is not None
+    waiting = admission.emptied()
+    waiting.addErrback(lambda failure: None)
+    waiting.cancel()
+
+    guest.leave()
+
+    assert waiting.called
