@@ -357,7 +357,7 @@ def test_a_demonstration_that_is_broken_off_takes_its_server_along(operator: Ope
 
 
 def test_a_configured_server_takes_accounts_down_and_up(operator: Operator) -> None:
-    config = operator.configure(log={"format": "json"})
+    config = operator.configure(log={"format": "json"}, limits={"connections": 500})
     added = operator.pushdctl("-c", config, "user", "add", "romeo@example.net", given="pilot\n")
     assert added.stdout == "added romeo@example.net\n"
     file = operator.folder / "ready.json"
@@ -385,7 +385,7 @@ def test_a_configured_server_takes_accounts_down_and_up(operator: Operator) -> N
 
 
 def test_a_log_of_warnings_alone_is_silent_when_all_is_well(operator: Operator) -> None:
-    config = operator.configure(log={"level": "warning"})
+    config = operator.configure(log={"level": "warning"}, limits={"connections": 500})
     file = operator.folder / "ready.json"
     server = operator.run(*PYTHON_M, "--config", config, "--ready-file", file)
     operator.wait(server, file)
