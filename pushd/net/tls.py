@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -178,6 +179,10 @@ class CertificateStore:
         return self._alpn
 
 
+# Of the contexts in use, whose certificates never change; None is one that binds nothing.
+_end_points: "WeakKeyDictionary[SSL.Context, bytes | None]" = WeakKeyDictionary()
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class Front:
     """What Twisted takes up TLS with: `domain`'s certificate, until SNI asks for another's."""
@@ -253,9 +258,15 @@ def channel_bindings(connection: SSL.Connection) -> dict[str, bytes]:
         found["tls-exporter"] = connection.export_keying_material(
             b"EXPORTER-Channel-Binding", 32, b""
         )
-    certificate = connection.get_certificate(as_cryptography=True)
-    if certificate is not None and certificate.signature_hash_algorithm is not None:
-        found["tls-server-end-point"] = end_point(certificate)
+    context = connection.get_context()
+    if context not in _end_points:
+        _end_points[context] = None
+        certificate = connection.get_certificate(as_cryptography=True)
+        if certificate is not None and certificate.signature_hash_algorithm is not None:
+            _end_points[context] = end_point(certificate)
+    end = _end_points[context]
+    if end is not None:
+        found["tls-server-end-point"] = end
     return found
 
 

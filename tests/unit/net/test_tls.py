@@ -402,6 +402,20 @@ def test_a_certificate_signed_without_a_hash_binds_no_channel_by_itself(tmp_path
     assert list(channel_bindings(shaken.server)) == ["tls-exporter"]
 
 
+def test_a_renewed_certificate_binds_by_its_own_end_point(office: Office) -> None:
+    store = office.store()
+
+    def bound() -> bytes:
+        return channel_bindings(Handshake(store.options, office.client(), NET).server)[
+            "tls-server-end-point"
+        ]
+
+    first, same = bound(), bound()
+    office.issue(NET)
+
+    assert first == same != bound()
+
+
 # What TLS offers besides.
 
 
