@@ -30,6 +30,7 @@ INSERT_COPY = (
     "INSERT INTO queue (id, session, stanza, at, message, acknowledged) VALUES (?, ?, ?, ?, ?, ?)"
 )
 ACKNOWLEDGE_COPY = "UPDATE queue SET acknowledged = 1 WHERE id = ?"
+UPDATE_ROW = "UPDATE queue SET stanza = ?, at = ? WHERE id = ?"
 DELETE_ROW = "DELETE FROM queue WHERE id = ?"
 UPDATE_SESSION = "UPDATE sessions SET handled = ?, acked = ? WHERE id = ?"
 
@@ -200,11 +201,31 @@ class Delivery:
         data = stanza.raw
         if stanza.name != "iq":
             data = stamped(data, stanza, session.jid.domain, now)
-        queue.append(data, now, copies)
-        self.touch(session)
+        if stanza.name != "presence" or not self._replaces(session, stanza, data, now):
+            queue.append(data, now, copies)
+            self.touch(session)
         self._events.emit(Undelivered(session.account, session, stanza, Cause.DETACHED, now))
         if len(queue.entries) > self._limits.stanzas or queue.size > self._limits.size:
             self.overflow(session)
+
+    def _replaces(self, session: Session, stanza: Stanza, data: bytes, now: float) -> bool:
+        """Whether presence takes the place of what the same sender said before.
+
+        Of what changes while nobody listens only the newest is told, and the queue does not
+        fill with it. What may have been sent already keeps its place.
+        """
+        queue, sender = session.queue, stanza.attributes.get("from", "")
+        assert queue is not None
+        if stanza.type not in ("", "unavailable") or self._database.failing:
+            return False
+        number = session.presences.setdefault(sender, queue.sent)
+        place = number - queue.acked
+        if place == len(queue.entries):
+            return False
+        queue.replace(place, data, now)
+        if place < len(session.rows):
+            self._database.write(UPDATE_ROW, (data, now, session.rows[place]))
+        return True
 
     def _check_queues(self) -> None:
         """Commits fail, and nothing is collected: no live queue grows without end for that."""

@@ -157,6 +157,7 @@ class Lifecycle:
         assert session.queue is not None
         was_uncertain = session.queue.uncertain is not None
         self._delivery.acknowledged(session, h)
+        session.presences.clear()  # numbers may mean others from now on
         if was_uncertain:
             self._records.changed(session)  # from now on all is certain, after another crash too
         if session.stream is not None:
@@ -196,6 +197,7 @@ class Lifecycle:
         session.stream = stream
         session.detached_at = None
         session.asked = False
+        session.presences.clear()
         self._records.changed(session)
         stream.send(greeting)
         assert session.queue is not None

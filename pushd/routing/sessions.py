@@ -70,6 +70,7 @@ class Session:
         "notes",
         "outstanding",
         "presence",
+        "presences",
         "priority",
         "promised",
         "queue",
@@ -106,6 +107,8 @@ class Session:
         self.rows: deque[int] = deque()
         self.forgotten: list[int] = []
         self.dirty = False
+        # Where presence waits that was never sent, by its sender: numbers of the queue.
+        self.presences: dict[str, int] = {}
 
     @property
     def is_available(self) -> bool:

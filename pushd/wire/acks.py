@@ -85,6 +85,11 @@ class AckQueue:
             copies.held += 1
         self.size += len(data)
 
+    def replace(self, place: int, data: bytes, at: float) -> None:
+        """Put this in the place of an entry (0 is the oldest) that was not sent yet."""
+        self.size += len(data) - len(self.entries[place][0])
+        self.entries[place] = (data, at, None)
+
     def acknowledge(self, h: int) -> int:
         """Drop what `h` covers; give how many entries that were.
 
