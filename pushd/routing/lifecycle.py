@@ -36,6 +36,11 @@ from pushd.wire.stanza import Stanza
 
 log = Logger()
 
+QUEUED = (
+    "SELECT id, session, stanza, at, message, acknowledged FROM queue WHERE id > ? "
+    "ORDER BY id LIMIT ?"
+)
+BATCH = 1_000  # rows that are read at once: all of them would be in memory twice
 ALIVE = "alive_at"
 REMEMBERED = 4_096  # ended sessions whose last count is still told
 ANSWERING = 10.0  # seconds for which a resumption waits for requests that are being answered
@@ -297,22 +302,22 @@ class Lifecycle:
     async def _fill_queues(self, by_row: dict[int, Session]) -> None:
         """Give revived sessions what they held; copies of one message share again what they did."""
         shared: dict[int, Copies] = {}
-        queued = await self._database.read(
-            "SELECT id, session, stanza, at, message, acknowledged FROM queue ORDER BY id"
-        )
-        for row, number, data, at, message, acknowledged in queued:
-            session = by_row.get(number)
-            self._delivery.next_row = row + 1
-            if session is None or session.queue is None:
-                self._database.write(DELETE_ROW, (row,))
-                continue
-            copies = None
-            if message is not None:
-                copies = shared.setdefault(message, self._delivery.copies())
-                copies.rows.append(row)
-                copies.acknowledged = copies.acknowledged or bool(acknowledged)
-            session.queue.append(data, at, copies)
-            session.rows.append(row)
+        last = 0
+        while rows := await self._database.read(QUEUED, (last, BATCH)):
+            for row, number, data, at, message, acknowledged in rows:
+                last = row
+                session = by_row.get(number)
+                if session is None or session.queue is None:
+                    self._database.write(DELETE_ROW, (row,))
+                    continue
+                copies = None
+                if message is not None:
+                    copies = shared.setdefault(message, self._delivery.copies())
+                    copies.rows.append(row)
+                    copies.acknowledged = copies.acknowledged or bool(acknowledged)
+                session.queue.append(data, at, copies)
+                session.rows.append(row)
+        self._delivery.next_row = max(self._delivery.next_row, last + 1)
 
     def beat(self) -> None:
         """Note that the server is alive, now and then until it stops."""

@@ -126,7 +126,7 @@ class Handled:
     def __init__(self, safe: int = 0) -> None:
         self.received = safe
         self.safe = safe
-        self._open: deque[int] = deque()
+        self._open: list[int] = []  # a deque takes 700 bytes, and there are many sessions
         self._waiting: list[Callable[[], object]] = []
 
     @property

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pushd.routing import lifecycle
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import (
     Cause,
@@ -705,6 +706,27 @@ def test_what_a_client_was_told_is_handled_survives_a_kill(lasting: Hall) -> Non
     assert sender.session.handled is not None
     assert str(sender.session.handled.h) == told
     assert bodies(again) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6, 1_000])
+def test_queues_are_read_back_in_parts(
+    lasting: Hall, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone, tablet = quiet(lasting, PHONE), quiet(lasting, "nurse@example.net/x")
+    juliet = quiet(lasting, BALCONY)
+    for client in (phone, tablet):
+        client.cut()
+    for number in "012":
+        juliet.send(message(number))
+        juliet.send(message(number, "nurse@example.net"))
+    monkeypatch.setattr(lifecycle, "BATCH", batch)
+
+    later = lasting.killed()
+
+    for client in (phone, tablet):
+        again = revive(later, client)
+        again.resume()
+        assert bodies(again) == ["0", "1", "2"]
 
 
 def test_time_without_a_server_is_not_taken_from_a_hold_however_often(lasting: Hall) -> None:
