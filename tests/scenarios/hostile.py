@@ -1,6 +1,7 @@
 """What tests of hostile peers share: headers and logins as bytes, how a stream is ended."""
 
 import base64
+import hashlib
 import re
 
 from twisted.trial.unittest import TestCase
@@ -40,6 +41,24 @@ def plain(user: str, password: Secret | str, authzid: str = "") -> str:
     return f"<auth xmlns='{SASL}' mechanism='PLAIN'>{message}</auth>"
 
 
+def component(server: Server, secret: str | None = None, name: str = "") -> Raw:
+    """The connection of a component, with its handshake sent; the answer is still to come."""
+    ready = server.ready
+    assert ready.component is not None
+    raw = Raw(ready.component)
+    raw.send(
+        f"<stream:stream to='{name or ready.component_domain}' "
+        "xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
+    said = raw.read_until(rb"<stream:stream[^>]*>")
+    found = re.search(rb" id='([^']+)'", said)
+    assert found is not None
+    known = ready.component_secret.reveal() if secret is None else secret
+    proof = hashlib.sha1(found.group(1) + known.encode()).hexdigest()
+    raw.try_to_send(f"<handshake>{proof}</handshake>")
+    return raw
+
+
 class Hostile(TestCase):
     timeout = 120
 
@@ -70,6 +89,13 @@ class Hostile(TestCase):
     def bound(self, user: str = "juliet", resource: str = "raw") -> Raw:
         raw = self.logged_in(user)
         raw.bind(resource)
+        return raw
+
+    def component(self) -> Raw:
+        """A component that has proved itself."""
+        raw = component(self.server)
+        self.addCleanup(raw.close)
+        raw.read_until(rb"<handshake/>")
         return raw
 
     def ended_by(self, raw: Raw, sent: bytes | str) -> str:

@@ -1,7 +1,5 @@
 """Bad forms, wrong nodes and secrets, and components that misbehave: each gets its exact answer."""
 
-import hashlib
-import re
 from functools import partial
 
 from twisted.trial.unittest import TestCase
@@ -19,6 +17,7 @@ from pushd.wire.namespaces import (
     NS_PUSH,
 )
 from tests.scenarios.harness import Server
+from tests.scenarios.hostile import component
 from tests.scenarios.process import eventually
 from tests.scenarios.raw import Raw
 
@@ -50,20 +49,8 @@ class Services(TestCase):
 
     def component(self, secret: str | None = None, name: str = "") -> Raw:
         """A component's connection, with its handshake sent."""
-        ready = self.server.ready
-        assert ready.component is not None
-        raw = Raw(ready.component)
+        raw = component(self.server, secret, name)
         self.addCleanup(raw.close)
-        raw.send(
-            f"<stream:stream to='{name or ready.component_domain}' "
-            "xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>"
-        )
-        said = raw.read_until(rb"<stream:stream[^>]*>")
-        found = re.search(rb" id='([^']+)'", said)
-        assert found is not None
-        known = ready.component_secret.reveal() if secret is None else secret
-        proof = hashlib.sha1(found.group(1) + known.encode()).hexdigest()
-        raw.try_to_send(f"<handshake>{proof}</handshake>")
         return raw
 
     def connected(self) -> Raw:
