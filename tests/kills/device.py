@@ -131,6 +131,14 @@ class Device:
             self.wire.close()
             self.wire = None
 
+    def hear_out(self) -> None:
+        """Read all that the server still says, and close when it has."""
+        try:
+            while self.wire is not None:
+                self.read(PATIENCE)
+        except Lost:
+            self.cut()
+
     def give_up(self) -> None:
         """Forget the session, as an app does that is started anew."""
         self.cut()

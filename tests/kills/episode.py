@@ -100,7 +100,7 @@ class Episode:
     def _end(self, one: Round) -> None:
         self._budget = 0
         if one.end == "stop" and not one.fuse:
-            self._server.stop()
+            self._stop()
             self._tally["stops"] += 1
         else:
             if one.end == "soon":
@@ -111,6 +111,13 @@ class Episode:
             self._count(one.end)
         for device in self._devices:
             device.cut()
+
+    def _stop(self) -> None:
+        def listen() -> None:
+            for device in self._devices:
+                device.hear_out()
+
+        self._server.stop(listen)
 
     def _count(self, end: str) -> None:
         point = self._server.died_at
@@ -193,7 +200,7 @@ class Episode:
         self._until(lambda: not self._book.asked, "answer")
         for device in self._devices:
             device.settle()
-        self._server.stop()
+        self._stop()
         self._check_arrivals()
         self._check_rows()
 

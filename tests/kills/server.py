@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,11 @@ class Server:
             os.kill(self._pid, signal.SIGKILL)
             self._wait()
 
-    def stop(self) -> None:
-        """SIGTERM: it stops in order."""
+    def stop(self, listen: Callable[[], None]) -> None:
+        """SIGTERM: it stops in order, for which clients have to `listen` and to close."""
         if not self.has_ended():
             os.kill(self._pid, signal.SIGTERM)
+            listen()
             self._wait()
             assert self.code == 0, f"the stop ended with {self.code}:\n{self.log()}"
 
