@@ -14,6 +14,7 @@ import fnmatch
 import os
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -112,6 +113,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, most))
     os.sched_setaffinity(0, {options.load_core})
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="pushd-benchmark-") as folder:
         bench = Bench(
             Path(folder),

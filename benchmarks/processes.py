@@ -255,6 +255,10 @@ def copy_folder(origin: Path, target: Path) -> None:
 
 
 def _kill(pids: Sequence[int]) -> None:
+    """Kill processes, and wait until their memory is free."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + STOP
+    while resident_bytes(pids) and time.monotonic() < deadline:
+        time.sleep(0.01)

@@ -1,6 +1,7 @@
 """The load generator of the benchmarks, whose word on lost messages must be right."""
 
 import contextlib
+import os
 import re
 import socket
 import sqlite3
@@ -14,7 +15,9 @@ import pytest
 
 from benchmarks.accounts import PASSWORD, Population, portable, write_prosody, write_pushd
 from benchmarks.clients import Chatter, Faults, LoadError, Star
+from benchmarks.detached import Sender
 from benchmarks.login import Session
+from benchmarks.processes import Server, ServerError
 from benchmarks.report import Row, replace_figures, table
 from benchmarks.scenario import Budget, Line, Result, Scenario
 from pushd.storage.lock import DATABASE
@@ -163,6 +166,80 @@ def test_a_change_of_presence_is_heard_by_contacts(pair: Pair) -> None:
     )
     assert pair.answer() == b"<a xmlns='urn:xmpp:sm:3' h='1'/>"
     assert Faults.of([pair.client]) == Faults()
+
+
+PARENT = """
+import os, socket, sys, time
+if os.fork():
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    while True:
+        listener.accept()
+else:
+    time.sleep(600)
+"""
+
+
+class Idle(Server):
+    """A server with a child that does nothing, and that does not end with it."""
+
+    name = "idle"
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return True
+
+    @classmethod
+    def version(cls) -> str:
+        return "1"
+
+    def configure(self) -> None: ...
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", PARENT, str(self.port)]
+
+    def populate(self, population: Population) -> None: ...
+
+
+@pytest.mark.parametrize("how", ["leaving", "failing", "killing"])
+def test_all_processes_of_a_server_end(how: str, tmp_path: Path) -> None:
+    (core, *_) = os.sched_getaffinity(0)
+    server = Idle(tmp_path, core, tls=False)
+    with contextlib.suppress(LoadError), server:
+        pids = server.pids
+        used = (server.cost(), server.memory())
+        if how == "failing":
+            raise LoadError("lost the connection")
+        if how == "killing":
+            server.kill()
+
+    assert len(pids) == 2
+    assert used[1] > 1_000_000
+    assert server.memory() == 0
+    assert not server.is_running
+
+
+def test_a_server_that_does_not_start_is_told_with_what_it_said(tmp_path: Path) -> None:
+    (core, *_) = os.sched_getaffinity(0)
+    server = Idle(tmp_path, core, tls=False)
+    server.command = lambda: [sys.executable, "-c", "exit('no such option')"]  # type: ignore[method-assign]
+
+    with pytest.raises(ServerError, match="no such option"):
+        server.start()
+
+
+def test_what_is_lost_on_the_way_to_those_who_were_away_is_counted(pair: Pair) -> None:
+    session = Session("s", pair.servers[0], b"", 0)
+    sender = Sender(session, [pair.client])
+    pair.client.hears = array("d")
+    sender.go_on()
+    for number in (0, 1, 2, 3, 5, 6, 7, 8):
+        pair.deliver(MESSAGE % (number, number))
+
+    assert len(pair.client.hears) == 10
+    assert Faults.of([pair.client]).lost == 2
+    assert not sender.is_done
+    sender.handled = 10
+    assert sender.is_done
 
 
 RESULTS: dict[str, Result | str] = {
