@@ -69,9 +69,14 @@ class Module:
         account, sender = request.recipient.bare, request.sender.bare
         if request.session is not None and account == sender:
             return request.session
-        if account == sender or await self.host.rosters.may_see(account, sender):
-            raise refusal
-        raise ServiceUnavailable
+        await self.visible(request)
+        raise refusal
+
+    async def visible(self, request: IQ) -> None:
+        """Raises what is said of no account, but to who may know that there is this one."""
+        account, sender = request.recipient.bare, request.sender.bare
+        if not await self.host.rosters.may_see(account, sender):
+            raise ServiceUnavailable
 
 
 @dataclass(frozen=True, slots=True)

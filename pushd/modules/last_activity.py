@@ -81,9 +81,8 @@ class LastActivity(Module):
     async def tell(self, request: IQ) -> Element:
         """A query to a bare JID (XEP-0012 §3)."""
         account = request.recipient.bare
-        if not self.host.accounts.is_open(account) or not await self.host.rosters.may_see(
-            account, request.sender.bare
-        ):
+        may_see = await self.host.rosters.may_see(account, request.sender.bare)
+        if not (may_see and self.host.accounts.is_open(account)):
             raise Forbidden
         if self.host.sessions.of(account):
             return self._answer(self.host.clock.seconds())
@@ -99,17 +98,15 @@ class LastActivity(Module):
     # Queries to a full JID (XEP-0012 §4).
 
     def _pass(self, stanza: Stanza, to: JID, session: Session | None) -> None:
-        if self.host.accounts.is_open(to.bare):
-            act = partial(self._pass_on, stanza, to)
-            self.host.rosters.when((to.bare,), act, session)
-        else:
-            self.host.router.refuse(stanza, Forbidden())
+        # The roster of who is no account is as empty as that of any other to a stranger.
+        self.host.rosters.when((to.bare,), partial(self._pass_on, stanza, to), session)
 
     def _pass_on(self, stanza: Stanza, to: JID) -> None:
         """To the client, which knows its user; for one that is detached, since when it is."""
         receiver = self.host.sessions.get(to)
         sender = stanza.attributes["from"]
-        if not self.host.rosters[to.bare].may_see(parse_jid(sender).bare):
+        may_see = self.host.rosters[to.bare].may_see(parse_jid(sender).bare)
+        if not (may_see and self.host.accounts.is_open(to.bare)):
             self.host.router.refuse(stanza, Forbidden())
         elif receiver is None:
             self.host.router.refuse(stanza, ServiceUnavailable())

@@ -11,7 +11,11 @@ class Ping(Module):
     features = frozenset({NS_PING})
     account_features = frozenset({NS_PING})
 
-    @iq("get", NS_PING, "ping", to="account")
     @iq("get", NS_PING, "ping", to="server")
     def answer(self, request: IQ) -> None:
         """An empty result: here we are (XEP-0199 §4)."""
+
+    @iq("get", NS_PING, "ping", to="account")
+    async def answer_for(self, request: IQ) -> None:
+        """The same, to who may know that there is such an account."""
+        await self.visible(request)

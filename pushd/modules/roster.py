@@ -145,9 +145,8 @@ class RosterModule(Module):
     async def _may_ask(self, request: IQ) -> bool:
         """Whether somebody may discover an account (XEP-0030 §8)."""
         account = request.recipient.bare
-        if not self.host.accounts.exists(account):
-            return False
-        return await self.host.rosters.may_see(account, request.sender.bare)
+        may_see = await self.host.rosters.may_see(account, request.sender.bare)
+        return may_see and self.host.accounts.exists(account)
 
     @on(RosterChanged)
     def push(self, event: RosterChanged) -> None:

@@ -13,12 +13,13 @@ from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.lifecycle import Lifecycle
 from pushd.routing.presence import Presence
-from pushd.routing.requests import Requests
+from pushd.routing.requests import IQ, Handler, Requests
 from pushd.routing.rosters import Rosters
 from pushd.routing.router import Router
 from pushd.routing.sessions import Sessions
 from pushd.storage.sqlite import Database
 from pushd.wire.element import Element
+from pushd.wire.errors import ServiceUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def assemble(
     requests = Requests(clock)
     blocks = BlockLists(database, heard)
     router = Router(domains, accounts, sessions, delivery, requests, blocks)
+    rosters = Rosters(clock, heard, database, sessions, delivery)
+    requests.absent = _absent(rosters)
     disco = Disco(requests, domains)
     return Host(
         clock=clock,
@@ -69,10 +72,23 @@ def assemble(
         delivery=delivery,
         lifecycle=Lifecycle(clock, heard, database, sessions, delivery, router, resume_timeout),
         router=router,
-        rosters=Rosters(clock, heard, database, sessions, delivery),
+        rosters=rosters,
         blocks=blocks,
         presence=Presence(router, sessions),
         requests=requests,
         disco=disco,
         commands=Commands(requests, disco),
     )
+
+
+def _absent(rosters: Rosters) -> Handler:
+    """What answers for an account that is not there, as one does that is: to strangers.
+
+    That is service-unavailable (RFC 6121 §8.5.1), after a look at who is a stranger.
+    """
+
+    async def answer(request: IQ) -> None:
+        await rosters.may_see(request.recipient.bare, request.sender.bare)
+        raise ServiceUnavailable
+
+    return answer

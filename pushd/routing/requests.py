@@ -83,6 +83,7 @@ class Requests:
 
     def __init__(self, clock: IReactorTime) -> None:
         self.router: Router
+        self.absent: Handler  # answers in place of an account that is not there
         self._clock = clock
         self._handlers: dict[tuple[str, str, str], Handler] = {}
         self._asked: dict[str, tuple[str, Deferred[Answer]]] = {}
@@ -100,8 +101,19 @@ class Requests:
             raise ValueError(f"two handlers for {key}")
         self._handlers[key] = handler
 
-    def handle(self, stanza: Stanza, to: JID, where: str, session: Session | None = None) -> None:
-        """Answer a request addressed to one of us, now or when its handler is done."""
+    def handle(
+        self,
+        stanza: Stanza,
+        to: JID,
+        where: str,
+        session: Session | None = None,
+        is_there: bool = True,
+    ) -> None:
+        """Answer a request addressed to one of us, now or when its handler is done.
+
+        What is addressed to an account that is not there gets the answer that a stranger to
+        an account gets, for the same work.
+        """
         if stanza.type not in ("get", "set"):
             self._answered(stanza)
             return
@@ -116,6 +128,8 @@ class Requests:
         if stanza.type == "set" and self.router.is_stuck:
             self.router.refuse(stanza, STUCK)  # most change something that is stored
             return
+        if not is_there:
+            handler = self.absent
         try:
             answer = handler(request)
         except Exception as error:  # noqa: BLE001 - the asker gets an answer whatever happens

@@ -318,10 +318,8 @@ class Router:
             else:
                 self.refuse(stanza, ServiceUnavailable())
         elif to.local:
-            if self._accounts.is_open(to.bare) or stanza.children in self.alike:
-                self._requests.handle(stanza, to, "account", session)
-            else:
-                self.refuse(stanza, ServiceUnavailable())
+            is_there = self._accounts.is_open(to.bare) or stanza.children in self.alike
+            self._requests.handle(stanza, to, "account", session, is_there)
         else:
             self._requests.handle(stanza, to, "server", session)
 

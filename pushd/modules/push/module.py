@@ -72,7 +72,7 @@ class Push(Module):
     @iq("set", NS_PUSH, "enable", to="server")
     async def enable(self, request: IQ) -> Element | None:
         """XEP-0357 §5; the result echoes only the options that were accepted."""
-        session = _owner(request)
+        session = await self._owner(request)
         if not self.host.lifecycle.can_resume:
             raise FeatureNotImplemented("push needs sessions that can be resumed")
         service, wanted = target(request.payload), wishes(request.payload)
@@ -137,7 +137,7 @@ class Push(Module):
     @iq("set", NS_PUSH, "disable", to="server")
     async def disable(self, request: IQ) -> None:
         """XEP-0357 §6: one node, or all that are enabled at a service."""
-        session, gone = _owner(request), target(request.payload)
+        session, gone = await self._owner(request), target(request.payload)
         found = [
             one
             for one in self.enablements.of(session.account)
@@ -153,8 +153,18 @@ class Push(Module):
     @iq("get", NS_PUSH, "*", to="server")
     @iq("set", NS_PUSH, "*", to="account")
     @iq("set", NS_PUSH, "*", to="server")
-    def refuse(self, request: IQ) -> None:
+    async def refuse(self, request: IQ) -> None:
+        if request.recipient.local:
+            await self.visible(request)
         raise NotAllowed("push is enabled and disabled, by requests of type set")
+
+    async def _owner(self, request: IQ) -> Session:
+        """The session that asks for its own account; nobody asks for another."""
+        if request.recipient.local:
+            return await self.owner(request, NotAllowed)
+        if request.session is None or request.recipient.full != request.sender.domain:
+            raise NotAllowed("push is enabled for one's own account")
+        return request.session
 
     def _options_form(self, request: IQ) -> Element:
         """The options in force, for the account's own disco#info."""
@@ -291,14 +301,6 @@ class Push(Module):
     def forget_account(self, event: AccountRemoved) -> None:
         for one in self.enablements.of(event.account):
             self._remove(one, "the account was removed")
-
-
-def _owner(request: IQ) -> Session:
-    """The session that asks for its own account; nobody asks for another."""
-    own = (request.sender.bare, request.sender.domain)
-    if request.session is None or request.recipient.full not in own:
-        raise NotAllowed("push is enabled for one's own account")
-    return request.session
 
 
 def _judged(session: Session) -> Iterable[Worth]:
