@@ -29,6 +29,7 @@ from pushd.c2s.door import ClientFactory
 from pushd.c2s.guard import Guard, Patience
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
+from pushd.c2s.watch import Watch
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
 from pushd.config.backends import Backend
@@ -111,6 +112,7 @@ class Server:
         self._factories: list[ClientFactory | ComponentFactory] = []
         self._admissions: list[Admission] = []
         self._door: Door
+        self._watch: Watch
         self._certificates: CertificateStore | None = None
         self._watching: IDelayedCall | None = None
         self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
@@ -150,6 +152,7 @@ class Server:
             for port in ports:
                 port.startReading()
         self._watch_certificates()
+        self._watch.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
@@ -169,6 +172,7 @@ class Server:
         self._close_ports()
         if self._watching is not None and self._watching.active():
             self._watching.cancel()
+        self._watch.stop()
         for factory in self._factories:
             factory.close_all()
         self.host.lifecycle.stop()
@@ -306,6 +310,7 @@ class Server:
             authenticated=Limits(limits.stanza_bytes),
             authentication_timeout=limits.authentication_timeout,
             sessions_per_account=limits.sessions_per_account,
+            silence=self.config.sessions.silence,
             # All that a session may have queued is said at once when it is resumed.
             backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
         )
@@ -341,6 +346,7 @@ class Server:
 
     def _listen(self) -> None:
         door = self._door = self._make_door()
+        self._watch = Watch(door)
         clients = ClientFactory(door, self._turn, self._admission())
         components = ComponentFactory(self.components, self._turn, self._admission())
         self._factories = [clients, components]

@@ -19,6 +19,7 @@ class DoorOptions:
     authenticated: Limits = field(default_factory=Limits)
     authentication_timeout: float = 30.0  # seconds from the connection to a session
     backlog: int = 16 << 20  # bytes that may wait for a client that does not read
+    silence: float = 600.0  # seconds until a client that says nothing is asked; 0 is never
     login_attempts: int = 5  # on one stream (RFC 6120 §6.4.5)
     sessions_per_account: int = 20
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pushd.c2s.options import Door
 from pushd.net.pace import Budget
 from pushd.net.xmlprotocol import XMLStream
-from pushd.routing.delivery import STUCK, answer
+from pushd.routing.delivery import ASK, STUCK, answer
 from pushd.routing.sessions import Session
 from pushd.wire.acks import HandledCountTooHigh
 from pushd.wire.claims import without_forgeries
@@ -19,6 +19,7 @@ from pushd.wire.stream import CLIENT_DOOR, CLOSING, State, Step, failed, step
 
 TRUE = ("true", "1")
 STANZAS = frozenset(("message", "presence", "iq"))
+UNCONFIRMED = 60.0  # seconds for a client's machine to confirm what it is sent
 UNSAFE = 512 * 1024  # bytes that are read from a client before a commit is awaited
 
 
@@ -31,6 +32,7 @@ class ClientStream:
         "_domains",
         "_door",
         "_lang",
+        "_quiet",
         "_router",
         "_stream",
         "charge",
@@ -54,7 +56,9 @@ class ClientStream:
         self._delivery = door.host.delivery
         self._stream = stream
         self._lang = lang
+        self._quiet = 0
         door.streams.add(self)
+        stream.give_up_after(UNCONFIRMED)
         stream.pace(UNSAFE, door.host.database.committed, budget)
 
     @property
@@ -71,6 +75,40 @@ class ClientStream:
         """The version of TLS, as OpenSSL calls it; empty without."""
         connection = self._stream.connection()
         return "" if connection is None else str(connection.get_protocol_version_name())
+
+    # Whether the client is still there (`Watch`).
+
+    def quiet(self) -> int:
+        """How often this was asked since the client was last heard, or may not be heard now."""
+        if self._stream.is_heard or self._stream.is_held:
+            self._stream.is_heard = False
+            self._quiet = 0
+        else:
+            self._quiet += 1
+        return self._quiet
+
+    def ask(self) -> None:
+        """Have the client say something."""
+        session = self.session
+        if session is None:
+            return
+        if session.queue is not None:
+            self.send(ASK)
+        else:
+            ping = element("urn:xmpp:ping", "ping")
+            domain = session.jid.domain
+            self.send(
+                serialize(
+                    element(
+                        NS_CLIENT, "iq", ping, type="get", id="there", from_=domain, to=session.full
+                    )
+                )
+            )
+
+    def give_up(self, reason: str) -> None:
+        """The client is gone: its session is detached, and the connection is cut."""
+        self.lost(reason)
+        self._stream.abort()
 
     # What the connection tells.
 

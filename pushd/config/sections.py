@@ -76,6 +76,10 @@ class Sessions:
     # How long a session without push is kept for its client to come back; 0 switches
     # resumption off, and push with it.
     resume_timeout: Duration = 5 * MINUTE
+    # How long a client may say nothing before it is asked whether it is still there. If it does
+    # not answer within a minute, its session is kept for its return, and push takes over. 0
+    # switches this off.
+    silence: Duration = 10 * MINUTE
     # How many stanzas are kept for a session without a connection; with one more it ends,
     # and its messages go to offline storage.
     queue_stanzas: Positive = 5000

@@ -36,6 +36,7 @@ log = Logger()
 
 Trace = Callable[[str, str, bytes], None]  # "sent" or "received", the peer, the bytes
 
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 CLOSING_TIME = 5.0  # seconds a peer has to close its side before the connection is cut
 
 
@@ -138,6 +139,7 @@ class XMLStream(TwistedProtocol):
         self.parsed = 0  # stanzas and other events of the stream, since somebody set it to 0
         self._full: Callable[[], None] = _nothing
         self._pace: Pace | None = None
+        self.is_heard = True  # something came since this was last set to False
         self._holds = 0
         self._handling = False
         self._shaking_hands = False
@@ -166,6 +168,7 @@ class XMLStream(TwistedProtocol):
             return
         self._inbox = self._inbox + data if self._inbox else data
         self.allowance -= len(data)
+        self.is_heard = True
         if self._handling or self._holds:
             return
         self._handle()
@@ -224,15 +227,30 @@ class XMLStream(TwistedProtocol):
         return self._out_size
 
     def keep_alive(self, seconds: int) -> None:
-        """Notice within some three times this that the other machine is gone, in the clear."""
-        handle = getattr(self.transport, "socket", None)
+        """Notice within some three times this that the other machine is gone."""
+        handle = self._socket()
         if handle is None:
-            return  # no socket, as in tests
+            return
         for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
             if hasattr(socket, option):
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
         if hasattr(socket, "TCP_KEEPCNT"):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+
+    def give_up_after(self, seconds: float) -> None:
+        """End the connection when the other machine confirms nothing for so long, if TCP can."""
+        handle = self._socket()
+        if handle is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(1_000 * seconds)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    def _socket(self) -> Any:
+        """The socket, below TLS too; None where there is none, as in tests."""
+        transport = self.transport
+        while transport is not None and not hasattr(transport, "socket"):
+            transport = getattr(transport, "transport", None)
+        handle = getattr(transport, "socket", None)
+        return handle if getattr(handle, "family", None) in INTERNET else None
 
     def meter(self, size: int, full: Callable[[], None]) -> None:
         """Call `full` after so many more bytes are read; it may meter anew."""
@@ -251,6 +269,11 @@ class XMLStream(TwistedProtocol):
     def charge(self, size: int) -> None:
         """Count so many bytes as if the peer had sent them: it has asked for as much work."""
         self.allowance -= size
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is read at present."""
+        return self._holds > 0
 
     @property
     def has_ended(self) -> bool:

@@ -1,8 +1,10 @@
 """A stream over a connection in memory: reads, writes, restarts, pressure, and its end."""
 
 import gc
+import socket
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -589,3 +591,12 @@ def is_freed_at_once(line: Line) -> None:
         assert (stream(), ears(), framer()) == (None, None, None)
     finally:
         gc.enable()
+
+
+def test_unconfirmed_data_ends_a_connection_after_a_while(line: Line) -> None:
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        pytest.skip("TCP has no such option here")
+    with socket.socket() as real:
+        line.stream.transport = SimpleNamespace(transport=SimpleNamespace(socket=real))  # with TLS
+        line.stream.give_up_after(60.0)
+        assert real.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000

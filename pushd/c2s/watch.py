@@ -1,0 +1,43 @@
+"""Notices clients that have vanished without a word, so that push takes over for their sessions.
+
+A client that says nothing for a while is asked whether it is still there: by XEP-0198's <r/>
+(§4), or by a ping where that is not enabled. What it is sent and its machine does not confirm is
+TCP's own business (`XMLStream.give_up_after`).
+"""
+
+from twisted.internet.interfaces import IDelayedCall
+
+from pushd.c2s.options import Door
+from pushd.c2s.stream import ClientStream
+
+LOOK = 15.0  # seconds between two looks at all streams
+ANSWER = 60.0  # seconds for an answer
+
+
+class Watch:
+    """Looks at all streams of a door now and then, from `start` to `stop`."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        self._timer = self._door.host.clock.callLater(LOOK, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self.start()
+        silence = self._door.options.silence
+        if not silence:
+            return
+        ask = max(1, round(silence / LOOK))
+        for stream in list(self._door.streams):
+            if isinstance(stream, ClientStream):
+                quiet = stream.quiet()
+                if quiet == ask:
+                    stream.ask()
+                elif quiet >= ask + ANSWER / LOOK:
+                    stream.give_up("it does not answer")
