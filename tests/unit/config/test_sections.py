@@ -14,7 +14,7 @@ from tests.unit.config.support import value_of
 
 def test_the_defaults_are_what_the_documents_promise() -> None:
     assert Push() == Push(72 * 3600.0, 10, False, True, True, False, "messages", 1.0, 30.0)
-    assert Sessions() == Sessions(300.0, 5000, 10_000_000)
+    assert Sessions() == Sessions(300.0, 600.0, 5000, 10_000_000)
     assert Limits() == Limits(
         stanza_bytes=256 * 1024,
         unauthenticated_bytes=10_000,
