@@ -9,14 +9,13 @@ read (`parse`) may be an address of others, who may have it from before them (`l
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Final, NoReturn, final
+from typing import Final, NoReturn, final
+from unicodedata import normalize
 
+from pushd.wire import precis
 from pushd.wire.errors import JIDMalformed
-
-if TYPE_CHECKING:
-    from precis_i18n.profile import Profile
 
 __all__ = ["JID", "parse", "prepare_domain", "prepare_local", "prepare_resource"]
 
@@ -188,13 +187,14 @@ def _others_resource(text: str) -> str:
 
 def _old(prepare: Callable[[str], str], text: str, refusal: JIDMalformed) -> str:
     """The part by the old rules; what these do not allow either is refused as by the new ones."""
-    if text and len(text) <= _MAX_UNPREPARED:
-        try:
-            prepared = prepare(text)
-        except ValueError:
-            raise refusal from None
-        if len(prepared.encode()) <= MAX_BYTES:
+    if len(text) > _MAX_UNPREPARED or len(normalize("NFC", text)) > MAX_BYTES:
+        raise refusal
+    try:
+        prepared = prepare(text)
+        if 0 < len(prepared.encode()) <= MAX_BYTES:
             return prepared
+    except ValueError:
+        pass
     raise refusal
 
 
@@ -221,10 +221,10 @@ def prepare_domain(text: str) -> str:
             unicode_label, ascii_length = _label(label)
             prepared.append(unicode_label)
             octets += ascii_length + 1
+            if octets > MAX_DOMAIN:
+                raise JIDMalformed("the domain is too long")
     except ValueError:
         raise JIDMalformed("the domain is not a valid name") from None
-    if octets > MAX_DOMAIN:
-        raise JIDMalformed("the domain is too long")
     return ".".join(prepared)
 
 
@@ -252,28 +252,19 @@ def _ipv6(text: str) -> str:
 
 def _mapped(text: str) -> str:
     """Width and case mapped and composed, as RFC 7622 §3.2.1 asks of a domain."""
-    profile = _profile("UsernameCaseMapped")
+    profile = precis.profile("UsernameCaseMapped")
     mapped: str = profile.case_mapping_rule(profile.width_mapping_rule(text))
     return profile.normalization_rule(mapped)
 
 
-def _enforce(profile: str, text: str, part: str) -> str:
+def _enforce(profile: precis.ProfileName, text: str, part: str) -> str:
     if not text:
         raise JIDMalformed(f"the {part} is empty")
     if len(text) > _MAX_UNPREPARED:
         raise JIDMalformed(f"the {part} is too long")
     try:
-        prepared: str = _profile(profile).enforce(text)
-        length = len(prepared.encode())
+        return precis.enforce(profile, text, MAX_BYTES)
+    except precis.TooLong:
+        raise JIDMalformed(f"the {part} is too long") from None
     except ValueError:
         raise JIDMalformed(f"the {part} holds a forbidden character") from None
-    if length > MAX_BYTES:
-        raise JIDMalformed(f"the {part} is too long")
-    return prepared
-
-
-@cache
-def _profile(name: str) -> "Profile":
-    from precis_i18n import get_profile
-
-    return get_profile(name)

@@ -10,6 +10,7 @@ import re
 import stringprep
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 _OLD = unicodedata.ucd_3_2_0  # the Unicode of RFC 3454
 
@@ -33,7 +34,7 @@ _unseen = re.compile(
 
 def local_part(text: str) -> str:
     """The local part as Nodeprep has it, which only folds case here. Raises ValueError."""
-    prepared = _OLD.normalize("NFKC", "".join(map(stringprep.map_table_b2, _kept(text))))
+    prepared = _OLD.normalize("NFKC", "".join(map(_folded, _kept(text))))
     if prepared != unicodedata.normalize("NFC", text.lower()):
         raise ValueError("another local part under the old rules")
     if any(character in " \"&'/:<>@" for character in prepared):
@@ -51,19 +52,26 @@ def resource(text: str) -> str:
     return prepared
 
 
+@lru_cache(4_096)
+def _is_prohibited(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _INVISIBLE
+        or _unseen(character) is not None
+        or any(is_prohibited(character) for is_prohibited in _PROHIBITED)
+    )
+
+
+_folded = lru_cache(4_096)(stringprep.map_table_b2)
+
+
 def _kept(text: str) -> Iterable[str]:
     return (character for character in text if not stringprep.in_table_b1(character))
 
 
 def _check(text: str) -> None:
     """What is prohibited, and which directions go together (RFC 3454 §5 and §6)."""
-    if _unseen(text):
-        raise ValueError("a character that is never shown")
-    for character in text:
-        if unicodedata.category(character) in _INVISIBLE or any(
-            is_prohibited(character) for is_prohibited in _PROHIBITED
-        ):
-            raise ValueError("a forbidden character")
+    if any(map(_is_prohibited, text)):
+        raise ValueError("a forbidden character")
     leftward = [stringprep.in_table_d1(character) for character in text]
     if any(leftward) and not (
         leftward[0] and leftward[-1] and not any(map(stringprep.in_table_d2, text))

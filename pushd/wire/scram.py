@@ -9,13 +9,10 @@ import secrets
 import stringprep
 import unicodedata
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
+from pushd.wire import precis
 from pushd.wire.secret import Secret
-
-if TYPE_CHECKING:
-    from precis_i18n.profile import Profile
 
 __all__ = [
     "ITERATIONS",
@@ -33,6 +30,7 @@ Hash = Literal["SHA-1", "SHA-256", "SHA-512"]
 
 ITERATIONS: Final = 10_000
 SALT_BYTES: Final = 16
+LONGEST_PASSWORD: Final = 16_384  # bytes of one that is not plain ASCII
 
 _ALGORITHMS: Final[dict[Hash, str]] = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
 _PROHIBITED: Final = (  # RFC 4013 §2.3
@@ -134,7 +132,7 @@ def _prepared(password: str | Secret) -> bytes:
     if text.isascii() and text.isprintable():
         return text.encode()
     try:
-        prepared = _saslprep(text) or _opaque().enforce(text)
+        prepared = _saslprep(text) or precis.enforce("OpaqueString", text, LONGEST_PASSWORD)
         return prepared.encode()
     except ValueError:
         # Not the original error, as it quotes the password.
@@ -154,10 +152,3 @@ def _saslprep(text: str) -> str:
     ):
         return ""
     return prepared
-
-
-@cache
-def _opaque() -> "Profile":
-    from precis_i18n import get_profile
-
-    return get_profile("OpaqueString")

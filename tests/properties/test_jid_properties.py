@@ -4,7 +4,9 @@ import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
+from precis_i18n import get_profile
 
+from pushd.wire import precis
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import JID, parse, prepare_domain, prepare_local, prepare_resource
 
@@ -94,3 +96,16 @@ def test_plain_domains_are_what_host_names_are(domain: str) -> None:
         )
     if not any(label.startswith("xn--") for label in labels):
         assert (read(domain) is not None) == proper
+
+
+@given(texts, st.sampled_from(["UsernameCaseMapped", "OpaqueString"]))
+def test_the_profiles_say_what_the_library_says(text: str, profile: precis.ProfileName) -> None:
+    try:
+        expected = get_profile(profile).enforce(text)
+    except ValueError:
+        expected = None
+    try:
+        prepared = precis.enforce(profile, text, 10_000)
+    except ValueError:
+        prepared = None
+    assert prepared == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pushd.wire import jid
+from pushd.wire import precis
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import JID, parse, prepare_domain, prepare_local, prepare_resource
 
@@ -247,7 +247,7 @@ def test_domains_have_the_lengths_of_the_dns() -> None:
 
 
 def test_enormous_text_is_refused_without_being_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jid, "_profile", None)  # calling it would raise TypeError
+    monkeypatch.setattr(precis, "profile", None)  # calling it would raise TypeError
     for text in ("\u00e4" * 1536 + "@b", "a@" + "\u00e4" * 1536, "b/" + "\u00e4" * 1536):
         with pytest.raises(JIDMalformed, match="too long"):
             parse(text)
