@@ -59,6 +59,8 @@ class Device:
         self.node = ""  # where its push notifications are published to, once that is promised
         self.unacknowledged: deque[str] = deque()
         self.acks = 0  # `<a/>` that came
+        self.others: list[str] = []  # ids of messages that are in no book
+        self.errors: dict[str, str] = {}  # conditions, by the ids of messages that are in no book
         self._server = server
         self._book = book
         self._heard = heard
@@ -256,6 +258,12 @@ class Device:
             assert type == "chat", f"{id} was answered with an error"
             self._book.arrivals[self.name].append(id)
             self._had.append(id)
+        elif name == "message" and type == "error":
+            error = stanza.find("{jabber:client}error")
+            assert error is not None
+            self.errors[id] = tag(error[0])
+        elif name == "message":
+            self.others.append(id)
         elif name == "iq" and type == "get":
             self.say(f"<iq to='{stanza.get('from')}' id='{id}' type='result'/>")
         elif name == "iq" and type in ("result", "error"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -137,6 +138,10 @@ class Server:
             assert time.monotonic() < until, f"no start:\n{self.log()}"
             time.sleep(0.002)
         return True
+
+    def limit_files(self, size: int) -> None:
+        """From now on no file grows beyond so many bytes, as on a full disk; -1 is any size."""
+        resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def light(self, points: int) -> bool:
         """Let it die at the so-manieth point from now (0: live on); tells whether it lived to."""
