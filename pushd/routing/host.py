@@ -12,6 +12,7 @@ from pushd.routing.delivery import Delivery, QueueLimits
 from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.lifecycle import Lifecycle
+from pushd.routing.misses import Misses
 from pushd.routing.presence import Presence
 from pushd.routing.requests import IQ, Handler, Requests
 from pushd.routing.rosters import Rosters
@@ -58,7 +59,7 @@ def assemble(
     delivery = Delivery(clock, heard, database, turn, limits)
     requests = Requests(clock)
     blocks = BlockLists(database, heard)
-    router = Router(domains, accounts, sessions, delivery, requests, blocks)
+    router = Router(domains, accounts, sessions, delivery, requests, blocks, Misses(clock))
     rosters = Rosters(clock, heard, database, sessions, delivery)
     requests.absent = _absent(rosters)
     disco = Disco(requests, domains)

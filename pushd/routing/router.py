@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from pushd.routing.accounts import Accounts
 from pushd.routing.blocklists import Blocked, BlockLists
 from pushd.routing.delivery import STUCK, Delivery
+from pushd.routing.misses import Misses
 from pushd.routing.requests import Requests
 from pushd.routing.sessions import Session, Sessions
 from pushd.wire.element import element
@@ -72,6 +73,7 @@ class Router:
         delivery: Delivery,
         requests: Requests,
         blocks: BlockLists,
+        misses: Misses,
     ) -> None:
         self.presence: PresenceRules
         self.copier: Copier
@@ -84,6 +86,7 @@ class Router:
         self._delivery = delivery
         self._requests = requests
         self._blocks = blocks
+        self._misses = misses
         self._blocked = blocks.lists
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
@@ -275,8 +278,15 @@ class Router:
             self._spread(receivers, stanza, to)
         elif self._accounts.is_open(to.bare) and self._delivery.store(to.bare, stanza):
             self._spread([], stanza, to)
-        else:
+        elif not self._is_overlooked(stanza, to):
             self.refuse(stanza, ServiceUnavailable())
+
+    def _is_overlooked(self, stanza: Stanza, to: JID) -> bool:
+        """Whether a message to no account vanishes, as if it waited for one (RFC 6121 §8.5.1)."""
+        if self._accounts.is_open(to.bare) or self._delivery.offline is None:
+            return False
+        sender = parse(stanza.attributes["from"])
+        return not self._misses.is_told(sender.bare)
 
     def _is_behind(self, stanza: Stanza, to: JID, sessions: dict[str, Session]) -> bool:
         """Whether it waits for what is older and still on its way to the account's only session."""
