@@ -45,7 +45,7 @@ class EventLog:
         if self._file.closed:  # the server stops, and something still had an end
             return
         line = {"at": round(self._clock.seconds(), 6), "event": event, **shown}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(one_line(line))
         self._file.flush()
 
     def go_on_in(self, file: IO[str]) -> None:
@@ -55,6 +55,15 @@ class EventLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def one_line(shown: Mapping[str, Any]) -> str:
+    """An object as JSON in UTF-8 on a line of its own, whatever stands in its texts.
+
+    Half a surrogate pair, as in the name of a file that is not in UTF-8, becomes an escape.
+    """
+    text = json.dumps(shown, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def name_of(kind: type) -> str:

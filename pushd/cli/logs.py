@@ -4,11 +4,11 @@ Stands in for the observer that twistd would make of its own, and keeps to what 
 told about the file; a `--logger` or `--syslog` of the operator's goes before it.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import IO, Any
 
 from twisted.logger import (
@@ -25,6 +25,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from pushd.admin.eventlog import one_line
 from pushd.config.sections import Log
 
 LEVELS: Mapping[str, Any] = {
@@ -89,10 +90,12 @@ def as_json(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if failure is not None:
         line["traceback"] = failure.getTraceback()
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return one_line(line)
 
 
 def _plain(value: object) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # JSON has no word for it
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return str(value)

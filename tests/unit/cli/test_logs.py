@@ -179,3 +179,44 @@ def test_a_daemon_without_a_log_file_has_twistd_s_usual_one(
 def test_a_daemon_cannot_log_to_standard_output() -> None:
     with pytest.raises(ValueError, match="--logfile=-: a daemon has no standard output"):
         observer(Log(), {"logfile": "-", "nodaemon": 0})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": {"b": [1, 2]}},
+        ["a", "b"],
+        b"bytes",
+        float("nan"),
+        float("inf"),
+        "two\nlines\r\u2028\x85and\x0bmore",
+        "half a pair \udc80",
+        Path("/a/b"),
+        Secret("t0ken"),
+        Log(),
+    ],
+    ids=["object", "list", "bytes", "nan", "inf", "lines", "surrogate", "path", "secret", "data"],
+)
+def test_a_json_line_is_one_flat_object_whatever_is_logged(value: object) -> None:
+    text = logged(Log(format="json"), lambda log: log.info("it is {value}", value=value))
+
+    assert text.count("\n") == 1
+    text.encode("utf-8")
+    line = json.loads(text, parse_constant=pytest.fail)
+    assert all(isinstance(one, (str, int, float, type(None))) for one in line.values())
+    assert "t0ken" not in text
+
+
+def test_a_traceback_is_a_field_of_its_line() -> None:
+    def break_down(log: Logger) -> None:
+        try:
+            raise ValueError("bad\nluck")
+        except ValueError:
+            log.failure("it broke")
+
+    text = logged(Log(format="json"), break_down)
+
+    [line] = [json.loads(one) for one in text.splitlines()]
+    assert "ValueError: bad\nluck" in line["traceback"]
+    assert line["traceback"].startswith("Traceback (most recent call last):\n")
+    assert line["level"] == "critical"
