@@ -67,6 +67,7 @@ MODULES = (
     "subscriptions",
     "presence",
     "offline",
+    "offline_retrieval",
     "carbons",
     "blocking",
     "version",

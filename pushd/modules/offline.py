@@ -5,9 +5,7 @@ is always in one of the two places (without XEP-0198 there is no queue, and it j
 Hints of XEP-0334 are honoured; when it came is said as XEP-0203 asks.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -16,12 +14,12 @@ from twisted.python.failure import Failure
 from pushd.modules.base import Module, on
 from pushd.routing.delivery import stamped
 from pushd.routing.events import (
-    AccountRemoved,
     SessionEnded,
     SessionReceptive,
     SessionRecovered,
     SessionResumed,
 )
+from pushd.routing.offline import PICKING, batches
 from pushd.routing.sessions import Session
 from pushd.storage.errors import StorageError
 from pushd.wire.framer import seal
@@ -38,15 +36,7 @@ NO_STORE = frozenset((f"{NS_HINTS} no-store", f"{NS_HINTS} no-storage"))
 FLEETING = frozenset((f"{NS_CLIENT} thread", "urn:xmpp:sid:0 origin-id", STANZA_ID, DELAY))
 FLEETING_NAMESPACES = frozenset((NS_CHAT_STATES, NS_HINTS))
 
-BATCH = 100  # messages that are handed to a session in one commit
-BATCH_BYTES = 1 << 20  # what they may have together, unless it is one
-FULL = 500  # messages unacknowledged by a session that is handed no more for now
 LATER = 2.0  # seconds after which storage that failed is asked again
-PAUSE = 0.5  # seconds after which such a session is looked at again
-
-INSERT = "INSERT INTO offline (id, account, stanza, at) VALUES (?, ?, ?, ?)"
-DELETE = "DELETE FROM offline WHERE id = ?"
-OLDEST_FIRST = "SELECT id, LENGTH(stanza) FROM offline WHERE account = ? ORDER BY at, id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +54,11 @@ class Offline(Module):
     options: OfflineOptions
 
     async def start(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._next = 1
         self._handing_out: dict[str, Session] = {}  # to the session that came last
-        rows = await self.host.database.read(
-            "SELECT account, COUNT(*), MAX(id) FROM offline GROUP BY account"
-        )
-        for account, count, last in rows:
-            self._counts[account] = count
-            self._next = max(self._next, last + 1)
+        await self.host.offline.load()
         self.host.delivery.offline = self
         self._catching_up = self.host.delivery.catching_up
+        self.host.offline.emptied = self._emptied
 
     def accepts(self, stanza: Stanza) -> bool:
         """Whether a message of type normal or chat has something that is worth waiting for."""
@@ -85,13 +69,13 @@ class Offline(Module):
 
     def keep(self, account: str, stanza: Stanza, at: float) -> bool:
         """Store a message that came at `at`; False beyond the quota, or without an account."""
-        count = self._counts.get(account, 0)
-        if count >= self.options.messages or not self.host.accounts.exists(account):
+        messages = self.host.offline
+        if messages.count(account) >= self.options.messages:
+            return False
+        if not self.host.accounts.exists(account):
             return False
         raw = stamped(stanza.raw, stanza, account.rpartition("@")[2], at)
-        self.host.database.write(INSERT, (self._next, account, raw, at))
-        self._next += 1
-        self._counts[account] = count + 1
+        messages.add(account, raw, at)
         return True
 
     @on(SessionReceptive)
@@ -108,7 +92,11 @@ class Offline(Module):
     def remember(self, event: SessionRecovered) -> None:
         """What was not handed out before the last stop is older than what is still to come."""
         session = event.session
-        if self._counts.get(session.account) and _is_receptive(session):
+        if (
+            self.host.offline.count(session.account)
+            and _is_receptive(session)
+            and PICKING not in session.notes
+        ):
             self._catching_up[session.account] = session
 
     @on(SessionEnded)
@@ -116,14 +104,9 @@ class Offline(Module):
         if self._catching_up.get(event.session.account) is event.session:
             del self._catching_up[event.session.account]
 
-    @on(AccountRemoved)
-    def forget(self, event: AccountRemoved) -> None:
-        if self._counts.pop(event.account, 0):
-            self.host.database.write("DELETE FROM offline WHERE account = ?", (event.account,))
-
     def _hand_out(self, session: Session) -> None:
         account = session.account
-        if not self._counts.get(account):
+        if not self.host.offline.count(account) or self._is_picking(account):
             return
         is_under_way = account in self._handing_out
         self._handing_out[account] = self._catching_up[account] = session
@@ -134,62 +117,53 @@ class Offline(Module):
 
     async def _empty(self, account: str) -> None:
         """Hand out all that waits, as long as there is a session to take it."""
-        while self._counts.get(account) and self._receiver(account) is not None:
+        while self.host.offline.count(account) and self._receiver(account) is not None:
             try:
                 await self._hand_out_once(account)
             except StorageError:  # it says so itself, and what was handed out is not read again
-                await self._wait(LATER)
+                await self.host.offline.wait(LATER)
 
     async def _hand_out_once(self, account: str) -> None:
-        rows = await self.host.database.read(OLDEST_FIRST, (account,))
-        for numbers in _batches(rows):
+        for numbers in batches(await self.host.offline.listed(account)):
             await self._hand_over(account, numbers)
-            await self._let_read(account)
+            await self.host.offline.until_read(lambda: self._receiver(account))
             if self._receiver(account) is None:
                 return
 
     async def _hand_over(self, account: str, numbers: list[int]) -> None:
         """Move messages from storage to a session, if there still is one, in one commit."""
-        marks = ", ".join("?" * len(numbers))
-        rows = await self.host.database.read(
-            f"SELECT id, stanza FROM offline WHERE id IN ({marks})",  # noqa: S608 - marks only
-            tuple(numbers),
-        )
-        found: dict[int, bytes] = dict(rows)
-        session = self._receiver(account)
-        if session is None or account not in self._counts:
-            return
-        for number in numbers:
-            if number in found:
-                self.host.delivery.deliver(session, seal(found[number]))
-                self.host.database.write(DELETE, (number,))
-        self._counts[account] -= len(found)
-        if not self._counts[account]:
-            self._catching_up.pop(account, None)
+        messages = self.host.offline
+        async with messages.alone(account):
+            found = await messages.read(account, numbers)
+            session = self._receiver(account)
+            if session is None:
+                return
+            for raw in found.values():
+                self.host.delivery.deliver(session, seal(raw))
+            messages.drop(account, found)
         await self.host.database.committed()
 
-    async def _let_read(self, account: str) -> None:
-        """Wait while the session has more than enough to acknowledge, or to read."""
-        while True:
-            session = self._receiver(account)
-            if session is None or session.stream is None:
-                return
-            unread, queue = session.stream.waiting, session.queue
-            if unread < BATCH_BYTES and (queue is None or len(queue) < FULL):
-                return
-            await self._wait(PAUSE)
-
-    async def _wait(self, seconds: float) -> None:
-        pause: Deferred[None] = Deferred()
-        self.host.clock.callLater(seconds, pause.callback, None)
-        await pause
+    def _emptied(self, account: str) -> None:
+        """Nothing waits any more: what comes is delivered at once."""
+        self._catching_up.pop(account, None)
 
     def _receiver(self, account: str) -> Session | None:
-        """A session that takes messages and has a stream: the one that came last, if it may be."""
-        sessions: Iterable[Session] = self.host.sessions.of(account).values()
+        """A session that takes messages and has a stream: the one that came last, if it may be.
+
+        None while there is one that fetches them by itself (XEP-0013 §2.2).
+        """
+        if self._is_picking(account):
+            return None
+        sessions = self.host.sessions.of(account).values()
         able = [one for one in sessions if _is_receptive(one) and not one.is_detached]
         latest = self._handing_out.get(account)
         return latest if latest in able else next(iter(able), None)
+
+    def _is_picking(self, account: str) -> bool:
+        return any(
+            PICKING in session.notes and not session.is_detached
+            for session in self.host.sessions.of(account).values()
+        )
 
     def _failed(self, failure: Failure, account: str) -> None:
         self._catching_up.pop(account, None)  # or new messages would wait for nothing
@@ -198,20 +172,6 @@ class Offline(Module):
             account=account,
             why=failure.value,
         )
-
-
-def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[int]]:
-    """The numbers of messages, in parts that are handed over at once."""
-    batch: list[int] = []
-    size = 0
-    for number, length in rows:
-        if batch and (len(batch) == BATCH or size + length > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(number)
-        size += length
-    if batch:
-        yield batch
 
 
 def _is_receptive(session: Session) -> bool:

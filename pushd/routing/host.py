@@ -13,6 +13,7 @@ from pushd.routing.disco import Disco
 from pushd.routing.events import Events
 from pushd.routing.lifecycle import Lifecycle
 from pushd.routing.misses import Misses
+from pushd.routing.offline import OfflineMessages
 from pushd.routing.presence import Presence
 from pushd.routing.requests import IQ, Handler, Requests
 from pushd.routing.rosters import Rosters
@@ -34,6 +35,7 @@ class Host:
     delivery: Delivery
     lifecycle: Lifecycle
     router: Router
+    offline: OfflineMessages
     rosters: Rosters
     blocks: BlockLists
     presence: Presence
@@ -73,6 +75,7 @@ def assemble(
         delivery=delivery,
         lifecycle=Lifecycle(clock, heard, database, sessions, delivery, router, resume_timeout),
         router=router,
+        offline=OfflineMessages(clock, database, heard),
         rosters=rosters,
         blocks=blocks,
         presence=Presence(router, sessions),

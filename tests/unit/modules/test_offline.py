@@ -277,8 +277,8 @@ def test_what_was_acknowledged_does_not_come_again(hall: Hall) -> None:
 def test_many_messages_come_as_the_session_acknowledges_them(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pushd.modules.offline.BATCH", 10)
-    monkeypatch.setattr("pushd.modules.offline.FULL", 20)
+    monkeypatch.setattr("pushd.routing.offline.BATCH", 10)
+    monkeypatch.setattr("pushd.routing.offline.FULL", 20)
     for number in range(50):
         write(hall, str(number))
 
@@ -316,8 +316,8 @@ def test_large_messages_come_a_few_at_a_time_to_who_reads(hall: Hall) -> None:
 def test_handing_out_stops_with_the_stream_and_goes_on_with_the_session(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pushd.modules.offline.BATCH", 10)
-    monkeypatch.setattr("pushd.modules.offline.FULL", 10)
+    monkeypatch.setattr("pushd.routing.offline.BATCH", 10)
+    monkeypatch.setattr("pushd.routing.offline.FULL", 10)
     for number in range(30):
         write(hall, str(number))
     romeo = arrive(hall, sm=True)
