@@ -16,6 +16,7 @@ from pushd.wire.namespaces import (
     NS_PUBSUB_ERRORS,
     NS_PUSH,
 )
+from pushd.wire.secret import Secret
 from tests.scenarios.harness import Server
 from tests.scenarios.hostile import component
 from tests.scenarios.process import eventually
@@ -214,7 +215,7 @@ class ComponentTest(Services):
             "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
         )
         ended = await self.server.event("push-disabled")
-        assert (ended["service"], ended["node"]) == (domain, NODE)
+        assert (ended["service"], ended["node"]) == (domain, Secret(NODE).digest)
 
     async def published(self, count: int) -> None:
         """The server has told a push service of so many messages."""

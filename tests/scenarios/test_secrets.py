@@ -128,6 +128,7 @@ class Run:
         assert answered is not None
         node, secret = answered.fields["node"][0], answered.fields["secret"][0]
         self.secrets["secret of the node"] = secret
+        self.secrets["node"] = node
         options = serialize(forms.submit(FORM_PUBLISH_OPTIONS, {"secret": secret})).decode()
         enable = (
             f"<enable xmlns='{NS_PUSH}' jid='push.example.net' node='{node}'>{options}</enable>"

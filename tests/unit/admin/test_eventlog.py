@@ -11,7 +11,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from pushd.admin.eventlog import EventLog, flat
-from pushd.routing.events import Cause, PushDecided, SessionDetached, Undelivered
+from pushd.providers.contract import Accepted
+from pushd.providers.reports import Attempt
+from pushd.routing.events import Cause, PushDecided, PushEnabled, SessionDetached, Undelivered
 from pushd.routing.sessions import Session
 from pushd.wire.framer import seal
 from pushd.wire.jid import parse
@@ -62,7 +64,7 @@ def test_an_event_is_written_under_its_name_with_its_time() -> None:
             "event": "push-decided",
             "account": "juliet@example.net",
             "service": "push.example.net",
-            "node": "n1",
+            "node": Secret("n1").digest,
             "pushed": True,
             "reason": "message",
         }
@@ -180,3 +182,12 @@ def test_after_its_file_was_moved_away_it_goes_on_in_another(tmp_path: Path) -> 
 
     for file, reason in ((moved, "early"), (path, "late")):
         assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == [reason]
+
+
+def test_a_node_is_its_digest_in_every_event() -> None:
+    attempt = Attempt("fcm", "fcm", Secret("n1").digest, 1, 200, Accepted("m1"), 0.1)
+    enabled = PushEnabled("juliet@example.net", "push.example.com", "n1", "juliet@example.net/p")
+
+    one, other = written(attempt, enabled)
+
+    assert one["node"] == other["node"] == Secret("n1").digest
