@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.unit.providers import bench
 ROOT = Path(__file__).parents[2]
 PYTHON_M = (sys.executable, "-m", "pushd")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+SCRIPT = Path(sys.executable).with_name("twistd")
 PUSHDCTL = (sys.executable, "-m", "pushd.cli.pushdctl")
 PATIENCE = 30.0  # seconds for anything, on a busy machine
 STORY = re.compile(r"3 messages, [1-3] push(es)?, nothing lost, in \d+\.\d s")
@@ -266,6 +268,38 @@ def test_twistd_starts_it_as_the_readme_has_it(operator: Operator) -> None:
     assert ready["pid"] == server.pid
     assert server.stop() == 0
     assert not (operator.folder / "twistd.pid").exists()
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="twistd is not installed beside this Python")
+def test_the_installed_script_of_twistd_finds_it(operator: Operator) -> None:
+    by = (str(SCRIPT), "-n", "--pidfile=", "pushd")
+    server, ready = operator.develop("--free-ports", by=by)
+
+    assert ready["pid"] == server.pid
+    assert server.stop() == 0
+
+
+def test_what_a_server_makes_is_for_its_owner_alone_whatever_the_umask(
+    operator: Operator,
+) -> None:
+    open_to_all = ("sh", "-c", 'umask 0; exec "$@"', "sh", *PYTHON_M)
+    _, ready = operator.develop(
+        "--free-ports", "--data", "new/data", "--events", "events.jsonl", by=open_to_all
+    )
+    assert operator.pushdctl("backup", "backup.db").returncode == 0
+    data = Path(ready["data"])
+
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.lstat().st_mode)
+
+    assert mode(data) == 0o700
+    made = [*data.glob("pushd.*"), data / "certificates" / "server-key.pem"]
+    made += [operator.folder / "events.jsonl", operator.folder / "backup.db"]
+    made += [*operator.folder.glob("ready-*.json"), *operator.folder.glob("pushd-dev-*.json")]
+    modes = {path.name: oct(mode(path)) for path in made}
+    assert {"pushd.db", "pushd.db-wal", "pushd.db-shm", "pushd.db.lock", "pushd.sock"} < set(modes)
+    assert len(modes) >= 10
+    assert set(modes.values()) == {"0o600"}, modes
 
 
 def test_events_go_on_on_a_line_of_their_own_after_a_kill(operator: Operator) -> None:

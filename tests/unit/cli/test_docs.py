@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pushd.admin import status
 from pushd.admin.eventlog import name_of
+from pushd.cli import pushdctl
 from pushd.cli.twistd import Options
 from pushd.providers import reports
 from pushd.routing import events
@@ -16,6 +18,7 @@ from pushd.routing import events
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 DEVELOPMENT = (DOCS / "development-mode.rst").read_text(encoding="utf-8")
+OPERATING = (DOCS / "operating.rst").read_text(encoding="utf-8")
 DESIGN = (DOCS / "design.rst").read_text(encoding="utf-8")
 COMPLIANCE = (DOCS / "compliance.rst").read_text(encoding="utf-8")
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
@@ -51,6 +54,56 @@ def test_every_option_of_a_development_server_is_explained() -> None:
     assert [name for name in sorted(names - elsewhere) if f"\n``--{name}" not in DEVELOPMENT] == []
     for name in elsewhere:
         assert f"--{name}" in README
+
+
+def test_the_commands_of_pushdctl_are_those_that_the_page_has() -> None:
+    named = re.findall(r"^``(pushdctl .+)``$", OPERATING, re.MULTILINE)
+    usages = [usage for line in named for usage in line.split("``, ``")]
+    shown = {usage.removeprefix("pushdctl ").partition(" [--")[0] for usage in usages}
+
+    assert shown == {command.usage for command in pushdctl.COMMANDS}
+
+
+@pytest.mark.parametrize("page", [*sorted(path.name for path in DOCS.glob("*.rst")), "README"])
+def test_every_command_that_a_page_names_is_there(page: str) -> None:
+    words = {command.words for command in pushdctl.COMMANDS}
+    known = words | {word.partition(" ")[0] for word in words}
+    text = README if page == "README" else (DOCS / page).read_text(encoding="utf-8")
+
+    for line in re.findall(r"pushdctl ((?:-[^\s`]+ [^\s`]+ )*[a-z][^`\n]*)", text):
+        command = re.sub(r"^(-\S+ \S+ )*", "", line).split()
+        if command[0] in ("is", "finds", "and", "will"):
+            continue  # about it, not of it
+        assert command[0] in known or " ".join(command[:2]) in words, line
+
+
+def test_every_option_of_a_command_is_explained() -> None:
+    options = {
+        argument.name
+        for command in pushdctl.COMMANDS
+        for argument in command.takes
+        if argument.name.startswith("--")
+    }
+    every = {name for names, _ in pushdctl.OPTIONS for name in names if name.startswith("--")}
+
+    assert [name for name in sorted(options | every) if name not in OPERATING + DEVELOPMENT] == []
+
+
+def test_the_exit_codes_are_those_that_the_page_has() -> None:
+    codes = {0, 2, pushdctl.REFUSED, pushdctl.WRONG, pushdctl.INTERRUPTED}
+    table = OPERATING[OPERATING.index("of ``pushdctl``") :]
+    shown = re.findall(r"^(\d+) {2,}", table[: table.index("A disabled account")], re.MULTILINE)
+
+    assert {int(code) for code in shown} == codes
+
+
+def test_what_the_status_calls_wrong_is_what_the_page_says() -> None:
+    days, megabytes = int(status.ENDS_SOON / status.DAY), status.LEAST_SPACE >> 20
+
+    said = " ".join(OPERATING.split())
+    assert f"less than {days} days left" in said
+    assert f"less than {megabytes} MB free" in said
+    assert f"more than {status.SLOW:.0f} s" in said
 
 
 def test_every_page_is_in_the_index() -> None:
