@@ -67,4 +67,4 @@ rounds = st.builds(
     delay=st.integers(1, 3_000),
     start=st.one_of(st.just(0), st.just(0), st.integers(1, 60)),
 )
-plans = st.lists(rounds, min_size=2, max_size=6)
+plans = st.lists(rounds, min_size=3, max_size=9)
