@@ -1,12 +1,15 @@
 """Where a connection comes from, as far as limits for an address go."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 LOOPBACK: tuple[IPv4Network | IPv6Network, ...] = (
     IPv4Network("127.0.0.0/8"),
     IPv6Network("::1/128"),
 )
+
+REMEMBERED = 4_096  # addresses, as whoever comes from one mostly comes again
 
 
 class Origins:
@@ -18,8 +21,9 @@ class Origins:
 
     def __init__(self, exempt: Iterable[IPv4Network | IPv6Network] = LOOPBACK) -> None:
         self._exempt = tuple(exempt)
+        self.of = lru_cache(REMEMBERED)(self._of)
 
-    def of(self, host: str) -> str:
+    def _of(self, host: str) -> str:
         """The origin of an IP address; empty for one that is exempt, and for what is none."""
         try:
             address = ip_address(host.partition("%")[0])

@@ -151,6 +151,7 @@ class Rosters:
         self.capacity = CAPACITY
         self._clock = clock
         self._events = events
+        self._database = database
         self._sessions = sessions
         self._delivery = delivery
         self._reads = 0
@@ -288,7 +289,7 @@ class Rosters:
                 self._loading.add(account)
                 reading: Deferred[Any] = gatherResults(
                     [
-                        Deferred.fromCoroutine(table.select(account))
+                        self._database.read(*table.question(account))
                         for table in (self._items, self._versions, self._requests)
                     ],
                     consumeErrors=True,
@@ -297,7 +298,9 @@ class Rosters:
                 reading.addErrback(self._not_read, account)
 
     def _read(self, found: Any, account: str) -> None:
-        items, versions, requests = found
+        items = self._items.rows(found[0])
+        versions = self._versions.rows(found[1])
+        requests = self._requests.rows(found[2])
         self._loading.discard(account)
         version = versions[0].version if versions else 0
         self._loaded[account] = Roster(

@@ -91,9 +91,17 @@ class Table(Generic[_Row]):
 
     async def select(self, *key: object) -> list[_Row]:
         """The rows whose key begins so (all without one), in the order of the key."""
-        sql = f"{self._select}{self._where(key)} ORDER BY {', '.join(self.key)}"
-        rows = await self._bound.read(sql, self._check(self.key, key))
-        return [self._row(row) for row in rows]
+        return self.rows(await self._bound.read(*self.question(*key)))
+
+    def question(self, *key: object) -> tuple[str, tuple[object, ...]]:
+        """What `select` asks the store, for who wants to ask several things at once."""
+        if len(key) > len(self.key):
+            raise TypeError(f"{self.name} is keyed by {self.key}")
+        return self._selects[len(key)], self._check(self.key, key)
+
+    def rows(self, found: Sequence[tuple[Any, ...]]) -> list[_Row]:
+        """The rows that the store gave as an answer to a `question`."""
+        return [self._row(row) for row in found]
 
     def put(self, row: _Row) -> None:
         """Queue the row, in place of one with the same key.
@@ -128,13 +136,17 @@ class Table(Generic[_Row]):
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         action = f"UPDATE SET {changes}" if others else "NOTHING"
         # The names are those of our own classes, never a peer's text.
-        self._select = f"SELECT {columns} FROM {self.name}"  # noqa: S608
+        select, order = f"SELECT {columns} FROM {self.name}", ", ".join(self.key)  # noqa: S608
+        self._selects = [
+            f"{select}{self._where(self.key[:count])} ORDER BY {order}"
+            for count in range(len(self.key) + 1)
+        ]
         self._put = (
             f"INSERT INTO {self.name} ({columns}) VALUES ({marks}) "  # noqa: S608
             f"ON CONFLICT ({', '.join(self.key)}) DO {action}"
         )
 
-    def _where(self, key: tuple[object, ...]) -> str:
+    def _where(self, key: Sequence[object]) -> str:
         if len(key) > len(self.key):
             raise TypeError(f"{self.name} is keyed by {self.key}")
         conditions = [f"{name} = ?" for name in self.key[: len(key)]]

@@ -1,4 +1,5 @@
 import pytest
+from twisted.internet.defer import Deferred, fail
 
 from pushd.routing.events import ContactRemoved, RosterChanged
 from pushd.routing.rosters import Contact, Roster, Rosters
@@ -100,8 +101,8 @@ def test_storage_that_fails_is_told_to_who_loads_and_nothing_is_done_or_acknowle
     assert hall.wait(rosters.load(ROMEO)).contacts == {}
 
 
-async def failing(sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-    raise StorageError("no disk")
+def failing(sql: str, parameters: tuple[object, ...] = ()) -> "Deferred[object]":
+    return fail(StorageError("no disk"))
 
 
 def test_a_roster_is_read_once_however_many_wait(
