@@ -75,6 +75,9 @@ class OfflineRetrieval(Module):
     @iq("set", NS_OFFLINE, "offline", to="account")
     async def remove(self, request: IQ) -> None:
         """Delete the messages that are named (§2.5), or all (§2.7)."""
+        if child(request.payload, NS_OFFLINE, "fetch") is not None:
+            await self.view(request)  # COMPAT: slixmpp 1.17 fetches by a request of type set
+            return
         account = (await self.owner(request)).account
         messages = self.host.offline
         if child(request.payload, NS_OFFLINE, "purge") is not None:

@@ -119,6 +119,19 @@ class Foreign:
             (await self.do("iq", type=type, to=to, payload=payload, timeout=timeout)).encode()
         )
 
+    async def call(self, plugin: str, method: str, *given: Any) -> Element:
+        """Have a plugin of slixmpp ask; gives the answer, a result or an error."""
+        answer = await self.do("call", plugin=plugin, method=method, given=given)
+        return parse(answer.encode())
+
+    async def hear(self, plugin: str, *events: str) -> None:
+        """Have a plugin of slixmpp tell of these events, for `heard`."""
+        await self.do("hear", plugin=plugin, events=events)
+
+    async def heard(self) -> list[tuple[str, str]]:
+        """Take the events that came: their names, and the stanzas that they are about."""
+        return [(name, stanza) for name, stanza in await self.do("heard")]
+
     async def wait(self, name: str = "", contains: str = "", timeout: float = 15.0) -> Element:
         """Take the first stanza of that name that contains that, once it is there."""
         found = await self.do("wait", name=name, contains=contains, timeout=timeout)

@@ -34,6 +34,7 @@ class Foreign:
 
     def __init__(self) -> None:
         self.inbox: list[StanzaBase] = []
+        self.heard: list[tuple[str, str]] = []
         self._came = asyncio.Event()
         self._xmpp: Any = None
         self._place = ("", 0)
@@ -136,6 +137,28 @@ class Foreign:
             return str(error.iq)
         except IqTimeout:
             raise Failed(f"no answer within {timeout:g} s") from None
+
+    async def do_call(self, plugin: str, method: str, given: list[Any]) -> str:
+        """Call a method of one of slixmpp's plugins; gives the answer, be it an error."""
+        self._xmpp.register_plugin(plugin)
+        try:
+            return str(await getattr(self._xmpp[plugin], method)(*given))
+        except IqError as error:
+            return str(error.iq)
+
+    async def do_hear(self, plugin: str, events: list[str]) -> None:
+        """From now on, keep what the plugin tells by these events."""
+        self._xmpp.register_plugin(plugin)
+        for name in events:
+            self._xmpp.add_event_handler(name, self._hearer(name))
+
+    def _hearer(self, name: str) -> Callable[[StanzaBase], None]:
+        return lambda stanza: self.heard.append((name, str(stanza)))
+
+    async def do_heard(self) -> list[tuple[str, str]]:
+        """Take the events that came: their names, and the stanzas that they are about."""
+        taken, self.heard = self.heard, []
+        return taken
 
     async def do_wait(self, name: str = "", contains: str = "", timeout: float = 15) -> str:
         """Take the first stanza of this name that contains this, from what came or will."""

@@ -149,8 +149,9 @@ def test_messages_are_removed_one_by_one(verona: Verona) -> None:
     assert verona.stored() == 1
 
 
-def test_all_are_fetched_and_stay(verona: Verona) -> None:
-    assert ask(verona.romeo, "get", "<fetch/>")["type"] == "result"
+@pytest.mark.parametrize("type", ["get", "set"])
+def test_all_are_fetched_and_stay(verona: Verona, type: str) -> None:
+    assert ask(verona.romeo, type, "<fetch/>")["type"] == "result"
 
     assert [body for body, _ in shown(verona.romeo)] == ["1", "2", "3"]
     assert verona.stored() == 3
@@ -189,7 +190,6 @@ def test_what_is_purged_is_purged_on_disk_before_it_is_said(tmp_path: Path) -> N
         ("get", "", BAD),
         ("set", "", BAD),
         ("get", "<purge/>", BAD),
-        ("set", "<fetch/>", BAD),
         ("get", "<item node='{0}' action='remove'/>", BAD),
         ("set", "<item node='{0}' action='view'/>", BAD),
         ("set", "<item node='{0}'/>", BAD),
