@@ -80,8 +80,10 @@ class Lifecycle:
         return self._resume_timeout > 0
 
     def resume_within(self, seconds: float) -> None:
-        """Hold sessions so long that are detached from now on; 0 stays 0, and nothing else
-        becomes that."""
+        """Promise this to clients that enable resumption from now on.
+
+        What was promised stays; 0 stays 0, and nothing else becomes that.
+        """
         assert bool(seconds) == self.can_resume
         self._resume_timeout = seconds
 

@@ -56,11 +56,12 @@ class House:
         *,
         resume_timeout: float = 300.0,
         certificates: CertificateStore | None = None,
+        hall: Hall | None = None,
         **options: Any,
     ) -> None:
         self.certificates = certificates
         self.address: Any = None  # of whoever connects next
-        self.hall = Hall(modules=MODULES, resume_timeout=resume_timeout)
+        self.hall = hall or Hall(modules=MODULES, resume_timeout=resume_timeout)
         keys = derive("SHA-1", PASSWORD, b"salt", 4_096)
         for account in ("romeo@example.net", "juliet@example.net"):
             self.hall.wait(self.hall.host.accounts.add(account, {"SHA-1": keys}))
