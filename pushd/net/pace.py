@@ -123,7 +123,14 @@ class Pace:
 
     def _settle(self) -> None:
         self._timer = None
-        self._settled().addCallbacks(lambda ignored: self._stream.release(), self._read_on_later)
+        self._settled().addCallbacks(lambda ignored: self._go_on(), self._read_on_later)
+
+    def _go_on(self) -> None:
+        """At once, or in the next turn of the reactor: in this one a lot was asked for."""
+        if self._stream.is_handling:
+            self._timer = self._clock.callLater(0, self._read_on)
+        else:
+            self._stream.release()
 
     def _read_on_later(self, failure: "Failure") -> None:
         """It cannot be settled now, but live traffic is to go on, if not as fast."""

@@ -267,13 +267,24 @@ class XMLStream(TwistedProtocol):
         self._pace = Pace(self._clock, self, size, settled, budget)
 
     def charge(self, size: int) -> None:
-        """Count so many bytes as if the peer had sent them: it has asked for as much work."""
+        """Count so many bytes as if the peer had sent them: it has asked for as much work.
+
+        Once that is as much as may be read at a time, the others have their turn, whatever
+        else has come already.
+        """
         self.allowance -= size
+        if self.allowance < 0 and not self._ended:
+            self._full()
 
     @property
     def is_held(self) -> bool:
         """Whether nothing is read at present."""
         return self._holds > 0
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether what was read is being handled at this moment."""
+        return self._handling
 
     @property
     def has_ended(self) -> bool:

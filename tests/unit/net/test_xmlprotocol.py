@@ -451,6 +451,25 @@ def test_what_is_asked_for_counts_as_if_it_had_been_sent() -> None:
     assert round(time_to_read(line)) == 3
 
 
+def test_who_asks_for_much_at_once_lets_the_others_have_their_turn(line: Line) -> None:
+    """A thousand small requests fit into one read, and their answers may be long."""
+    line.stream.pace(STEP, settled)
+    line.ears.acts["iq"] = lambda: line.stream.charge(STEP // 2)
+
+    line.say(b"<iq/>" * 8)
+    heard = [len(line.heard())]
+    while calls := line.clock.getDelayedCalls():
+        [call] = calls
+        assert call.getTime() == line.clock.seconds()
+        work: Any = call.func  # type: ignore[attr-defined]
+        call.cancel()  # and not by the clock, which would run what this asks for in one go
+        work()
+        heard.append(len(line.heard()))
+
+    assert (sum(heard), max(heard)) == (8, 3)
+    assert line.is_read
+
+
 def test_nothing_is_lost_by_who_is_read_slowly() -> None:
     [line] = limited(Rate(bytes=1_000))
     line.heard()
