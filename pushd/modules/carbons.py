@@ -3,8 +3,7 @@
 What is copied is exactly what §6.1 says, and so `urn:xmpp:carbons:rules:0` is announced. The
 XEP leaves to the server how it knows: a private message of a room is one that comes from a
 full JID with room information (`muc#user`); an error answers the message of the same id to or
-from the same bare JID, out of the last few hundred that an account exchanged since the server
-started.
+from the same bare JID, out of the last 200 that an account exchanged since the server started.
 
 A message that its sender is told about as undeliverable is not copied. One that goes to the
 offline store is copied only to available resources (of negative priority), as the others get
@@ -26,7 +25,7 @@ from pushd.wire.stanza import RECEIVED_CARBON, SENT_CARBON, Stanza
 
 NS_RULES = "urn:xmpp:carbons:rules:0"
 NOTE = "carbons"  # the note on a session that wants copies
-REMEMBERED = 500  # messages of an account whose errors are known to be answers to them
+REMEMBERED = 200  # messages of an account whose errors are known to be answers to them
 
 BODY = f"{NS_CLIENT} body"
 NOT_COPIED = frozenset((f"{NS_CARBONS} private", f"{NS_HINTS} no-copy"))
@@ -40,8 +39,6 @@ MESSAGING = frozenset(
     )
 )
 
-Key = tuple[str, str]  # of a message: the other's bare JID, and the id
-
 
 class Carbons(Module):
     """Which sessions want copies, which messages are copied, and to whom (the hall's `Copier`)."""
@@ -51,7 +48,8 @@ class Carbons(Module):
 
     async def start(self) -> None:
         self._copied = self.host.router.copied
-        self._eligible: dict[str, dict[Key, None]] = {}  # by account, the newest last
+        # By account what was copied, the newest last: a hash each, as others choose the ids.
+        self._eligible: dict[str, dict[int, None]] = {}
         self.host.router.copier = self
 
     # Who wants copies.
@@ -134,7 +132,7 @@ class Carbons(Module):
     def _is_copied(self, stanza: Stanza, account: str, other: JID, inbound: bool) -> bool:
         """Whether a message is eligible; an error is if what it answers was."""
         known = self._eligible.setdefault(account, {})
-        key = (other.bare, stanza.id)
+        key = hash((other.bare, stanza.id))
         if stanza.type == "error":
             return key in known
         if not is_eligible(stanza, other, inbound):
