@@ -140,6 +140,8 @@ class Framer:
             events.append(self._offence(error))
             self._broken = True
         except StreamError as error:
+            # Its frames hold the bytes and this framer, which would hold it in its events.
+            error.__traceback__ = error.__context__ = None
             events.append(error)
             self._broken = True
         return events

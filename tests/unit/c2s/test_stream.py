@@ -701,6 +701,7 @@ STAGES: dict[str, Callable[[House], Wire]] = {
     "bound": lambda house: house.bound(),
     "ended": lambda house: said(house.bound(), "</stream:stream>"),
     "offended": lambda house: said(house.bound(), "<oops></nonsense>"),
+    "refused": lambda house: said(house.bound(), "<iq/><!-- a comment -->"),
     "enabling": lambda house: said(house.bound(), f"<enable xmlns='{SM}'/>", commit=False),
 }
 

@@ -1,5 +1,8 @@
 """The framer: where stanzas begin and end, what is refused, what is written anew."""
 
+import gc
+import weakref
+
 import pytest
 
 from pushd.wire.errors import StreamError
@@ -230,6 +233,20 @@ def test_long_text_may_come_byte_by_byte() -> None:
     data = b"<message>" + b"x" * 9_900 + b"</message>"
     events = [event for byte in data for event in framer.feed(bytes([byte]))]
     assert [type(event) for event in events] == [Stanza]
+
+
+@pytest.mark.parametrize("offence", [b"<!-- x -->", b"</a>", b"words", b"<iq/>" + b"<a>" * 200])
+def test_a_framer_that_met_an_offence_is_freed_as_soon_as_it_is_released(offence: bytes) -> None:
+    gc.disable()
+    try:
+        framer = opened()
+        assert isinstance(framer.feed(offence)[-1], StreamError)
+        framer.release()
+        gone = weakref.ref(framer)
+        del framer
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_nothing_follows_an_offence() -> None:
