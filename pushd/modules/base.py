@@ -217,7 +217,7 @@ def _declared(kind: type[Module]) -> Iterator[tuple[str, Any]]:
 
 def _hear(method: Callable[[Any], Any], event: Any) -> None:
     heard = method(event)
-    if isinstance(heard, Coroutine):
+    if heard is not None and isinstance(heard, Coroutine):  # the first is quick, and most usual
         Deferred.fromCoroutine(heard).addErrback(_failed, event)
 
 

@@ -165,5 +165,12 @@ def nested(stanza: Stanza) -> bytes:
 
 def delay(domain: str, at: float) -> bytes:
     """The `<delay/>` of a server that kept a stanza since `at`, epoch seconds (XEP-0203)."""
-    stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6]
+    return _delay(domain, round(at * 1_000_000) // 1_000)
+
+
+@lru_cache(256)
+def _delay(domain: str, milliseconds: int) -> bytes:
+    """The same for all that is kept in one millisecond, which is a lot at times."""
+    at = datetime.fromtimestamp(milliseconds / 1_000, UTC)
+    stamp = at.isoformat(timespec="milliseconds")[:-6]
     return f"<delay xmlns='{NS_DELAY}' from='{escape(domain)}' stamp='{stamp}Z'/>".encode()

@@ -176,10 +176,11 @@ class Push(Module):
     @on(Undelivered)
     def decide(self, event: Undelivered) -> None:
         """Count a stanza for the devices that wait for it, and wake them."""
-        if not self.host.lifecycle.can_resume or not self.host.accounts.is_open(event.account):
+        known = self.enablements.of(event.account)
+        if not known or not self.host.lifecycle.can_resume:
             return
-        concerned = [one for one in self.enablements.of(event.account) if self._waits(one, event)]
-        if concerned:
+        concerned = [one for one in known if self._waits(one, event)]
+        if concerned and self.host.accounts.is_open(event.account):
             worth = judge(event.stanza, event.account)
             for one in concerned:
                 self._count(one, worth, event.cause)

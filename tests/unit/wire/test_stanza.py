@@ -1,5 +1,7 @@
 """The sealed stanza: stamping, splicing, and a tree on demand."""
 
+import pytest
+
 from pushd.wire.element import element
 from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.stanza import Stanza, delay, with_child
@@ -47,6 +49,21 @@ def test_an_element_of_ours_is_sealed_without_being_written() -> None:
 def test_a_printed_stanza_shows_no_body() -> None:
     stanza = sealed(b"<message to='a@b'><body>secret</body></message>", to="a@b")
     assert "secret" not in repr(stanza)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (1_700_000_000.001, "2023-11-14T22:13:20.001Z"),
+        (1_700_000_000.0019994, "2023-11-14T22:13:20.001Z"),
+        (1_700_000_000.9999, "2023-11-14T22:13:20.999Z"),
+        (1_700_000_001, "2023-11-14T22:13:21.000Z"),
+        (4_102_444_799.9996, "2099-12-31T23:59:59.999Z"),
+    ],
+)
+def test_a_delay_tells_the_millisecond_that_has_begun(at: float, told: str) -> None:
+    assert f"stamp='{told}'".encode() in delay("example.net", at)
+    assert f"from='example.com' stamp='{told}'".encode() in delay("example.com", at)
 
 
 def test_a_delay_tells_the_instant_in_utc() -> None:
