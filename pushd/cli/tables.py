@@ -58,7 +58,9 @@ def _running(result: dict[str, Any]) -> list[str]:
 
 def reloaded(result: dict[str, Any]) -> str:
     """What changed, and what did not."""
-    lines = [f"changed: {', '.join(result['changed']) or 'nothing'}"]
+    lines = ["certificates and credentials were read again"]
+    if result["changed"]:
+        lines.append(f"changed: {', '.join(result['changed'])}")
     if result["restart"]:
         lines.append(f"a restart is needed for: {', '.join(result['restart'])}")
     return "\n".join([*result["warnings"], *lines])

@@ -1,5 +1,6 @@
 """A configuration that changes under a server at work: nobody's stream drops."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -12,7 +13,9 @@ from pushd.net.certificates import DevelopmentCA
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.process import eventually, folder, reactor
 from tests.scenarios.raw import Raw
+from tests.scenarios.test_secrets import Run as WholeRun
 from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
+from tests.unit.providers.bench import pem, rsa_key
 
 PING = "<ping xmlns='urn:xmpp:ping'/>"
 PATIENCE = 30.0  # seconds
@@ -136,6 +139,7 @@ class Reloading(TestCase):
 
         assert done.returncode == 0, done.stderr
         assert done.stdout == (
+            "certificates and credentials were read again\n"
             "changed: log.level\na restart is needed for: listen.client_tls, log.format\n"
         )
         assert house.serial() == house.on_disk  # at the old port
@@ -189,3 +193,31 @@ class WithoutConfiguration(TestCase):
             1,
             "pushdctl: this server has no configuration file to read again\n",
         )
+
+
+class Credentials(TestCase):
+    timeout = 120
+
+    async def test_what_waits_for_a_provider_is_sent_with_other_credentials(self) -> None:
+        run = WholeRun(self, "text", private_key=pem(rsa_key()))
+        await run.fall_asleep()
+        await run.write()
+        await eventually(lambda: run.happened("provider-alarm") or None, PATIENCE, "alarm")
+        wrong = run.operator.pushdctl("--socket", "data/pushd.sock", "status")
+        assert wrong.returncode == 3
+        assert "WRONG: provider fcm/example.net/any: token endpoint: HTTP 4" in wrong.stdout
+
+        run.account.write_text(json.dumps({**run.right, "private_key": "no key"}))
+        refused = run.operator.pushdctl("--socket", "data/pushd.sock", "reload")
+        assert refused.returncode == 1
+        assert "app_server.backends[0].service_account" in refused.stderr
+        run.account.write_text(json.dumps(run.right))
+        done = run.operator.pushdctl("--socket", "data/pushd.sock", "reload")
+
+        assert (done.returncode, done.stdout) == (
+            0,
+            "certificates and credentials were read again\n",
+        )
+        await run.pushed()
+        well = run.operator.pushdctl("--socket", "data/pushd.sock", "status")
+        assert well.returncode == 0, well.stdout

@@ -36,7 +36,8 @@ PATIENCE = 30.0  # seconds
 class Run:
     """One server with all that there is to it, and who uses it."""
 
-    def __init__(self, case: TestCase, form: str) -> None:
+    def __init__(self, case: TestCase, form: str, **spoiled: str) -> None:
+        """`spoiled` are parts of the service account's file that are wrong at first."""
         self.case = case
         self.operator = Operator(folder(case))
         self.folder = self.operator.folder
@@ -55,22 +56,25 @@ class Run:
             "PLAIN": base64.b64encode(f"\0romeo\0{PASSWORD}".encode()).decode(),
             "wrong PLAIN": base64.b64encode(f"\0romeo\0{WRONG}".encode()).decode(),
         }
-        self._start(form)
+        self._start(form, spoiled)
 
-    def _start(self, form: str) -> None:
+    def _start(self, form: str, spoiled: dict[str, str]) -> None:
         ready = self.folder / "simulator.json"
         simulator = self.operator.run(
             *PYTHON_M[:2], "pushd.simulators", "fcm", "--listen", "127.0.0.1:0",
             "--ready-file", ready,
         )  # fmt: skip
         told = self.operator.wait(simulator, ready)
+        self.account = self.folder / "account.json"
+        self.right = json.loads(Path(told["service_account"]).read_bytes())
+        self.account.write_text(json.dumps({**self.right, **spoiled}))
         backend = {
             "type": "fcm",
             "register_host": "example.net",
             "pubsub_host": "push.example.net",
             "base_url": told["url"],
             "ca_file": told["ca"],
-            "service_account": told["service_account"],
+            "service_account": str(self.account),
         }
         self.operator.configure(
             listen={"client": [self.client], "client_tls": [], "component": [self.component]},
@@ -120,7 +124,15 @@ class Run:
         return found
 
     async def live(self) -> None:
-        """All that a phone and its friend do, and somebody who guesses."""
+        """All that a phone and its friend do."""
+        phone = await self.fall_asleep()
+        await self.write()
+        await self.pushed()
+        assert (await phone.do("resume"))["resumed"]
+        await phone.wait("message", BODY)
+
+    async def fall_asleep(self) -> Foreign:
+        """A phone registers, enables push, and loses its connection."""
         phone = await self.log_in("juliet")
         await phone.send("<presence/>")
         form = forms.submit(None, {"token": TOKEN, "device-name": "Juliet's phone"})
@@ -138,17 +150,25 @@ class Run:
         await phone.acked()
         await phone.cut()
         await eventually(lambda: self.happened("session-detached") or None, PATIENCE, "cut")
+        return phone
+
+    async def write(self) -> None:
+        """Its friend has something to say."""
         friend = await self.log_in("romeo", mechanism="PLAIN")
         message = f"<message to='juliet@example.net' type='chat'><subject>{SUBJECT}</subject>"
         await friend.send(f"{message}<body>{BODY}</body></message>")
         await friend.acked()
-        await eventually(
-            lambda: '"outcome": "accepted", "' in self.events.read_text() or None,
-            PATIENCE,
-            "push that is taken",
-        )
-        assert (await phone.do("resume"))["resumed"]
-        await phone.wait("message", BODY)
+
+    async def pushed(self) -> None:
+        """The provider has taken a push."""
+
+        def look() -> bool | None:
+            *lines, _ = self.events.read_text().split("\n")
+            answers = [one for one in map(json.loads, lines) if one["event"] == "provider-answered"]
+            # Number 0 is the request for a credential.
+            return any(one["number"] and one["outcome"] == "accepted" for one in answers) or None
+
+        await eventually(look, PATIENCE, "push that is taken")
 
     async def guess(self) -> None:
         """Logins that fail, streams that are wrong, and a component that is right."""
