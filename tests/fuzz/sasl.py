@@ -94,7 +94,7 @@ def _scram(name: str, rest: bytes) -> None:
     except SASLFailure:
         # What the grammar writes as it should be is a login.
         right = rb"c=\{\{binding\}\},r=\{\{nonce\}\}(,[a-lo-z]=[a-z]{1,8})?,p=\{\{proof\}\}"
-        fine = proved and user == "romeo" and re.fullmatch(right, final)
+        fine = proved and user == "romeo" and b"{{" not in first and re.fullmatch(right, final)
         assert not fine or b",c=" in final or b",r=" in final[3:].replace(b",r={{nonce}}", b"")
         raise
     assert user == "romeo"
