@@ -345,12 +345,21 @@ def _refusal(stanza: Stanza, error: StanzaError) -> Stanza | None:
     is_answer = stanza.type == "error" or (stanza.type == "result" and stanza.name == "iq")
     if is_answer or sender is None:
         return None
-    attributes = {"type": "error", "to": sender}
-    if "to" in stanza.attributes:
-        attributes["from"] = stanza.attributes["to"]
-    else:
-        attributes["from"] = parse(sender).bare
+    attributes = {"type": "error", "to": sender, "from": _answering(stanza, sender)}
     if stanza.id:
         attributes["id"] = stanza.id
     reply = element(NS_CLIENT, stanza.name, error.element(), **attributes)
     return Stanza.of(reply)
+
+
+def _answering(stanza: Stanza, sender: str) -> str:
+    """Who refuses a stanza: its addressee, or the sender's account where that is no address."""
+    to = stanza.attributes.get("to")
+    if to is not None:
+        try:
+            parse(to)
+        except JIDMalformed:
+            pass  # nobody who handles the answer is to meet it again
+        else:
+            return to
+    return parse(sender).bare

@@ -464,3 +464,17 @@ def test_a_session_whose_account_is_closed_is_not_taken_up_again(tmp_path: Path,
         verona.hall.wait(verona.hall.host.accounts.remove(JULIET))
 
     assert verona.hall.killed().host.router.copied == {}
+
+
+def test_a_message_to_what_is_no_address_is_refused_although_copies_are_wanted() -> None:
+    hall = Hall(modules=MODULES)
+    phone, desk = hall.login(f"{JULIET}/phone"), hall.login(f"{JULIET}/desk")
+    for client in (phone, desk):
+        enable(client)
+    phone.received()
+
+    phone.send(f"<message to='@@' type='chat' id='1'>{BODY}</message>")
+
+    [error] = phone.received()
+    assert (error["type"], error["id"]) == ("error", "1")
+    assert error.error.firstChildElement().name == "jid-malformed"

@@ -196,6 +196,7 @@ def test_a_wrong_address_is_refused(name: str) -> None:
     [error] = verona.juliet.received()
     assert error.error["type"] == "modify"
     assert error.error.firstChildElement().name == "jid-malformed"
+    assert error["from"] == "juliet@example.net"
 
 
 def test_a_host_gets_all_that_is_for_its_domain_until_it_goes() -> None:
