@@ -1,4 +1,4 @@
-"""SERVER.md's attacks on the way to a session, rows 7 to 11, 18 and 33: each is refused exactly.
+"""Attacks on the way to a session, rows 7 to 11, 18 and 33 of docs/security.rst.
 
 What a wrong step is answered with in general is in test_attacks_stream_errors.py.
 """

@@ -1,4 +1,4 @@
-"""SERVER.md's attacks by what a stanza says or hides: rows 1, 6, 23, 27, 28, 30, 34 and 35.
+"""Attacks by what a stanza says or hides: rows 1, 6, 23, 27, 28, 30, 34, 35 of docs/security.rst.
 
 Each has its exact answer, or arrives as exactly what its sender may say.
 """

@@ -1,4 +1,4 @@
-"""Rows 37 and 39 to 41: what a stranger can find out, open or make the server say."""
+"""Rows 37 and 39 to 41 of docs/security.rst: what a stranger can find out, open or provoke."""
 
 import base64
 import os

@@ -260,6 +260,20 @@ def test_a_connection_without_a_login_is_closed_in_time() -> None:
     assert wire.transport.disconnecting
 
 
+def test_a_connection_that_trickles_gets_no_more_time_for_it() -> None:
+    house = House(authentication_timeout=10)
+    wire = house.connect()
+    wire.open()
+
+    for _ in range(9):
+        assert wire.say(" ") == []
+        house.hall.advance(1)
+    house.hall.advance(1)
+
+    assert [condition(one) for one in wire.heard()] == ["connection-timeout"]
+    assert wire.transport.disconnecting
+
+
 def test_a_resource_is_bound_once_and_the_first_session_told() -> None:
     house = House()
     first = house.bound()
