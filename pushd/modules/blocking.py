@@ -90,10 +90,14 @@ class Blocking(Module):
 
         With each the address that its presence goes to: of a blocked resource, only that.
         """
+        resources: dict[str, list[str]] = {}  # by bare JID, as both lists may be long
+        for jid in jids:
+            resources.setdefault(parse(jid).bare, []).append(jid)
+        given = frozenset(jids)
         for contact in list(self.host.rosters[account].contacts.values()):
             bare = parse(contact.jid)
-            whole = [contact.jid] if bare.full in jids or bare.domain in jids else []
-            for to in whole or [jid for jid in jids if parse(jid).bare == contact.jid]:
+            whole = [contact.jid] if bare.full in given or bare.domain in given else []
+            for to in whole or resources.get(contact.jid, []):
                 if not self.host.blocks.holds(account, parse(to)):
                     yield contact, to
 

@@ -29,6 +29,8 @@ from pushd.wire.stanza import Stanza
 
 PRIORITY = f"{NS_CLIENT} priority"
 MOST_DIRECTED = 1_000  # of one session
+COPY = 400  # bytes that a client is charged for each receiver of its presence
+LOOK = 4  # and for each contact that might have been one
 
 _number = re.compile(r"[+-]?[0-9]{1,3}").fullmatch
 
@@ -139,14 +141,13 @@ class PresenceModule(Module):
 
     def _broadcast(self, session: Session, stanza: Stanza, is_initial: bool) -> None:
         contacts = self._contacts(session.account)
-        for contact in contacts:
-            if contact.is_seen:
-                self._send(stanza, contact.jid)
+        sent = sum(self._send(stanza, contact.jid) for contact in contacts if contact.is_seen)
         if is_initial:
             probe = Stanza.of(element(NS_CLIENT, "presence", from_=session.full, type="probe"))
-            for contact in contacts:
-                if contact.sees:
-                    self._send(probe, contact.jid)
+            sent += sum(self._send(probe, contact.jid) for contact in contacts if contact.sees)
+        if session.stream is not None:
+            # One small stanza to 2,000 contacts is 2,000 stanzas' worth of work.
+            session.stream.charge(COPY * sent + LOOK * len(contacts))
 
     def _say_farewell(
         self, account: str, stanza: Stanza, directed: list[str], was_available: bool
@@ -173,16 +174,19 @@ class PresenceModule(Module):
         holds = self.host.blocks.holds
         return [one for one in contacts if not holds(account, parse_jid(one.jid))]
 
-    def _send(self, stanza: Stanza, jid: str) -> None:
+    def _send(self, stanza: Stanza, jid: str) -> bool:
         """To a contact, if somebody may be there: nobody hears or answers for the absent.
 
+        Tells whether it was sent.
         So a probe of a local contact without a session is saved: silence says the same.
         """
         domain = jid.rpartition("@")[2]
-        if self.host.sessions.of(jid) or (
+        may_be_there = bool(self.host.sessions.of(jid)) or (
             domain not in self.host.domains and self.host.router.is_reachable(domain)
-        ):
+        )
+        if may_be_there:
             self.host.router.route(stanza.addressed(to=jid))
+        return may_be_there
 
     # What comes for our accounts.
 

@@ -6,6 +6,7 @@ from pushd.modules.blocking import BlockingOptions
 from pushd.routing.events import Undelivered
 from pushd.routing.rosters import Contact
 from pushd.wire.element import Element, child, children
+from pushd.wire.jid import JID, parse
 from tests.hall import Client, Hall
 
 NS = "urn:xmpp:blocking"
@@ -523,3 +524,22 @@ def test_it_is_announced_by_the_server(verona: Verona) -> None:
     )
 
     assert NS in {node["var"] for node in answer.query.elements() if node.name == "feature"}
+
+
+def test_a_long_block_meets_a_long_roster_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lists of 300 that were gone through for each other would be 90,000 steps."""
+    verona = Verona()
+    for number in range(300):
+        verona.befriend(jid=f"friend{number}@example.org")
+    steps: list[str] = []
+
+    def counted(text: str) -> JID:
+        steps.append(text)
+        return parse(text)
+
+    monkeypatch.setattr("pushd.modules.blocking.parse", counted)
+
+    answer = command(verona.juliet, "block", *(f"foe{n}@example.org/x" for n in range(300)))
+
+    assert answer["type"] == "result"
+    assert len(steps) < 3_000

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pushd.modules.presence import COPY
 from pushd.routing.events import SessionAvailable, SessionReceptive
 from pushd.wire.element import Element
 from pushd.wire.stanza import Stanza
@@ -527,3 +528,18 @@ def test_after_a_restart_sessions_are_as_available_as_before_and_nobody_is_told(
     assert later.events(SessionAvailable) == []
     desk.send("<presence/>")
     assert ("available", PHONE) in kinds(desk)
+
+
+def test_presence_costs_its_client_what_it_costs_the_server(hall: Hall) -> None:
+    """One small stanza to thousands of contacts is the work of thousands."""
+
+    def charged(client: Client) -> int:
+        before = client.outlet.charged
+        client.send("<presence/>")
+        return client.outlet.charged - before
+
+    romeo = hall.login(ORCHARD)
+    alone = charged(romeo)
+    hall.login(BALCONY)
+
+    assert charged(romeo) - alone == COPY
