@@ -173,7 +173,10 @@ class Framer:
             return
         if self._depth == 1 and not _is_markup(self._buffer[begin : begin + 4096]):
             raise StreamError("bad-format", "text between stanzas")
-        if len(self._buffer) - begin > self._limits.stanza_bytes:
+        size = len(self._buffer) - begin
+        if size > self._limits.stanza_bytes:
+            size = len(self._buffer[begin:].lstrip(_WHITE))
+        if size > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stanza is too big")
         if self._depth > 1 and self._buffer.startswith(_HEADER, self._begin - self._base):
             raise StreamError("unsupported-stanza-type", "the stream is open")

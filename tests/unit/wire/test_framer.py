@@ -109,6 +109,13 @@ def test_white_space_between_stanzas_is_not_kept() -> None:
     assert isinstance(stanza, Stanza)
 
 
+def test_white_space_before_a_stanza_counts_against_no_limit() -> None:
+    framer = opened(Limits(stanza_bytes=180))
+    assert framer.feed(b" " * 200 + b"<i") == []
+    (stanza,) = framer.feed(b"q/>")
+    assert isinstance(stanza, Stanza)
+
+
 @pytest.mark.parametrize(
     ("data", "condition"),
     [
