@@ -191,7 +191,12 @@ class PushdService(Service):
 
     def _not_in_order(self, failure: Failure) -> None:
         """It ends all the same, but not with code 0."""
-        log.failure("the stop failed", failure)
+        from pushd.cli.words import KNOWN, explain
+
+        if isinstance(failure.value, KNOWN):
+            log.critical("not stopped in order: {words}", words=explain(failure.value))
+        else:
+            log.failure("the stop failed", failure)
         atexit.register(_exit_with_failure)
 
     def _leave(self, error: Exception) -> None:

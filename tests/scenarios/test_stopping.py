@@ -106,3 +106,16 @@ class Stopping(TestCase):
         await server.restart()
 
         assert await server.simulator_requests(TOKEN, wait=20)
+
+    async def test_a_last_commit_that_fails_is_told_by_the_exit_code(self) -> None:
+        server = await Server.start(self)
+        # Somebody else has the database and does not let it go.
+        blocker = sqlite3.connect(server.folder / "data" / "pushd.db", isolation_level=None)
+        self.addCleanup(blocker.close)
+        blocker.execute("BEGIN IMMEDIATE")
+
+        server.child.signal(signal.SIGTERM)
+
+        assert await server.child.ended(60) == 1
+        assert "not stopped in order: " in server.child.text
+        assert "are lost: database is locked" in server.child.text
