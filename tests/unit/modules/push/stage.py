@@ -89,7 +89,9 @@ class Stage:
         **options: Any,
     ) -> None:
         modules = {
-            **dict.fromkeys(("roster", "subscriptions", "presence", "offline")),
+            **dict.fromkeys(
+                ("roster", "subscriptions", "presence", "offline", "carbons", "blocking")
+            ),
             "push": PushOptions(told=told, **{"coalesce": 0.0, **options}),
         }
         self.hall = Hall(modules=modules, path=path, resume_timeout=resume_timeout, limits=limits)
