@@ -6,7 +6,6 @@ The one place that sees all floors. Nothing here decides anything; it says who i
 import gc
 import os
 import secrets
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
@@ -16,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from pushd import measures
 from pushd.admin.operations import Operations
 from pushd.admin.reloads import Reloads, Reread
 from pushd.admin.sessions import LiveSessions
@@ -23,34 +23,27 @@ from pushd.admin.socket import OperatorFactory
 from pushd.admin.status import Status
 from pushd.admin.users import Users
 from pushd.appserver.apps import App
-from pushd.appserver.registering import Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
-from pushd.c2s.guard import Guard, Patience
+from pushd.c2s.guard import Guard
 from pushd.c2s.login import Logins
-from pushd.c2s.options import Door, DoorOptions
+from pushd.c2s.options import Door
 from pushd.c2s.watch import Watch
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
-from pushd.config.backends import Backend
 from pushd.config.changes import differences, taken_over
 from pushd.config.kinds import Endpoint
 from pushd.config.sections import Config
 from pushd.modules import base as modules
-from pushd.modules.push.module import PushOptions
-from pushd.modules.push.options import NAMES, Told
-from pushd.net.admission import Admission, Quota
+from pushd.net.admission import Admission
 from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.handshakes import Handshakes
 from pushd.net.origins import Origins
-from pushd.net.pace import Budgets, Rate
-from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
+from pushd.net.pace import Budgets
+from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
-from pushd.providers import catalogue
-from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.transport import over_http11
-from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.storage.errors import StorageError
@@ -61,22 +54,7 @@ from pushd.wire.framer import Limits
 log = Logger()
 
 LINGER = 0.01  # seconds for which what nobody waits for may wait for company in a commit
-MODULES = (
-    "ping",
-    "roster",
-    "subscriptions",
-    "presence",
-    "offline",
-    "offline_retrieval",
-    "carbons",
-    "blocking",
-    "version",
-    "time",
-    "last_activity",
-    "push",
-)
 BACKLOG = 512  # connections that may wait to be accepted
-BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 FAREWELLS = 8.0  # seconds for connections to end, some longer than each takes to be cut
 LAST_COMMIT = 30.0  # seconds
 LOOK = 60.0  # seconds between two looks at the certificate files
@@ -144,7 +122,7 @@ class Server:
         """Bring back the last run, and answer. Raises ModuleError."""
         await self.host.accounts.load()
         await self.app_server.load()
-        await modules.load(self.host, self._modules())
+        await modules.load(self.host, measures.module_options(self.config))
         self._logins.secret = await self._own_secret("fake-salt")
         await self.host.lifecycle.recover()
         self.app_server.start()
@@ -201,9 +179,12 @@ class Server:
         """
         running, self.config = self.config, taken_over(self.config, wanted)
         try:
-            providers = {_app_name(one): _provider(one) for one in self.config.app_server.backends}
+            providers = {
+                measures.app_name(one): measures.provider(one)
+                for one in self.config.app_server.backends
+            }
             if self._certificates is not None:
-                self._certificates.replace(self._certificate_files())
+                self._certificates.replace(measures.certificate_files(self.config))
         except BaseException:
             self.config = running
             raise
@@ -219,17 +200,17 @@ class Server:
         config = self.config
         self._make_room()
         self._origins = Origins(config.limits.exempt_networks)
-        self._door.options = self._door_options()
-        self._door.budgets.rate = self._rate()
-        self._logins.guard.patience = self._patience()
+        self._door.options = measures.door_options(self.config)
+        self._door.budgets.rate = measures.rate(self.config)
+        self._logins.guard.patience = measures.patience(self.config)
         self._handshakes.timeout = config.limits.tls_handshake_timeout
         for admission in self._admissions:
-            admission.limit(*self._quotas(), self._origins)
+            admission.limit(*measures.quotas(self.config, self._room), self._origins)
         self.components.limits = Limits(config.limits.stanza_bytes)
         self.components.renew({name: one.secret for name, one in config.components.items()})
-        self.host.delivery.limit(self._queue_limits())
+        self.host.delivery.limit(measures.queue_limits(self.config))
         self.host.lifecycle.resume_within(config.sessions.resume_timeout)
-        self.app_server.rule(self._rules())
+        self.app_server.rule(measures.rules(self.config))
 
     def _make_room(self) -> None:
         """So many files may be open; say so where that bounds the connections."""
@@ -253,88 +234,39 @@ class Server:
             self._turn,
             frozenset(self.config.domains),
             sessions.resume_timeout,
-            self._queue_limits(),
+            measures.queue_limits(self.config),
             self.events,
         )
-
-    def _queue_limits(self) -> QueueLimits:
-        sessions = self.config.sessions
-        return QueueLimits(sessions.queue_stanzas, sessions.queue_bytes)
-
-    def _modules(self) -> dict[str, Any]:
-        """The modules to load, in order, with their options."""
-        push = self.config.push
-        options: dict[str, Any] = dict.fromkeys(MODULES)
-        options["push"] = PushOptions(
-            hold=push.hold,
-            max_enablements=push.max_enablements,
-            coalesce=push.coalesce,
-            publish_timeout=push.publish_timeout,
-            notify_on=push.notify_on,
-            told=Told(**{name: getattr(push, name) for name in NAMES}),
-        )
-        options.update(self.config.modules)
-        return {name: given for name, given in options.items() if given is not False}
 
     def _app_server(self) -> AppServer:
         apps = []
         for backend in self.config.app_server.backends:
-            provider, name = _provider(backend), _app_name(backend)
+            provider, name = measures.provider(backend), measures.app_name(backend)
             self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
             )
-        return AppServer(self.host, apps, self._dispatcher, self._rules())
-
-    def _rules(self) -> Rules:
-        configured = self.config.app_server
-        return Rules(configured.access_backends, configured.max_registrations)
+        return AppServer(self.host, apps, self._dispatcher, measures.rules(self.config))
 
     def _make_door(self) -> Door:
         self._logins = Logins(
-            self.host.accounts, b"", self.in_thread, Guard(self._reactor, self._patience())
+            self.host.accounts,
+            b"",
+            self.in_thread,
+            Guard(self._reactor, measures.patience(self.config)),
         )
-        files = self._certificate_files()
+        files = measures.certificate_files(self.config)
         self._handshakes.timeout = self.config.limits.tls_handshake_timeout
         self._certificates = CertificateStore(files, handshakes=self._handshakes) if files else None
-        budgets = Budgets(self._rate())
-        return Door(self.host, self._logins, self._certificates, self._door_options(), budgets)
-
-    def _rate(self) -> Rate:
-        limits = self.config.limits
-        return Rate(limits.bytes_per_second, limits.stanzas_per_second)
-
-    def _door_options(self) -> DoorOptions:
-        limits = self.config.limits
-        return DoorOptions(
-            unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
-            authenticated=Limits(limits.stanza_bytes),
-            authentication_timeout=limits.authentication_timeout,
-            sessions_per_account=limits.sessions_per_account,
-            silence=self.config.sessions.silence,
-            # All that a session may have queued is said at once when it is resumed.
-            backlog=self.config.sessions.queue_bytes + BACKLOG_BYTES,
-        )
-
-    def _patience(self) -> Patience:
-        limits = self.config.limits
-        return Patience(
-            limits.login_failures_per_address,
-            limits.login_failures_per_account,
-            limits.login_failures_window,
+        budgets = Budgets(measures.rate(self.config))
+        return Door(
+            self.host, self._logins, self._certificates, measures.door_options(self.config), budgets
         )
 
     def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
         """Do heavy sums off the reactor's thread."""
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, work, *given)
-
-    def _certificate_files(self) -> dict[str, CertificateFiles]:
-        return {
-            domain: CertificateFiles(host.certificate, host.key_file)
-            for domain, host in self.config.domains.items()
-            if host.certificate is not None and host.key_file is not None
-        }
 
     async def _own_secret(self, name: str) -> bytes:
         """A secret of this server's own, made at the first start."""
@@ -359,17 +291,11 @@ class Server:
 
     def _admission(self) -> Admission:
         """Each door has its own count: clients keep no component out, nor the other way."""
-        admission = Admission(self._reactor, *self._quotas(), self._origins)
+        admission = Admission(
+            self._reactor, *measures.quotas(self.config, self._room), self._origins
+        )
         self._admissions.append(admission)
         return admission
-
-    def _quotas(self) -> tuple[Quota, Quota]:
-        """For strangers, and for all connections."""
-        limits = self.config.limits
-        return (
-            Quota(limits.unauthenticated_connections, limits.unauthenticated_per_address),
-            Quota(self._room, limits.connections_per_address),
-        )
 
     def _open(
         self, name: str, endpoints: tuple[Endpoint, ...], factory: Factory, tls: Front | None = None
@@ -433,18 +359,3 @@ def _place(address: Any) -> str:
         return os.fsdecode(address.name or b"")
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"
-
-
-def _app_name(backend: Backend) -> str:
-    """Registrations keep this name: it is the same whatever stands beside the backend."""
-    return f"{backend.type}/{backend.register_host}/{backend.app_name}"
-
-
-def _provider(backend: Backend) -> Provider:
-    """The translator of a backend. Raises BadOption, which names what is wrong."""
-    kind = catalogue.find(backend.type)
-    if kind is None:
-        raise ValueError(f"there is no provider {backend.type}")
-    common = {"base_url": backend.base_url, "ca_file": backend.ca_file}
-    given = {name: value for name, value in common.items() if value is not None}
-    return kind(replace(backend.options, **given))

@@ -1,0 +1,126 @@
+"""What a configuration means for each part: its options, limits and files, in the part's words.
+
+All of it is asked for at the start, and again when the configuration has changed.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from pushd.appserver.registering import Rules
+from pushd.c2s.guard import Patience
+from pushd.c2s.options import DoorOptions
+from pushd.config.backends import Backend
+from pushd.config.sections import Config
+from pushd.modules.push.module import PushOptions
+from pushd.modules.push.options import NAMES, Told
+from pushd.net.admission import Quota
+from pushd.net.pace import Rate
+from pushd.net.tls import CertificateFiles
+from pushd.providers import catalogue
+from pushd.providers.contract import Provider
+from pushd.routing.delivery import QueueLimits
+from pushd.wire.framer import Limits
+
+MODULES = (
+    "ping",
+    "roster",
+    "subscriptions",
+    "presence",
+    "offline",
+    "offline_retrieval",
+    "carbons",
+    "blocking",
+    "version",
+    "time",
+    "last_activity",
+    "push",
+)
+BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
+
+
+def module_options(config: Config) -> dict[str, Any]:
+    """The modules to load, in order, with their options."""
+    push = config.push
+    options: dict[str, Any] = dict.fromkeys(MODULES)
+    options["push"] = PushOptions(
+        hold=push.hold,
+        max_enablements=push.max_enablements,
+        coalesce=push.coalesce,
+        publish_timeout=push.publish_timeout,
+        notify_on=push.notify_on,
+        told=Told(**{name: getattr(push, name) for name in NAMES}),
+    )
+    options.update(config.modules)
+    return {name: given for name, given in options.items() if given is not False}
+
+
+def queue_limits(config: Config) -> QueueLimits:
+    """What a session may hold."""
+    return QueueLimits(config.sessions.queue_stanzas, config.sessions.queue_bytes)
+
+
+def door_options(config: Config) -> DoorOptions:
+    """How clients are treated."""
+    limits, sessions = config.limits, config.sessions
+    return DoorOptions(
+        unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
+        authenticated=Limits(limits.stanza_bytes),
+        authentication_timeout=limits.authentication_timeout,
+        sessions_per_account=limits.sessions_per_account,
+        silence=sessions.silence,
+        # All that a session may have queued is said at once when it is resumed.
+        backlog=sessions.queue_bytes + BACKLOG_BYTES,
+    )
+
+
+def quotas(config: Config, room: int) -> tuple[Quota, Quota]:
+    """For strangers, and for all connections, of which the system allows `room`."""
+    limits = config.limits
+    return (
+        Quota(limits.unauthenticated_connections, limits.unauthenticated_per_address),
+        Quota(room, limits.connections_per_address),
+    )
+
+
+def rate(config: Config) -> Rate:
+    """How much an account may send."""
+    return Rate(config.limits.bytes_per_second, config.limits.stanzas_per_second)
+
+
+def patience(config: Config) -> Patience:
+    """How many logins may fail."""
+    limits = config.limits
+    return Patience(
+        limits.login_failures_per_address,
+        limits.login_failures_per_account,
+        limits.login_failures_window,
+    )
+
+
+def certificate_files(config: Config) -> dict[str, CertificateFiles]:
+    """The files of the domains that have TLS."""
+    return {
+        domain: CertificateFiles(host.certificate, host.key_file)
+        for domain, host in config.domains.items()
+        if host.certificate is not None and host.key_file is not None
+    }
+
+
+def rules(config: Config) -> Rules:
+    """Who may register devices."""
+    return Rules(config.app_server.access_backends, config.app_server.max_registrations)
+
+
+def app_name(backend: Backend) -> str:
+    """Registrations keep this name: it is the same whatever stands beside the backend."""
+    return f"{backend.type}/{backend.register_host}/{backend.app_name}"
+
+
+def provider(backend: Backend) -> Provider:
+    """The translator of a backend. Raises BadOption, which names what is wrong."""
+    kind = catalogue.find(backend.type)
+    if kind is None:
+        raise ValueError(f"there is no provider {backend.type}")
+    common = {"base_url": backend.base_url, "ca_file": backend.ca_file}
+    given = {name: value for name, value in common.items() if value is not None}
+    return kind(replace(backend.options, **given))
