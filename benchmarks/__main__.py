@@ -12,6 +12,7 @@ data of its own, on loopback and a free port; all that was started is ended.
 import argparse
 import fnmatch
 import os
+import re
 import resource
 import shlex
 import signal
@@ -83,6 +84,12 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def asked(arguments: Sequence[str]) -> str:
+    """The options that say what was measured, and not where it is written."""
+    words = shlex.join(arguments)
+    return re.sub(r"(^| )--(?:rst|json)[= ](?:'[^']*'|\S+)", "", f" {words}" if words else "")
+
+
 def measure(bench: Bench, scenarios: Sequence[Scenario], servers: Sequence[str]) -> list[Row]:
     """Every scenario on every server; one that fails is told, and the next one goes on."""
     rows = []
@@ -125,8 +132,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         rows = measure(bench, options.only, options.servers)
     versions = {name: SERVERS[name].version() for name in options.servers}
-    asked = "".join(f" {shlex.quote(word)}" for word in arguments)
-    text = f"{about(versions, asked)}\n\n{table(rows, options.servers)}"
+    text = f"{about(versions, asked(arguments))}\n\n{table(rows, options.servers)}"
     print(text)
     if options.json:
         options.json.write_text(as_json(rows, versions))

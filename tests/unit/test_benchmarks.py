@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import asked
 from benchmarks.accounts import PASSWORD, Population, portable, write_prosody, write_pushd
 from benchmarks.clients import Chatter, Faults, LoadError, Star
 from benchmarks.detached import Sender
@@ -295,6 +296,21 @@ def test_the_figures_of_a_page_are_replaced(tmp_path: Path) -> None:
     page.write_text("no marks\n")
     with pytest.raises(ValueError, match="has no place"):
         replace_figures(page, "new")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], ""),
+        (["--rst", "docs/page.rst"], ""),
+        (
+            ["--quick", "--json=/home/me/x", "--only", "w*,detached"],
+            " --quick --only 'w*,detached'",
+        ),
+    ],
+)
+def test_a_page_tells_what_was_asked_for_and_no_path(arguments: list[str], told: str) -> None:
+    assert asked(arguments) == told
 
 
 def test_accounts_can_log_in_with_what_each_server_stores(tmp_path: Path) -> None:
