@@ -65,12 +65,12 @@ class LastActivity(Module):
     @on(SessionEnded)
     def left(self, event: SessionEnded) -> None:
         """The last resource is gone; a detached one went when its stream was lost."""
-        session = event.session
+        session, account = event.session, event.session.account
         status = self._said.pop(session, "")
-        if not self.host.sessions.of(session.account):
+        if self.host.accounts.exists(account) and not self.host.sessions.of(account):
             at = session.detached_at
             at = self.host.clock.seconds() if at is None else at
-            self.departures.put(Departure(session.account, at, status))
+            self.departures.put(Departure(account, at, status))
 
     @iq("get", NS_LAST, "query", to="server")
     def uptime(self, request: IQ) -> Element:

@@ -127,6 +127,14 @@ def test_a_departure_outlives_a_kill_but_not_its_account(tmp_path: Path) -> None
     assert condition(last(romeo, JULIET)) == ("cancel", "item-not-found")
 
 
+def test_who_goes_with_its_account_leaves_no_trace(hall: Hall) -> None:
+    juliet = hall.login(BALCONY)
+    hall.wait(hall.host.accounts.remove(JULIET))
+    juliet.close()
+
+    assert hall.rows("SELECT * FROM departures") == []
+
+
 def test_after_a_kill_a_resource_that_could_not_be_resumed_was_there_when_it_came(
     tmp_path: Path,
 ) -> None:
