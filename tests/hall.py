@@ -52,6 +52,8 @@ class Outlet:
         self.handled = 0  # stanzas that came since counting began
         self.ended: StreamError | None = None
         self.holds = 0
+        self.corks = 0
+        self.kept = b""  # said while corked
         self.waiting = 0
         self.charged = 0
         self.address = "192.0.2.7"
@@ -66,7 +68,19 @@ class Outlet:
     def release(self) -> None:
         self.holds -= 1
 
+    def cork(self) -> None:
+        self.corks += 1
+
+    def uncork(self) -> None:
+        self.corks -= 1
+        if not self.corks:
+            kept, self.kept = self.kept, b""
+            self.send(kept)
+
     def send(self, data: bytes) -> None:
+        if self.corks:
+            self.kept += data
+            return
         for event in self.framer.feed(data):
             assert isinstance(event, Stanza), event
             self.unread.append(event.tree)

@@ -76,6 +76,12 @@ class ClientStream:
         connection = self._stream.connection()
         return "" if connection is None else str(connection.get_protocol_version_name())
 
+    def cork(self) -> None:
+        self._stream.cork()
+
+    def uncork(self) -> None:
+        self._stream.uncork()
+
     # Whether the client is still there (`Watch`).
 
     def quiet(self) -> int:

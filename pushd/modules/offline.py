@@ -138,9 +138,8 @@ class Offline(Module):
             session = self._receiver(account)
             if session is None:
                 return
-            for raw in found.values():
-                self.host.delivery.deliver(session, seal(raw))
             messages.drop(account, found)
+            self.host.delivery.move(session, map(seal, found.values()))
         await self.host.database.committed()
 
     def _emptied(self, account: str) -> None:

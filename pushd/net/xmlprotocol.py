@@ -144,6 +144,7 @@ class XMLStream(TwistedProtocol):
         self._handling = False
         self._shaking_hands = False
         self._stalled = False
+        self._corks = 0  # nothing is written before as many calls of `uncork`
         self._ended = False
         self._lost = False
         self._timer: IDelayedCall | None = None  # to cut the connection
@@ -306,7 +307,7 @@ class XMLStream(TwistedProtocol):
             self.abort()
 
     def flush(self) -> None:
-        if self._out and not self._stalled and not self._lost:
+        if self._out and not self._stalled and not self._corks and not self._lost:
             data = b"".join(self._out)
             self._out.clear()
             self._out_size = 0
@@ -352,6 +353,15 @@ class XMLStream(TwistedProtocol):
             if not self._handling:
                 self._handle()
 
+    def cork(self) -> None:
+        """Keep what is said, in order, until as many calls of `uncork`."""
+        self._corks += 1
+
+    def uncork(self) -> None:
+        self._corks = max(0, self._corks - 1)
+        if self._out and not self._corks:
+            self._turn.add(self)
+
     def close(self, farewell: bytes = b"") -> None:
         """End our side: the last words, then the connection, by force if the peer lingers."""
         if self._ended:
@@ -360,6 +370,7 @@ class XMLStream(TwistedProtocol):
             self.abort()  # nothing can be said yet
             return
         self.send(farewell)
+        self._corks = 0
         self._stalled = False
         self.flush()
         self._ended = True

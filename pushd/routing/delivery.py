@@ -6,7 +6,7 @@ not acknowledged yet is written with it, so that what a sender is told of (`h`) 
 or with its receiver; SIGKILL turns live sessions into detached ones and loses nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -111,6 +111,22 @@ class Delivery:
         elif copies is not None:
             copies.acknowledge()
         stream.send(data)
+
+    def move(
+        self, session: Session, stanzas: Iterable[Stanza], copies: Copies | None = None
+    ) -> None:
+        """Deliver what storage has elsewhere, once its removal from there is queued.
+
+        It is said when that is on disk. Else a crash could leave it in both places, there and
+        with its receiver, who would have it twice.
+        """
+        stream = session.stream if session.queue is not None else None
+        if stream is not None:
+            stream.cork()
+        for stanza in stanzas:
+            self.deliver(session, stanza, copies)
+        if stream is not None:
+            self._database.committed().addBoth(lambda ignored: stream.uncork())
 
     def copies(self) -> Copies:
         """For one message to several sessions: whoever acknowledges it does so for the others.

@@ -38,6 +38,12 @@ class Outlet(Protocol):
     def charge(self) -> Callable[[int], None]:
         """Its client has asked for so many bytes of work."""
 
+    def cork(self) -> None:
+        """Say nothing until as many calls of `uncork`, and then all of it."""
+
+    def uncork(self) -> None:
+        """See `cork`."""
+
     @property
     def hold(self) -> Callable[[], None]:
         """Read nothing more until as many calls of `release`."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from pushd.routing.events import Cause, Undelivered
 from tests.hall import Client, Hall, Outlet
@@ -109,3 +110,40 @@ def test_a_session_that_takes_no_messages_of_its_account_gets_its_own(
     juliet.pass_on(message("live", PHONE))
 
     assert "live" in bodies(phone)
+
+
+def test_what_is_handed_out_is_said_once_it_can_come_from_one_place_only(
+    hall: Hall, juliet: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash before would leave it in the offline store, and its receiver would have it twice."""
+    phone = hall.login(PHONE, sm=True, available=False)
+    database = hall.host.database
+    waiting: list[Deferred[None]] = []
+    commit = database.committed
+
+    def committed() -> "Deferred[None]":
+        waiting.append(Deferred())
+        commit()
+        return waiting[-1]
+
+    monkeypatch.setattr(database, "committed", committed)
+    phone.send("<presence/>")
+    juliet.send(f"<iq type='get' id='q' to='{PHONE}'><query xmlns='urn:q'/></iq>")
+    assert bodies(phone) == []
+    assert phone.session.queue is not None
+    assert len(phone.session.queue) >= 4
+
+    for told in waiting:
+        told.callback(None)
+    hall.advance(0)
+
+    came = [one for one in phone.received() if one.name in ("message", "iq")]
+    assert [one.name for one in came] == ["message", "message", "message", "iq"]
+
+
+def test_without_acknowledgements_what_is_handed_out_is_said_at_once(
+    hall: Hall, juliet: Client
+) -> None:
+    phone = hall.login(PHONE, available=False)
+    phone.send("<presence/>")
+    assert bodies(phone) == ["0", "1", "2"]

@@ -619,3 +619,26 @@ def test_unconfirmed_data_ends_a_connection_after_a_while(line: Line) -> None:
         line.stream.transport = SimpleNamespace(transport=SimpleNamespace(socket=real))  # with TLS
         line.stream.give_up_after(60.0)
         assert real.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+def test_what_is_said_while_corked_is_written_in_order_once_it_is_not(line: Line) -> None:
+    line.stream.cork()
+    line.stream.cork()
+    line.stream.send(b"<a/>")
+    line.clock.advance(0)
+    line.stream.uncork()
+    line.stream.send(b"<b/>")
+    line.clock.advance(0)
+    assert line.transport.take() == b""
+
+    line.stream.uncork()
+    line.clock.advance(0)
+    assert line.transport.take() == b"<a/><b/>"
+
+
+def test_the_last_words_are_written_although_it_is_corked(line: Line) -> None:
+    line.stream.cork()
+    line.stream.send(b"<a/>")
+    line.stream.close(b"</stream:stream>")
+    assert line.transport.take() == b"<a/></stream:stream>"
+    line.stream.uncork()
