@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -57,7 +56,6 @@ LINGER = 0.01  # seconds for which what nobody waits for may wait for company in
 BACKLOG = 512  # connections that may wait to be accepted
 FAREWELLS = 8.0  # seconds for connections to end, some longer than each takes to be cut
 LAST_COMMIT = 30.0  # seconds
-LOOK = 60.0  # seconds between two looks at the certificate files
 YOUNG_OBJECTS = 20_000  # allocations between the garbage collections of the youngest
 
 
@@ -93,7 +91,6 @@ class Server:
         self._door: Door
         self._watch: Watch
         self._certificates: CertificateStore | None = None
-        self._watching: IDelayedCall | None = None
         self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
 
     def open(self) -> None:
@@ -130,17 +127,12 @@ class Server:
         for ports in self.ports.values():
             for port in ports:
                 port.startReading()
-        self._watch_certificates()
+        if self._certificates is not None:
+            self._certificates.watch(self._reactor)
         self._watch.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
-
-    def _watch_certificates(self) -> None:
-        """Notice renewed files though nobody shakes hands, and what is wrong with them."""
-        if self._certificates is not None:
-            self._certificates.refresh()
-            self._watching = self._reactor.callLater(LOOK, self._watch_certificates)
 
     async def stop(self) -> None:
         """Stop in order: no new connections, a word to the old ones, everything committed.
@@ -149,8 +141,8 @@ class Server:
         when what nobody was promised yet could not be committed.
         """
         self._close_ports()
-        if self._watching is not None and self._watching.active():
-            self._watching.cancel()
+        if self._certificates is not None:
+            self._certificates.unwatch()
         self._watch.stop()
         for factory in self._factories:
             factory.close_all()

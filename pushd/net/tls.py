@@ -7,6 +7,7 @@ new one, and the streams that are open keep theirs.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -16,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
+    IReactorTime,
 )
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
@@ -25,10 +28,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pushd.config.checks import certificate_fault
 from pushd.net.certificates import CertificateError
 from pushd.net.handshakes import Handshakes
 
 log = Logger()
+
+LOOK = 60.0  # seconds between two looks at the files
 
 State = tuple[int, ...]
 
@@ -66,9 +72,14 @@ class Loaded:
     files: CertificateFiles
     state: State
     context: SSL.Context
-    expires_at: float  # seconds since the epoch
+    certificate: x509.Certificate
     fault: str = ""
     tried: State = ()  # what the files were when they were of no use
+
+    @property
+    def expires_at(self) -> float:
+        """The end of the certificate, in seconds since the epoch."""
+        return self.certificate.not_valid_after_utc.timestamp()
 
 
 class CertificateStore:
@@ -76,7 +87,7 @@ class CertificateStore:
 
     Raises one of `UNUSABLE` when the files of a domain cannot be used at the start; later
     on, its last good certificate stays in use. Changed files are noticed by the next
-    handshake, and by `refresh`, which somebody calls from time to time.
+    handshake, and by `refresh`, which `watch` has called from time to time.
     """
 
     def __init__(
@@ -87,6 +98,8 @@ class CertificateStore:
     ) -> None:
         self.handshakes = handshakes
         self._alpn = alpn
+        self._clock: IReactorTime | None = None
+        self._timer: IDelayedCall | None = None
         self._loaded = {domain: self._load(one) for domain, one in files.items()}
         self._first = next(iter(self._loaded))
 
@@ -103,6 +116,19 @@ class CertificateStore:
         """The context with the certificate that the domain's files hold now."""
         self._look(domain)
         return self._loaded[domain].context
+
+    def watch(self, clock: IReactorTime) -> None:
+        """Look at the files every now and then, though nobody shakes hands, until `unwatch`.
+
+        By this clock it is judged from now on whether a renewed certificate is valid.
+        """
+        self._clock = clock
+        self.refresh()
+        self._timer = clock.callLater(LOOK, self.watch, clock)
+
+    def unwatch(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def refresh(self) -> None:
         """Look at all files: what was renewed is in use from now on."""
@@ -133,7 +159,9 @@ class CertificateStore:
             elif state != one.tried:
                 # Noted before it is read: what cannot be used is not tried at each handshake.
                 one.tried = state
-                self._loaded[domain] = self._load(one.files)
+                renewed = self._load(one.files)
+                self._check(renewed, domain)
+                self._loaded[domain] = renewed
                 log.info("the certificate of {domain} was renewed", domain=domain)
         except UNUSABLE as error:
             fault = str(error) or type(error).__name__
@@ -145,11 +173,18 @@ class CertificateStore:
                     error=fault,
                 )
 
+    def _check(self, renewed: Loaded, domain: str) -> None:
+        """Raises ValueError for a certificate that clients would refuse."""
+        if self._clock is not None:
+            now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+            fault = certificate_fault(renewed.certificate, domain, now)
+            if fault:
+                raise ValueError(f"a certificate {fault}")
+
     def _load(self, files: CertificateFiles) -> Loaded:
         state = files.state()
         chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
-        expires_at = chain[0].not_valid_after_utc.timestamp()
-        return Loaded(files, state, self._context(chain, files), expires_at)
+        return Loaded(files, state, self._context(chain, files), chain[0])
 
     def _context(self, chain: Sequence[x509.Certificate], files: CertificateFiles) -> SSL.Context:
         key = load_pem_private_key(files.key.read_bytes(), None)

@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from pushd.net.certificates import CertificateError, DevelopmentCA
 from pushd.net.tls import (
+    LOOK,
     UNUSABLE,
     CertificateFiles,
     CertificateStore,
@@ -231,6 +233,57 @@ def test_a_file_that_is_away_for_a_moment_is_no_fault_for_long(office: Office) -
     store.refresh()
 
     assert store.loaded()[NET].fault == ""
+
+
+def test_files_are_looked_at_though_nobody_shakes_hands(office: Office) -> None:
+    store, clock = office.store(), Clock()
+    clock.advance(time.time())
+    store.watch(clock)
+    first = store.loaded()[NET].certificate
+
+    office.issue(NET)
+    clock.advance(LOOK - 1)
+    assert store.loaded()[NET].certificate == first
+    clock.advance(1)
+    second = store.loaded()[NET].certificate
+    assert second != first
+    office.files[NET].key.write_bytes(b"nonsense")
+    with capturedLogs() as said:
+        clock.advance(LOOK)
+        clock.advance(LOOK)
+    assert len(said) == 1
+    assert store.loaded()[NET].certificate == second
+
+    store.unwatch()
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "words"),
+    [
+        (ORG, 0, "a certificate which is for example.org"),
+        (NET, 400, "a certificate which expired on "),
+        (NET, -3, "a certificate which is not valid before "),
+    ],
+    ids=["another's", "old", "early"],
+)
+def test_a_renewed_certificate_that_clients_would_refuse_is_not_used(
+    office: Office, tmp_path: Path, name: str, age: int, words: str
+) -> None:
+    store, clock = office.store(), Clock()
+    clock.advance(time.time())
+    store.watch(clock)
+    first = store.loaded()[NET].certificate
+    (tmp_path / "other").mkdir()
+    then = time.time() - age * 86_400
+    issued = DevelopmentCA(tmp_path / "other", then).issue([name])
+
+    issued.key.replace(office.files[NET].key)
+    issued.certificate.replace(office.files[NET].certificate)
+    store.refresh()
+
+    assert store.loaded()[NET].fault.startswith(words)
+    assert Handshake(store.options, office.client(), NET).certificate() == first
 
 
 def test_what_is_in_use_is_told_with_its_end(office: Office) -> None:
