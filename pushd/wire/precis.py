@@ -5,6 +5,7 @@ the whole text for every digit of some scripts: a few kilobytes of these took it
 a character is classified once, and what is about the whole text is asked once.
 """
 
+import mmap
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,9 +17,9 @@ ProfileName = Literal["UsernameCaseMapped", "OpaqueString"]
 _UNKNOWN, _VALID, _FREE, _CONTEXT, _NEVER = range(5)
 _MOST: Final = {"UsernameCaseMapped": _VALID, "OpaqueString": _FREE}
 _KINDS: Final = {"PVALID": _VALID, "FREE_PVAL": _FREE, "CONTEXTJ": _CONTEXT, "CONTEXTO": _CONTEXT}
-_classes: Final = bytearray(
-    0x110000
-)  # of each code point that was met; untouched pages cost nothing
+# The class of each code point that was met. Pages of a map that nothing touches cost nothing;
+# a bytearray would be written, a megabyte of it, when it is made.
+_classes: Final = mmap.mmap(-1, 0x110000)
 
 
 class TooLong(ValueError):
