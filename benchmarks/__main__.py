@@ -70,6 +70,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--only", type=scenarios_of, default=SCENARIOS, help="names or patterns of scenarios")
     add("--quick", action="store_true", help="shorter, with fewer sessions")
     add("--seconds", type=float, help="to measure what could go on (5, or 2 with --quick)")
+    add("--minutes", type=float, help="for all of it (20, or 10 with --quick)")
     add("--profile", action="store_true", help="a cProfile of pushd, while it is measured")
     add("--json", type=Path, metavar="FILE", help="write the figures there as well")
     add("--rst", type=Path, metavar="FILE", help="put them between the marks of a page")
@@ -79,6 +80,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.seconds is None:
         options.seconds = 2.0 if options.quick else 5.0
+    if options.minutes is None:
+        options.minutes = 10.0 if options.quick else 20.0
     if not 0.5 <= options.seconds <= 300:
         parser.error("--seconds is between 0.5 and 300")
     return options
@@ -90,13 +93,22 @@ def asked(arguments: Sequence[str]) -> str:
     return re.sub(r"(^| )--(?:rst|json)[= ](?:'[^']*'|\S+)", "", f" {words}" if words else "")
 
 
-def measure(bench: Bench, scenarios: Sequence[Scenario], servers: Sequence[str]) -> list[Row]:
-    """Every scenario on every server; one that fails is told, and the next one goes on."""
+def measure(
+    bench: Bench, scenarios: Sequence[Scenario], servers: Sequence[str], minutes: float
+) -> list[Row]:
+    """Every scenario on every server; one that fails is told, and the next one goes on.
+
+    None is begun in the last minute, or after it.
+    """
     rows = []
+    until = time.monotonic() + 60 * (minutes - 1)
     for scenario in scenarios:
         results: dict[str, Result | str] = {}
         for name in servers:
             began = time.monotonic()
+            if began > until:
+                results[name] = "the time was up"
+                continue
             try:
                 results[name] = scenario.run(bench, SERVERS[name])
             except (LoadError, LoginError, ServerError, OSError) as error:
@@ -130,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
             profile=options.profile,
             server_core=options.server_core,
         )
-        rows = measure(bench, options.only, options.servers)
+        rows = measure(bench, options.only, options.servers, options.minutes)
     versions = {name: SERVERS[name].version() for name in options.servers}
     text = f"{about(versions, asked(arguments))}\n\n{table(rows, options.servers)}"
     print(text)

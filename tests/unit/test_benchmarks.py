@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import asked
+from benchmarks.__main__ import asked, measure
 from benchmarks.accounts import PASSWORD, Population, portable, write_prosody, write_pushd
 from benchmarks.clients import Chatter, Faults, LoadError, Star
 from benchmarks.detached import Sender
 from benchmarks.login import Session
 from benchmarks.processes import Server, ServerError
 from benchmarks.report import Row, replace_figures, table
-from benchmarks.scenario import Budget, Line, Result, Scenario
+from benchmarks.scenario import Bench, Budget, Line, Result, Scenario
 from pushd.storage.lock import DATABASE
 from pushd.wire.element import children, parse
 from pushd.wire.scram import ScramKeys, derive, verify
@@ -296,6 +296,26 @@ def test_the_figures_of_a_page_are_replaced(tmp_path: Path) -> None:
     page.write_text("no marks\n")
     with pytest.raises(ValueError, match="has no place"):
         replace_figures(page, "new")
+
+
+def test_what_fails_is_told_and_what_comes_too_late_is_not_begun(tmp_path: Path) -> None:
+    def fails(bench: Bench, server: type[Server]) -> Result:
+        raise LoadError("it closed the connection")
+
+    def works(bench: Bench, server: type[Server]) -> Result:
+        return Result((1.0,))
+
+    lines = [Line("it", "s")]
+    scenarios = [Scenario("one", lines, fails), Scenario("two", lines, works)]
+    in_time, late = (
+        measure(Bench(tmp_path), scenarios, ["pushd"], minutes) for minutes in (20.0, 0.5)
+    )
+
+    assert [row.results["pushd"] for row in in_time] == [
+        "LoadError: it closed the connection",
+        Result((1.0,)),
+    ]
+    assert [row.results["pushd"] for row in late] == ["the time was up"] * 2
 
 
 @pytest.mark.parametrize(
