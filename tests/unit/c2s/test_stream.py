@@ -808,3 +808,28 @@ class Endless(support.Transport):
 
     def unregisterProducer(self) -> None:
         self.producer = None
+
+
+def test_whoever_logged_in_before_the_account_was_disabled_gets_no_session() -> None:
+    house = House()
+    wire = house.login("romeo")
+    house.hall.host.accounts.disable("romeo@example.net", "")
+
+    [answer] = wire.say(
+        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+    )
+
+    assert answer["type"] == "error"
+    assert next(child.name for child in answer.error.elements()) == "not-allowed"
+    assert not house.hall.host.sessions.of("romeo@example.net")
+
+
+def test_other_options_hold_from_the_next_step_of_a_stream_on() -> None:
+    house = House()
+    wire = house.connect()
+    house.door.options = DoorOptions(authenticated=Limits(20_000))
+
+    wire.log_in("juliet")
+    wire.protocol.dataReceived(f"<message id='{'x' * 20_000}'/>".encode())
+
+    assert b"policy-violation" in wire.transport.value()

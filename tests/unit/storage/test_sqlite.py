@@ -254,3 +254,49 @@ def test_quick_check_finds_nothing_wrong_with_a_new_file(database: Database, clo
     told = outcomes(Deferred.fromCoroutine(database.quick_check()))
     clock.advance(0)
     assert told == [[]]
+
+
+class Later(InlineRunner):
+    """Does its work only when it is told to."""
+
+    def __init__(self) -> None:
+        self.work: list[tuple[Any, Any]] = []
+
+    def run(self, work: Any, done: Any) -> None:
+        self.work.append((work, done))
+
+    def finish(self) -> None:
+        waiting, self.work = self.work, []
+        for work, done in waiting:
+            done(work())
+
+
+def test_how_long_the_writer_has_been_at_it_is_known(clock: Clock) -> None:
+    runner = Later()
+    database = Database(":memory:", clock, runner)
+    database.open()
+    assert database.busy_since is None
+
+    put(database, "one")
+    clock.advance(0)
+    clock.advance(0)
+    taken_at = clock.seconds()
+    clock.advance(30)
+    assert database.busy_since == taken_at
+
+    runner.finish()
+    assert database.busy_since is None
+
+
+def test_why_commits_fail_is_known_while_they_do(database: Database, clock: Clock) -> None:
+    Disk.broken = sqlite3.SQLITE_FULL
+    put(database, "one")
+    clock.advance(0)
+    clock.advance(0)
+    assert database.fault == "the disk says no (SQLITE_SHIM)"
+
+    Disk.broken = None
+    clock.advance(10)
+
+    assert database.fault == ""
+    assert names(database, clock) == ["one"]
