@@ -134,12 +134,12 @@ class Offline(Module):
         """Move messages from storage to a session, if there still is one, in one commit."""
         messages = self.host.offline
         async with messages.alone(account):
-            found = await messages.read(account, numbers)
+            found = await messages.read_dated(account, numbers)
             session = self._receiver(account)
             if session is None:
                 return
             messages.drop(account, found)
-            self.host.delivery.move(session, map(seal, found.values()))
+            self.host.delivery.move(session, [(seal(raw), at) for raw, at in found.values()])
         await self.host.database.committed()
 
     def _emptied(self, account: str) -> None:

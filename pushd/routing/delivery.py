@@ -113,18 +113,27 @@ class Delivery:
         stream.send(data)
 
     def move(
-        self, session: Session, stanzas: Iterable[Stanza], copies: Copies | None = None
+        self,
+        session: Session,
+        stanzas: Iterable[tuple[Stanza, float]],
+        copies: Copies | None = None,
     ) -> None:
         """Deliver what storage has elsewhere, once its removal from there is queued.
 
-        It is said when that is on disk. Else a crash could leave it in both places, there and
-        with its receiver, who would have it twice.
+        Each comes with the instant at which it came first, by which messages keep their order
+        wherever they go next. It is said when that is on disk. Else a crash could leave it in
+        both places, there and with its receiver, who would have it twice.
         """
         stream = session.stream if session.queue is not None else None
         if stream is not None:
             stream.cork()
-        for stanza in stanzas:
-            self.deliver(session, stanza, copies)
+        for stanza, at in stanzas:
+            if session.stream is None:
+                self._wait(session, stanza, copies, at)
+            else:
+                self.deliver(session, stanza, copies)
+                if session.queue is not None:
+                    session.queue.date(at)
         if stream is not None:
             self._database.committed().addBoth(lambda ignored: stream.uncork())
 
@@ -206,14 +215,24 @@ class Delivery:
             session.asked = True
             self._asking.append(session)
 
-    def _wait(self, session: Session, stanza: Stanza, copies: Copies | None) -> None:
-        """Queue a stanza on a detached session, and announce it."""
-        if self._database.failing and copies is None and _may_be_refused(stanza):
+    def _wait(
+        self,
+        session: Session,
+        stanza: Stanza,
+        copies: Copies | None,
+        came_at: float | None = None,
+    ) -> None:
+        """Queue a stanza on a detached session, and announce it.
+
+        `came_at` is when it was accepted, if that was before: then it is not refused.
+        """
+        is_new = came_at is None and copies is None
+        if self._database.failing and is_new and _may_be_refused(stanza):
             self.refuse(stanza, STUCK)
             return
         queue = session.queue
         assert queue is not None
-        now = self._clock.seconds()
+        now = self._clock.seconds() if came_at is None else came_at
         data = stanza.raw
         if stanza.name != "iq":
             data = stamped(data, stanza, session.jid.domain, now)

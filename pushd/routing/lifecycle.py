@@ -383,7 +383,7 @@ class Lifecycle:
         ]
         copies = self._delivery.copies() if len(others) > 1 else None
         for other in others:
-            self._delivery.move(other, (late,), copies)
+            self._delivery.move(other, ((late, at),), copies)
         if not others and not self._store(session, late, at, heir):
             self._router.refuse(stanza, ServiceUnavailable())
 

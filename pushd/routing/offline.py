@@ -69,13 +69,20 @@ class OfflineMessages:
 
     async def read(self, account: str, numbers: Sequence[int]) -> dict[int, bytes]:
         """Those of these messages that there are, in this order. Raises StorageError."""
+        dated = await self.read_dated(account, numbers)
+        return {number: raw for number, (raw, _) in dated.items()}
+
+    async def read_dated(
+        self, account: str, numbers: Sequence[int]
+    ) -> dict[int, tuple[bytes, float]]:
+        """The same, each with the instant at which it came."""
         marks = ", ".join("?" * len(numbers))
         rows = await self._read(
-            f"SELECT id, stanza FROM offline WHERE account = ? AND id IN ({marks})",  # noqa: S608 - marks only
+            f"SELECT id, stanza, at FROM offline WHERE account = ? AND id IN ({marks})",  # noqa: S608 - marks only
             account,
             *numbers,
         )
-        found: dict[int, bytes] = dict(rows)
+        found: dict[int, tuple[bytes, float]] = {row[0]: (row[1], row[2]) for row in rows}
         return {number: found[number] for number in numbers if number in found}
 
     def drop(self, account: str, numbers: Iterable[int]) -> None:

@@ -85,6 +85,11 @@ class AckQueue:
             copies.held += 1
         self.size += len(data)
 
+    def date(self, at: float) -> None:
+        """The newest entry came at that instant, and elsewhere."""
+        data, _at, copies = self.entries[-1]
+        self.entries[-1] = (data, at, copies)
+
     def replace(self, place: int, data: bytes, at: float) -> None:
         """Put this in the place of an entry (0 is the oldest) that was not sent yet."""
         self.size += len(data) - len(self.entries[place][0])

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pushd.routing.events import Cause, Undelivered
-from tests.hall import Client, Hall, Outlet
+from tests.hall import START, Client, Hall, Outlet
 
 MODULES = {"roster": None, "presence": None, "offline": None}
 ROMEO, PHONE, BALCONY = "romeo@example.net", "romeo@example.net/phone", "juliet@example.net/balcony"
@@ -147,3 +147,24 @@ def test_without_acknowledgements_what_is_handed_out_is_said_at_once(
     phone = hall.login(PHONE, available=False)
     phone.send("<presence/>")
     assert bodies(phone) == ["0", "1", "2"]
+
+
+def test_what_was_handed_out_and_not_read_goes_back_to_its_place(
+    hall: Hall, juliet: Client
+) -> None:
+    phone = hall.login(PHONE, sm=True, available=False)
+    hall.advance(10)
+    juliet.send(message("between"))
+    hall.advance(10)
+    phone.send("<presence/>")
+    queue = phone.session.queue
+    assert queue is not None
+    came_at = [at for data, at, _ in queue if data.startswith(b"<message")]
+    assert came_at == [START, START, START, START + 10]
+
+    phone.close()
+    assert [at for (at,) in hall.rows("SELECT at FROM offline ORDER BY at, id")] == came_at
+    again = hall.login(PHONE, sm=True, available=False)
+    again.send("<presence/>")
+
+    assert bodies(again) == ["0", "1", "2", "between"]
