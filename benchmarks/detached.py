@@ -58,6 +58,8 @@ def measure(bench: Bench, kind: type[Server]) -> Result:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.server(kind))
         names = PEOPLE.names()
+        server.settle()
+        fresh = server.memory()
         senders = sessions(stack, server, names[ONLINE : ONLINE + SENDERS], Way())
         server.settle()
         memory = [server.memory()]
@@ -78,7 +80,10 @@ def measure(bench: Bench, kind: type[Server]) -> Result:
             pass
         faults = Faults.of(receivers)
         lost, faults.lost, faults.unacknowledged = faults.lost, 0, 0
-        growth: list[float | None] = [(after - memory[0]) / count / 1e3 for after in memory[1:]]
+        before = [memory[0], memory[0], fresh]
+        growth: list[float | None] = [
+            (held - base) / count / 1e3 for held, base in zip(memory[1:], before, strict=True)
+        ]
         if not resumable:
             growth[-1] = None  # there is nothing in it
         cost = span.cost / (count * EACH) * 1e6
