@@ -93,6 +93,8 @@ def _shown(name: str, value: Any) -> Mapping[str, Any]:
         return {name: value.name, **{f"{name}_{key}": text for key, text in shown.items()}}
     if isinstance(value, Secret):
         return {name: repr(value)}
+    if value == ():
+        return {}
     if isinstance(value, Enum):
         return {name: value.value}
     if is_dataclass(value) and not isinstance(value, type):

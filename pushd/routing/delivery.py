@@ -154,11 +154,12 @@ class Delivery:
         stanza: Stanza,
         at: float | None = None,
         held_by: Session | None = None,
+        told: tuple[str, ...] = (),
     ) -> bool:
         """Keep a message for an account without a session; tells whether it is dealt with.
 
         What is not worth keeping (a chat state) is dealt with by dropping it. `held_by` is
-        the session that has ended, where the message waited on one.
+        the session that has ended, where the message waited on one; `told` as in `Undelivered`.
         """
         if self.offline is None:
             return False
@@ -167,7 +168,7 @@ class Delivery:
         came_at = self._clock.seconds() if at is None else at
         if not self.offline.keep(account, stanza, came_at):
             return False
-        self._events.emit(Undelivered(account, held_by, stanza, Cause.ABSENT, came_at))
+        self._events.emit(Undelivered(account, held_by, stanza, Cause.ABSENT, came_at, told))
         return True
 
     def store_behind(self, session: Session, stanza: Stanza) -> bool:

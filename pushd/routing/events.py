@@ -35,7 +35,8 @@ class Undelivered:
     """The one door between delivery and push: a stanza waits for a device, and why.
 
     `session` is the one that it waits on; when it is stored, the one that has ended and had
-    it before, or None. What a session had that was detached was announced by then.
+    it before, or None. What a session had that was detached was announced by then; `told` are
+    the full JIDs of others that have ended so, with copies of it.
     """
 
     account: str
@@ -43,6 +44,7 @@ class Undelivered:
     stanza: Stanza
     cause: Cause
     at: float  # seconds since the epoch
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,6 +364,8 @@ class Lifecycle:
         except ValueError:
             log.error("an unreadable stanza was queued for {session}", session=session.full)
             return
+        if copies is not None and session.detached_at is not None:
+            copies.told += (session.full,)
         if stanza.name == "iq":
             self._router.refuse(stanza, ServiceUnavailable())
         elif (
@@ -371,9 +373,17 @@ class Lifecycle:
             and stanza.type not in FLEETING
             and (copies is None or copies.let_go())
         ):
-            self._keep(session, opened(stanza, session.account), at, heir)
+            told = copies.told if copies is not None else ()
+            self._keep(session, opened(stanza, session.account), at, heir, told)
 
-    def _keep(self, session: Session, stanza: Stanza, at: float, heir: Session | None) -> None:
+    def _keep(
+        self,
+        session: Session,
+        stanza: Stanza,
+        at: float,
+        heir: Session | None,
+        told: tuple[str, ...],
+    ) -> None:
         """Give an unacknowledged message to the account's other sessions, or store it."""
         late = seal(stamped(stanza.raw, stanza, session.jid.domain, at))
         others = [
@@ -384,12 +394,19 @@ class Lifecycle:
         copies = self._delivery.copies() if len(others) > 1 else None
         for other in others:
             self._delivery.move(other, ((late, at),), copies)
-        if not others and not self._store(session, late, at, heir):
+        if not others and not self._store(session, late, at, heir, told):
             self._router.refuse(stanza, ServiceUnavailable())
 
-    def _store(self, session: Session, late: Stanza, at: float, heir: Session | None) -> bool:
+    def _store(
+        self,
+        session: Session,
+        late: Stanza,
+        at: float,
+        heir: Session | None,
+        told: tuple[str, ...],
+    ) -> bool:
         """Store a message; for the heir, which is there, it is no news to anybody."""
         offline = self._delivery.offline
         if heir is None or offline is None:
-            return self._delivery.store(session.account, late, at, session)
+            return self._delivery.store(session.account, late, at, session, told)
         return not offline.accepts(late) or offline.keep(session.account, late, at)

@@ -14,15 +14,16 @@ class Copies:
 
     `held` counts the queues that got one and did not let go of it unacknowledged. `rows` are
     the numbers of those that were stored; `tell` is called with them at the first
-    acknowledgement.
+    acknowledgement. `told` names the receivers that have ended and whose devices were told.
     """
 
-    __slots__ = ("_tell", "acknowledged", "held", "rows")
+    __slots__ = ("_tell", "acknowledged", "held", "rows", "told")
 
     def __init__(self, tell: Callable[[list[int]], None] | None = None) -> None:
         self.acknowledged = False
         self.held = 0
         self.rows: list[int] = []
+        self.told: tuple[str, ...] = ()
         self._tell = tell
 
     def acknowledge(self) -> None:

@@ -191,8 +191,8 @@ class Push(Module):
         held_by = event.session if event.session and event.session.full == one.session else None
         if event.cause is not Cause.ABSENT:
             return held_by is not None
-        if held_by is not None and held_by.detached_at is not None:
-            return False  # it was counted when it waited on that session
+        if one.session in event.told or (held_by is not None and held_by.detached_at is not None):
+            return False  # it was counted when it, or its copy, waited on that session
         return self._session_of(one) is None
 
     def _count(self, one: Enablement, worth: Worth, cause: Cause) -> None:

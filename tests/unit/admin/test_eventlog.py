@@ -96,6 +96,7 @@ def test_a_stanza_is_written_as_its_envelope() -> None:
     assert line["stanza_id"] == "m1"
     assert line["cause"] == "absent"
     assert line["session"] is None
+    assert "told" not in line
     assert "hearts" not in json.dumps(line)
 
 

@@ -56,6 +56,26 @@ def test_a_message_and_its_copy_wake_each_phone_once_and_are_stored_once() -> No
     stage.hall.advance(400 * 3600)  # both holds end
     assert len(stage.hall.events(SessionEnded)) == 2
     assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(1,)]
+    decided = [one.reason for one in stage.hall.events(PushDecided) if one.pushed]
+    assert decided.count("detached") == 2
+    assert "absent" not in decided
+
+
+def test_who_was_there_when_its_session_ended_hears_of_what_is_stored() -> None:
+    """It has not acknowledged the message, but nobody was told that it waits."""
+    stage = Stage()
+    copied(stage, "phone")
+    tablet = stage.phone("tablet")
+    stage.write("hi", to=f"{JULIET}/tablet")
+    stage.hall.advance(10)
+    tablet.close()
+    assert stage.service.counts == ["1"]
+
+    stage.hall.advance(400 * 3600)
+
+    decided = [(one.node, one.reason) for one in stage.hall.events(PushDecided) if one.pushed]
+    assert ("tablet", "absent") in decided
+    assert ("phone", "absent") not in decided
 
 
 def test_what_a_blocked_one_sends_wakes_nobody() -> None:
