@@ -409,7 +409,6 @@ def play(data: bytes) -> None:
         _logs.append(Log())
     if not _houses or _houses[0].left <= 0:
         _houses[:] = [House()]
-    _logs[0].forget()
     try:
         _houses[0].play(data)
         _logs[0].check()

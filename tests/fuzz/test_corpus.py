@@ -75,18 +75,20 @@ def test_what_breaks_a_target_is_told_once_and_written_down(fragile: Any) -> Non
     assert "1 findings" in str(told)
 
 
-def test_what_is_logged_as_an_error_is_a_finding() -> None:
-    from twisted.logger import Logger
+def test_what_is_logged_as_an_error_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    from twisted.logger import Logger, LogPublisher
 
-    from tests.fuzz.watch import Log
+    from tests.fuzz import watch
 
-    log = Log()
-    Logger().info("nothing to see")
+    publisher = LogPublisher()  # of its own: this is no finding of any other test
+    monkeypatch.setattr(watch, "globalLogPublisher", publisher)
+    log, logger = watch.Log(), Logger("here", observer=publisher)
+    logger.info("nothing to see")
     log.check()
     try:
         raise KeyError("swallowed")
     except KeyError:
-        Logger().failure("it broke")
+        logger.failure("it broke")
 
     with pytest.raises(Finding, match="swallowed"):
         log.check()

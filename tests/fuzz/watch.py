@@ -29,10 +29,6 @@ class Log:
         if event.get("log_level", LogLevel.info) >= LogLevel.error:
             self._errors.append(eventAsText(event))
 
-    def forget(self) -> None:
-        """What came so far has nothing to do with what begins now."""
-        self._errors.clear()
-
     def check(self) -> None:
         """Raises Finding for errors since the last time."""
         if self._errors:
