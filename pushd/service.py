@@ -39,6 +39,7 @@ from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.handshakes import Handshakes
 from pushd.net.origins import Origins
 from pushd.net.pace import Budgets
+from pushd.net.prompt import PromptPort
 from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.xmlprotocol import Trace, Turn
 from pushd.providers.dispatch import Dispatcher
@@ -295,10 +296,9 @@ class Server:
         """Bind, but accept nothing yet."""
         served = factory if tls is None else DirectTLS(tls, factory)
         for endpoint in endpoints:
-            port = self._reactor.listenTCP(
-                endpoint.port, served, backlog=BACKLOG, interface=endpoint.host or "::"
-            )
-            port.stopReading()
+            port = PromptPort(endpoint.port, served, BACKLOG, endpoint.host or "::", self._reactor)
+            port.startListening()
+            port.stopReading()  # type: ignore[no-untyped-call]
             self.ports.setdefault(name, []).append(port)
 
     def _listen_for_operators(self) -> None:

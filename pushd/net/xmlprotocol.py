@@ -1,7 +1,7 @@
 """A connection that carries an XML stream: bytes in and out, restarts, TLS, pressure.
 
-Per read of the socket everything is parsed and handled, and then each stream that has
-something to say gets one write (`Turn`). What the stream means is its receiver's
+Per read of a socket everything is parsed and handled; at the end of the reactor's turn each
+stream that has something to say gets one write (`Turn`). What the stream means is its receiver's
 business.
 """
 
@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
+from pushd.net.prompt import ungathered
 from pushd.net.tls import forget, tend
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
@@ -63,25 +64,16 @@ class Receiver(Protocol):
 
 
 class Turn:
-    """One read of a socket, and all that it causes: written when it is over.
+    """One turn of the reactor, and all that its reads cause: written when it is over.
 
-    Outside of a read (a timer, a commit) the writes go out in the next turn of the reactor.
+    So a stream that several others have something for gets one write.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._waiting: list[XMLStream] = []
         self._closing: list[Callable[[], None]] = []
-        self._depth = 0
         self._scheduled = False
-
-    def begin(self) -> None:
-        self._depth += 1
-
-    def end(self) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self.flush()
 
     def before_writing(self, say: Callable[[], None]) -> None:
         """Have `say` called at the end of each turn, before anything is written."""
@@ -90,25 +82,22 @@ class Turn:
     def add(self, stream: "XMLStream") -> None:
         """This stream has something to write."""
         self._waiting.append(stream)
-        if not self._depth and not self._scheduled:
+        if not self._scheduled:
+            self.soon()
+
+    def soon(self) -> None:
+        """This turn has an end, even if nobody has anything to write yet."""
+        if not self._scheduled:
             self._scheduled = True
-            self._clock.callLater(0, self._flush_late)
+            self._clock.callLater(0, self.flush)
 
     def flush(self) -> None:
-        self._depth += 1  # what is said last is a part of this turn
-        try:
-            for say in self._closing:
-                say()
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                for stream in waiting:
-                    stream.flush()
-        finally:
-            self._depth -= 1
-
-    def _flush_late(self) -> None:
+        for say in self._closing:
+            say()
+        waiting, self._waiting = self._waiting, []
         self._scheduled = False
-        self.flush()
+        for stream in waiting:
+            stream.flush()
 
 
 @implementer(IPushProducer, IHandshakeListener)
@@ -147,6 +136,7 @@ class XMLStream(TwistedProtocol):
         self._corks = 0  # nothing is written before as many calls of `uncork`
         self._ended = False
         self._lost = False
+        self._ungathered: Callable[[bytes], object] | None = None  # how to write, under TLS
         self._timer: IDelayedCall | None = None  # to cut the connection
         self.guest: Guest | None = None  # its place among the connections
         self.trace: Trace | None = None
@@ -184,7 +174,6 @@ class XMLStream(TwistedProtocol):
         self._inbox = b""
         self._out.clear()
         self._stop_timers()
-        self._turn.begin()
         try:
             self.receiver.lost(reason.getErrorMessage())
         finally:
@@ -195,8 +184,8 @@ class XMLStream(TwistedProtocol):
             self._full = _nothing
             self._pace = None
             forget(self.transport)
+            self._ungathered = None
             self.transport = None
-            self._turn.end()
 
     def pauseProducing(self) -> None:
         self._stalled = True
@@ -311,7 +300,8 @@ class XMLStream(TwistedProtocol):
             data = b"".join(self._out)
             self._out.clear()
             self._out_size = 0
-            self.transport.write(data)
+            write = self._ungathered or self.transport.write
+            write(data)
 
     def restart(self, limits: Limits | None = None) -> None:
         """From the next byte on, the peer speaks a new stream (RFC 6120 §4.3.3)."""
@@ -338,6 +328,7 @@ class XMLStream(TwistedProtocol):
         self.flush()
         self._shaking_hands = True
         self.transport.startTLS(context)
+        self._ungathered = ungathered(self.transport)
         tend(self.transport)
 
     def hold(self) -> None:
@@ -407,7 +398,6 @@ class XMLStream(TwistedProtocol):
 
     def _handle(self) -> None:
         self._handling = True
-        self._turn.begin()
         events = self._events
         try:
             while not self._holds and not self._ended:
@@ -435,7 +425,6 @@ class XMLStream(TwistedProtocol):
             if not events:
                 self._framer.settle()
             self._handling = False
-            self._turn.end()
 
     def _offend(self, error: StreamError) -> None:
         if not self._lost:

@@ -82,6 +82,7 @@ class Delivery:
         self._asking: list[Session] = []
         database.collect(self._collect)
         database.while_failing(self._check_queues)
+        self._turn = turn
         turn.before_writing(self._ask)
 
     def limit(self, limits: QueueLimits) -> None:
@@ -106,8 +107,7 @@ class Delivery:
             if not session.dirty:
                 self.touch(session)
             if not session.asked:
-                session.asked = True
-                self._asking.append(session)
+                self._request(session)
         elif copies is not None:
             copies.acknowledge()
         stream.send(data)
@@ -200,8 +200,7 @@ class Delivery:
             self.touch(session)
         # Only about what was sent since: a client that does not count well would have no rest.
         if queue.entries and stream is not None and queue.sent > session.asked_for:
-            session.asked = True
-            self._asking.append(session)
+            self._request(session)
 
     def touch(self, session: Session) -> None:
         """This session has something for the next commit."""
@@ -213,8 +212,7 @@ class Delivery:
     def ask_again(self, session: Session) -> None:
         """Request an acknowledgement of what is queued at the end of this turn."""
         if session.queue is not None and session.queue.entries:
-            session.asked = True
-            self._asking.append(session)
+            self._request(session)
 
     def _wait(
         self,
@@ -274,6 +272,13 @@ class Delivery:
                 and (len(queue.entries) > stanzas or queue.size > size)
             ):
                 self.overflow(session)
+
+    def _request(self, session: Session) -> None:
+        """At the end of this turn, ask the session what it has."""
+        session.asked = True
+        if not self._asking:
+            self._turn.soon()
+        self._asking.append(session)
 
     def _ask(self) -> None:
         """At the end of a turn: one request to each session that has had something."""

@@ -518,6 +518,7 @@ def test_only_stanzas_count() -> None:
 def test_a_header_is_answered_to_the_bare_address_that_it_names() -> None:
     wire = House().connect()
     wire.protocol.dataReceived(HEADER.replace(" to=", " from='Romeo@example.net/x' to=").encode())
+    wire.house.hall.turn.flush()
 
     assert b" to='romeo@example.net' " in wire.transport.value()
 
@@ -794,6 +795,7 @@ def test_a_handshake_that_never_ends_behind_starttls_is_cut_in_time(secure: Hous
     [proceed] = wire.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     assert (proceed.name, wire.transport.tls is None) == ("proceed", False)
 
+    secure.hall.advance(0)
     secure.hall.advance(30)
 
     assert (wire.transport.ended, wire.transport.take()) == ("abort", b"")

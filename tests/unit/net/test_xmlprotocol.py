@@ -152,19 +152,22 @@ def test_a_receiver_that_breaks_ends_its_own_stream_only(line: Line) -> None:
 # What is said.
 
 
-def test_one_read_makes_one_write_to_each_stream() -> None:
+def test_one_turn_makes_one_write_to_each_stream() -> None:
     line = Line()
     other = Line(line.turn)
     writes: list[bytes] = []
     other.stream.transport = Writes(writes.append)
     line.ears.acts = {"message": lambda: other.stream.send(b"<a/>")}
 
-    line.say(HEADER + b"<message/><message/><message/>")
+    line.say(HEADER + b"<message/><message/>")
+    line.say(b"<message/>")
+    assert writes == []
+    line.clock.advance(0)
 
     assert writes == [b"<a/><a/><a/>"]
 
 
-def test_outside_of_a_read_what_is_said_goes_out_in_the_next_turn(line: Line) -> None:
+def test_what_is_said_goes_out_at_the_end_of_the_turn(line: Line) -> None:
     line.stream.send(b"<a/>")
     line.stream.send(b"<b/>")
     assert line.transport.take() == b""
@@ -179,6 +182,7 @@ def test_last_words_of_a_turn_are_written_with_it(line: Line) -> None:
     line.ears.acts = {"message": lambda: line.stream.send(b"<a/>")}
 
     line.say(b"<message/>")
+    line.clock.advance(0)
 
     assert line.transport.take() == b"<a/><r/>"
     assert line.clock.getDelayedCalls() == []

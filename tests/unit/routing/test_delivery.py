@@ -190,11 +190,10 @@ def asked(client: Client) -> int:
 def test_an_acknowledgement_is_asked_for_once_until_it_comes(hall: Hall, juliet: Client) -> None:
     romeo = quiet(hall, ORCHARD)
 
-    hall.turn.begin()
     for number in range(3):
         juliet.pass_on(message(str(number)))
     assert asked(romeo) == 0
-    hall.turn.end()
+    hall.turn.flush()
     assert asked(romeo) == 1
     juliet.send(message("3"))
     assert asked(romeo) == 0
