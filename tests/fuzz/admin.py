@@ -84,6 +84,11 @@ def _derived(work: Any, *given: Any) -> "Deferred[Any]":
 _houses: list[_House] = []
 
 
+def renew() -> None:
+    """The next input is the first of a new house."""
+    _houses.clear()
+
+
 def write(random: Random) -> bytes:
     lines = []
     for _ in range(random.randrange(1, 4)):

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
@@ -69,9 +68,6 @@ INLINE = ("token", "h", "proof", "node", "secret")
 _WORD = re.compile(rb"\{\{([a-z]+)(?: ([^{}]{0,40}))?\}\}")
 
 
-_CONTEXT = SSL.Context(SSL.TLS_SERVER_METHOD)
-
-
 class _TLS:
     """A connection of OpenSSL's, as far as anybody asks."""
 
@@ -86,9 +82,6 @@ class _TLS:
 
     def get_certificate(self, **ignored: object) -> None:
         return None
-
-    def get_context(self) -> SSL.Context:
-        return _CONTEXT
 
 
 class _Link(Transport):

@@ -108,7 +108,7 @@ def _note(told: Told, target: Any, data: bytes, error: BaseException, keep: bool
     frames = traceback.extract_tb(error.__traceback__)
     what = f"{type(error).__name__} in {Path(frames[-1].filename).name}:{frames[-1].lineno}"
     if isinstance(error, watch.Finding):
-        what += f": {str(error)[:200]}"
+        what += f": {str(error).strip().splitlines()[-1][:200]}"
     if what in told.findings:
         return
     where = Path()

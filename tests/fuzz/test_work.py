@@ -82,6 +82,8 @@ def test_four_times_as_much_is_four_times_the_work(what: str) -> None:
     name, make = GROWING[what]
     target = targets.load(name)
     small, big = (make(n).encode() for n in (SMALL, TIMES * SMALL))
+    if hasattr(target, "renew"):
+        target.renew()  # what other tests left there is no matter of these inputs
     for data in (small, big):
         target.one(data)  # what is done once is done
     # Before the growing part of a stream of the hall's comes a login.
