@@ -77,7 +77,7 @@ def _made(data: bytes) -> Element:
             case 1:
                 node.attributes["to"] = text
             case 2:
-                node.attributes[(_uri(text), "key")] = text
+                node.attributes[(f"{_uri(text)}:{number}", "key")] = text
             case _:
                 made: Element = Element((NS_STREAMS if text == "x" else _uri(text), "body"))
                 node.addChild(made)
