@@ -130,7 +130,11 @@ class ClientStream:
         if session is None:
             return
         if stanza.namespace != NS_CLIENT or stanza.name not in STANZAS:
-            _STEPS[step(CLIENT_DOOR, State.BOUND, stanza)](self, session, stanza)
+            act = _NONZAS.get(f"{stanza.namespace} {stanza.name}")
+            if act is None:
+                step(CLIENT_DOOR, State.BOUND, stanza)  # which says why not
+            else:
+                act(self, session, stanza)
             return
         handled = session.handled
         if handled is not None:
@@ -263,3 +267,4 @@ _STEPS: dict[Step, Callable[[ClientStream, Session, Stanza], None]] = {
     Step.ANSWERED: ClientStream._answered,
     Step.MISPLACED: ClientStream._misplaced,
 }
+_NONZAS = {name: _STEPS[what] for name, what in CLIENT_DOOR[State.BOUND].items() if what in _STEPS}

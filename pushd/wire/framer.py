@@ -9,12 +9,13 @@ Nothing here raises for what a peer sends: an offence is a `StreamError` among t
 events, always the last one.
 """
 
+import re
 from dataclasses import dataclass
 from xml.parsers import expat
 
 from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH, Element, MalformedXML, parse, serialize
 from pushd.wire.errors import StreamError
-from pushd.wire.namespaces import NS_CLIENT, NS_STREAMS
+from pushd.wire.namespaces import NS_CLIENT, NS_SM, NS_STREAMS
 from pushd.wire.stanza import (
     DELAY,
     LANG,
@@ -30,6 +31,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RESCANS = 64  # how often the bytes of a tag in pieces may be looked at again, on average
 _CLAIMS = {STANZA_ID: "by", DELAY: "from", SENT_CARBON: "", RECEIVED_CARBON: ""}
 _OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
+_COUNTED = (b"<a ", b"<r ")
+_COUNT = re.compile(
+    rb"<(?P<name>[ar]) xmlns=(?P<q>['\"])urn:xmpp:sm:3(?P=q)"
+    rb"(?: h=(?P<p>['\"])(?P<h>\d{1,10})(?P=p))? ?/>"
+).match
 _STANZAS = {
     f"{NS_CLIENT} {name}": (NS_CLIENT, name, f"<{name}".encode(), f"</{name}".encode())
     for name in ("message", "presence", "iq")
@@ -132,6 +138,10 @@ class Framer:
             assert isinstance(self._buffer, bytearray)
             self._buffer += data
         else:
+            if self._depth == 1 and data[:3] in _COUNTED:
+                data = self._skim(data)
+                if not data:
+                    return events
             self._buffer = data
         try:
             self._parser.Parse(data, False)
@@ -145,6 +155,22 @@ class Framer:
             events.append(error)
             self._broken = True
         return events
+
+    def _skim(self, data: bytes) -> bytes:
+        """Take a count of XEP-0198 off the front; give what follows it.
+
+        It comes with every few stanzas, nearly always in one of these forms, and then there is
+        nothing that a parser could add: it is whole, and between stanzas.
+        """
+        found = _COUNT(data)
+        if found is None or found.end() > self._limits.stanza_bytes:
+            return data
+        name, h = found["name"].decode(), found["h"]
+        attributes = {} if h is None else {"h": h.decode()}
+        self._events.append(
+            Stanza(NS_SM, name, attributes, (), found.group(), None, (), self._done)
+        )
+        return data[found.end() :]
 
     def unread(self, event: Stanza | StreamOpened) -> bytes:
         """The bytes behind an event of the last feed: what a restart must take over."""

@@ -9,7 +9,7 @@ from tests.way import SCENARIOS, allocated, calls
 
 TURNS = {"w1": 60, "w50": 4, "w1-nosm": 60, "w50-nosm": 4}
 # Calls of functions, in Python and in C, for one message from its bytes to its receiver's.
-CALLS = {"w1": 150, "w50": 62, "w1-nosm": 77, "w50-nosm": 54}
+CALLS = {"w1": 133, "w50": 60, "w1-nosm": 79, "w50-nosm": 53}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -353,3 +353,53 @@ def test_what_was_stamped_and_wrapped_on_the_way_is_still_sealed() -> None:
         closing = b"" if raw is stanza.raw else b"</forwarded></received></message>"
         again = seal(raw + closing)
         assert again.tree.name == "message"
+
+
+COUNTS = [
+    b"<r xmlns='urn:xmpp:sm:3'/>",
+    b'<r xmlns="urn:xmpp:sm:3" />',
+    b"<a xmlns='urn:xmpp:sm:3' h='4294967295'/>",
+    b'<a xmlns="urn:xmpp:sm:3" h="0"/>',
+    b"<a h='7' xmlns='urn:xmpp:sm:3'/>",
+    b"<a xmlns='urn:xmpp:sm:3' h='1' h='1'/>",
+    b"<a xmlns='urn:xmpp:sm:3' h='12345678901'/>",
+    b"<a xmlns='urn:xmpp:sm:3' h=''/>",
+    b"<a xmlns='urn:xmpp:sm:3' h='1'></a>",
+    b"<a xmlns='urn:xmpp:sm:3\" h='1'/>",
+    b"<a xmlns='urn:xmpp:sm:2' h='1'/>",
+    b"<r xmlns='urn:xmpp:sm:3'><",
+]
+
+
+@pytest.mark.parametrize("behind", [b"", b"<iq/>", b" ", b"<iq", b"text", b"</stream:stream>"])
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_count_reads_the_same_whole_and_in_pieces(count: bytes, behind: bytes) -> None:
+    """A count at the front of a read is not parsed; one that comes byte by byte is."""
+    data = count + behind
+    whole = opened()
+    at_once = whole.feed(data)
+    whole.settle()
+    pieces = opened()
+    bytewise = []
+    for place in range(len(data)):
+        bytewise += pieces.feed(data[place : place + 1])
+        pieces.settle()
+
+    assert [shown(event) for event in at_once] == [shown(event) for event in bytewise]
+    assert [shown(event) for event in whole.feed(b"<iq/>")] == [
+        shown(event) for event in pieces.feed(b"<iq/>")
+    ]
+
+
+def shown(event: object) -> object:
+    if isinstance(event, Stanza):
+        return (event.namespace, event.name, event.attributes, event.children, event.raw)
+    return event.condition if isinstance(event, StreamError) else type(event)
+
+
+def test_a_count_that_is_bigger_than_a_stanza_may_be_is_parsed_and_refused() -> None:
+    framer = opened()
+    framer.limit(Limits(stanza_bytes=20))
+    [offence] = framer.feed(b"<a xmlns='urn:xmpp:sm:3' h='1'/>")
+
+    assert shown(offence) == "policy-violation"
