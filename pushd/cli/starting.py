@@ -13,6 +13,7 @@ from pushd.admin.eventlog import EventLog
 from pushd.admin.operations import Refused
 from pushd.cli import ready as ready_files
 from pushd.cli.logs import Observer
+from pushd.cli.notify import ServiceManager
 from pushd.cli.rereading import Rereading
 from pushd.config.sections import Config
 from pushd.service import Server
@@ -43,6 +44,7 @@ class Starting:
         self._development: Development | None = None
         self._ready_files: list[Path] = []
         self._is_stopping = False
+        self._manager = ServiceManager(reactor)
         self.server: Server
 
     def open(self) -> None:
@@ -69,7 +71,8 @@ class Starting:
                 self.server.trace(self._events.trace)
         config = options["configuration"]
         if config is not None and config.path is not None:
-            self.server.reread = self._reread = Rereading(self.server, config.path, self._observer)
+            self._reread = Rereading(self.server, config.path, self._observer)
+            self.server.reread = self._read_again
 
     def _opened(self) -> Server:
         options = self._options
@@ -87,6 +90,7 @@ class Starting:
 
     async def serve(self) -> None:
         """Answer, and tell so. Raises what reading storage and writing files may raise."""
+        self._manager.begin()
         await self.server.serve()
         if self._development is not None:
             await self._development.seed()
@@ -100,6 +104,7 @@ class Starting:
             self._development.greet(ready)
         else:
             self._tell_log()
+        self._manager.ready(f"serving {', '.join(self.server.config.domains)}")
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again, and begin the event log's file anew."""
@@ -110,11 +115,18 @@ class Starting:
                 log.error("the event log goes on as it was: {reason}", reason=str(error))
         if self._reread is not None:
             with contextlib.suppress(Refused):  # the log has it
-                self._reread()
+                self._read_again()
+
+    def _read_again(self) -> dict[str, Any]:
+        """See `Rereading`; systemd is told that it happens."""
+        assert self._reread is not None
+        with self._manager.reloading():
+            return self._reread()
 
     async def stop(self) -> None:
         """Stop in order; also while `serve` is still at it."""
         self._is_stopping = True
+        self._manager.stopping()
         for path in self._ready_files:
             path.unlink(missing_ok=True)
         try:
@@ -124,6 +136,7 @@ class Starting:
                 await self._development.stop()
             if self._events is not None:
                 self._events.close()
+            self._manager.end()
 
     def ready(self) -> dict[str, Any]:
         """What a harness needs to know, as it stands in the ready file."""
