@@ -29,6 +29,7 @@ MODULES = (
     "offline",
     "offline_retrieval",
     "carbons",
+    "client_state",
     "blocking",
     "version",
     "time",

@@ -141,6 +141,16 @@ class Client:
         self.hall.host.delivery.acknowledged(self.session, covered)
         self.hall.advance(0)
 
+    def inactive(self) -> None:
+        """Say that nobody looks (XEP-0352)."""
+        if self.session.held is None:
+            self.hall.host.delivery.inactive(self.session)
+        self.hall.advance(0)
+
+    def active(self) -> None:
+        self.session.become_active()
+        self.hall.advance(0)
+
     def cut(self, reason: str = "the connection is lost") -> None:
         """Lose the connection; a session that can be resumed is detached."""
         self.session.stream = None

@@ -229,6 +229,15 @@ class ClientStream:
     def _misplaced(self, session: Session, stanza: Stanza) -> None:
         self.send(failed("unexpected-request"))
 
+    # What the client tells of itself (XEP-0352). It is not answered.
+
+    def _active(self, session: Session, stanza: Stanza) -> None:
+        session.become_active()
+
+    def _inactive(self, session: Session, stanza: Stanza) -> None:
+        if session.held is None:
+            self._delivery.inactive(session)
+
 
 def count_of(stanza: Stanza) -> int | None:
     """The `h` of an `<a/>` or `<resume/>`, or None where it is no such count."""
@@ -266,5 +275,7 @@ _STEPS: dict[Step, Callable[[ClientStream, Session, Stanza], None]] = {
     Step.ASKED: ClientStream._asked,
     Step.ANSWERED: ClientStream._answered,
     Step.MISPLACED: ClientStream._misplaced,
+    Step.ACTIVE: ClientStream._active,
+    Step.INACTIVE: ClientStream._inactive,
 }
 _NONZAS = {name: _STEPS[what] for name, what in CLIENT_DOOR[State.BOUND].items() if what in _STEPS}

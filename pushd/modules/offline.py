@@ -22,20 +22,15 @@ from pushd.routing.events import (
 from pushd.routing.offline import PICKING, batches
 from pushd.routing.sessions import Session
 from pushd.storage.errors import StorageError
+from pushd.wire.fleeting import are_fleeting
 from pushd.wire.framer import seal
-from pushd.wire.namespaces import NS_CLIENT, NS_HINTS
-from pushd.wire.stanza import DELAY, STANZA_ID, Stanza
+from pushd.wire.namespaces import NS_HINTS
+from pushd.wire.stanza import Stanza
 
 log = Logger()
 
-NS_CHAT_STATES = "http://jabber.org/protocol/chatstates"
-STORE = f"{NS_HINTS} store"
 # COMPAT: `no-storage` was this hint's name in the first version of XEP-0334.
 NO_STORE = frozenset((f"{NS_HINTS} no-store", f"{NS_HINTS} no-storage"))
-# What says nothing that is worth waiting for, alone or together (XEP-0160 §3).
-FLEETING = frozenset((f"{NS_CLIENT} thread", "urn:xmpp:sid:0 origin-id", STANZA_ID, DELAY))
-FLEETING_NAMESPACES = frozenset((NS_CHAT_STATES, NS_HINTS))
-
 LATER = 2.0  # seconds after which storage that failed is asked again
 
 
@@ -65,7 +60,7 @@ class Offline(Module):
         names = stanza.children
         if not NO_STORE.isdisjoint(names):
             return False
-        return STORE in names or not all(map(_is_fleeting, names))
+        return not are_fleeting(names)
 
     def keep(self, account: str, stanza: Stanza, at: float) -> bool:
         """Store a message that came at `at`; False beyond the quota, or without an account."""
@@ -175,7 +170,3 @@ class Offline(Module):
 
 def _is_receptive(session: Session) -> bool:
     return session.is_available and session.priority >= 0
-
-
-def _is_fleeting(name: str) -> bool:
-    return name in FLEETING or name.partition(" ")[0] in FLEETING_NAMESPACES

@@ -71,6 +71,8 @@ class Delivery:
         self.overflow: Callable[[Session], None]
         self.refuse: Callable[[Stanza, StanzaError], None]
         self.offline: OfflineStore | None = None
+        # The client of a session is inactive (XEP-0352); a module says what that means.
+        self.inactive: Callable[[Session], None] = lambda session: None
         # Sessions that are handed what their accounts' offline stores hold, by account.
         self.catching_up: dict[str, Session] = {}
         self.next_row = 1
@@ -99,6 +101,9 @@ class Delivery:
         stream = session.stream
         if stream is None:
             self._wait(session, stanza, copies)
+            return
+        held = session.held
+        if held is not None and held.takes(stanza, copies):
             return
         data = stanza.raw
         queue = session.queue
@@ -199,7 +204,12 @@ class Delivery:
                 forgotten.append(rows.popleft())
             self.touch(session)
         # Only about what was sent since: a client that does not count well would have no rest.
-        if queue.entries and stream is not None and queue.sent > session.asked_for:
+        if (
+            queue.entries
+            and stream is not None
+            and queue.sent - queue.unsent > session.asked_for
+            and len(queue.entries) > queue.unsent
+        ):
             self._request(session)
 
     def touch(self, session: Session) -> None:
@@ -286,7 +296,7 @@ class Delivery:
             asking, self._asking = self._asking, []
             for session in asking:
                 if session.stream is not None and session.queue is not None:
-                    session.asked_for = session.queue.sent
+                    session.asked_for = session.queue.sent - session.queue.unsent
                     session.stream.send(ASK)
 
     def _collect(self) -> Callable[[], None] | None:

@@ -125,6 +125,8 @@ class Lifecycle:
 
     def start_counting(self, session: Session) -> None:
         """From now on, what the session is sent waits for an acknowledgement."""
+        if session.held is not None:
+            session.held.flush()
         session.queue = AckQueue()
 
     def hold_of(self, session: Session) -> float:
@@ -147,8 +149,7 @@ class Lifecycle:
 
     def detach(self, session: Session, reason: str) -> None:
         """The stream is lost without a farewell: hold the session, or end it."""
-        session.stream = None
-        session.asked = False
+        session.lose_stream()
         if session.queue is None or not session.token:
             self.end(session, reason)
             return
@@ -169,8 +170,7 @@ class Lifecycle:
             self._records.changed(session)  # from now on all is certain, after another crash too
         if session.stream is not None:
             session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
-            session.stream = None
-            session.asked = False
+            session.lose_stream()
             self._begin_hold(session)  # the new stream, too, may be lost before it has the session
             self._taken.add(session)
         return self._made_safe(session)
@@ -240,7 +240,7 @@ class Lifecycle:
         if not self._sessions.remove(session):
             return
         self._taken.discard(session)
-        session.stream = None
+        session.lose_stream()
         if session.expiry is not None and session.expiry.active():
             session.expiry.cancel()
         self._remember_end(session)

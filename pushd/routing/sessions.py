@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.interfaces import IDelayedCall
 
 from pushd.routing.events import Events, SessionEnded
-from pushd.wire.acks import AckQueue, Handled
+from pushd.wire.acks import AckQueue, Copies, Handled
 from pushd.wire.errors import StreamError
 from pushd.wire.jid import JID
 from pushd.wire.stanza import Stanza
@@ -56,6 +56,19 @@ class Outlet(Protocol):
         """The session is taken from this stream: close it with an error."""
 
 
+class Held(Protocol):
+    """What a session keeps from a client that is inactive; there is none while it is active."""
+
+    def takes(self, stanza: Stanza, copies: Copies | None) -> bool:
+        """Whether the stanza is held. Otherwise all that was held has just been sent."""
+
+    def flush(self) -> None:
+        """Send what is held."""
+
+    def leave(self) -> None:
+        """The session has lost its stream: what is held is as any of a detached session."""
+
+
 class Session:
     """One bound resource. Nobody but the hall writes on it; modules keep a `SessionMap`."""
 
@@ -71,6 +84,7 @@ class Session:
         "forgotten",
         "full",
         "handled",
+        "held",
         "hold",
         "jid",
         "notes",
@@ -97,6 +111,7 @@ class Session:
         self.priority = 0
         self.notes: dict[str, Any] = {}  # what modules keep with it (`Lifecycle.note`)
         self.outstanding = 0  # requests that are being answered
+        self.held: Held | None = None  # while its client is inactive (XEP-0352)
         # Stream management; `queue` is None while it is not enabled.
         self.queue: AckQueue | None = None
         self.handled: Handled | None = None
@@ -123,6 +138,20 @@ class Session:
     @property
     def is_detached(self) -> bool:
         return self.stream is None
+
+    def become_active(self) -> None:
+        """Its client is there again: it is sent what was held."""
+        held, self.held = self.held, None
+        if held is not None:
+            held.flush()
+
+    def lose_stream(self) -> None:
+        """From now on what it is sent waits, if it is resumable; its client's state is over."""
+        self.stream = None
+        self.asked = False
+        held, self.held = self.held, None
+        if held is not None:
+            held.leave()
 
     def __repr__(self) -> str:
         state = "detached" if self.is_detached else "live"

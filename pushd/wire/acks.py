@@ -58,16 +58,18 @@ class AckQueue:
     queued, and what it shares with its copies. `acked` counts what is acknowledged,
     without wrapping. `uncertain` is None but for a queue that was recovered from storage:
     so many of its entries may have been sent before the crash, and others of which storage
-    knows nothing.
+    knows nothing. `unsent` of the newest entries are held back, so that nobody can
+    acknowledge them yet.
     """
 
-    __slots__ = ("acked", "entries", "size", "uncertain")
+    __slots__ = ("acked", "entries", "size", "uncertain", "unsent")
 
     def __init__(self, acked: int = 0) -> None:
         self.acked = acked
         self.entries: deque[Entry] = deque()
         self.size = 0  # bytes in the entries
         self.uncertain: int | None = None
+        self.unsent = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -77,7 +79,7 @@ class AckQueue:
 
     @property
     def sent(self) -> int:
-        """How many stanzas were sent in all, without wrapping."""
+        """How many stanzas were sent in all, without wrapping, or are to be next."""
         return self.acked + len(self.entries)
 
     def append(self, data: bytes, at: float, copies: Copies | None = None) -> None:
@@ -96,6 +98,11 @@ class AckQueue:
         self.size += len(data) - len(self.entries[place][0])
         self.entries[place] = (data, at, None)
 
+    def remove(self, place: int) -> None:
+        """Take out an entry (0 is the oldest) that was not sent yet, and is no copy."""
+        self.size -= len(self.entries[place][0])
+        del self.entries[place]
+
     def acknowledge(self, h: int) -> int:
         """Drop what `h` covers; give how many entries that were.
 
@@ -108,8 +115,8 @@ class AckQueue:
         dropped = covered
         if uncertain is not None and covered < MODULUS // 2:
             dropped = min(covered, uncertain)
-        elif covered > len(entries):
-            raise HandledCountTooHigh(h, self.sent % MODULUS)
+        elif covered > len(entries) - self.unsent:
+            raise HandledCountTooHigh(h, (self.sent - self.unsent) % MODULUS)
         for _ in range(dropped):
             data, _at, copies = entries.popleft()
             self.size -= len(data)

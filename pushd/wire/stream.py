@@ -14,6 +14,7 @@ from pushd.wire.errors import StreamError
 from pushd.wire.namespaces import (
     NS_CLIENT,
     NS_COMPONENT,
+    NS_CSI,
     NS_SASL,
     NS_SM,
     NS_STANZA_ERRORS,
@@ -49,6 +50,8 @@ class Step(Enum):
     ASKED = auto()  # <r/>: the peer asks for our count
     ANSWERED = auto()  # <a/>: the peer tells its own
     MISPLACED = auto()  # an <enable/> or <resume/> at the wrong time
+    ACTIVE = auto()  # XEP-0352
+    INACTIVE = auto()
     HANDSHAKE = auto()
 
 
@@ -76,6 +79,8 @@ CLIENT_DOOR: Mapping[State, Mapping[str, Step]] = {
         f"{NS_SM} r": Step.ASKED,
         f"{NS_SM} a": Step.ANSWERED,
         f"{NS_SM} resume": Step.MISPLACED,
+        f"{NS_CSI} active": Step.ACTIVE,
+        f"{NS_CSI} inactive": Step.INACTIVE,
     },
 }
 """A client's way in: TLS first, then SASL, then a resource or a resumption."""

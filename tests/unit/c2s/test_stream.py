@@ -835,3 +835,45 @@ def test_other_options_hold_from_the_next_step_of_a_stream_on() -> None:
     wire.protocol.dataReceived(f"<message id='{'x' * 20_000}'/>".encode())
 
     assert b"policy-violation" in wire.transport.value()
+
+
+# Client state (XEP-0352).
+
+CSI = "urn:xmpp:csi:0"
+
+
+def test_a_client_tells_its_state_without_an_answer() -> None:
+    """§3: what `<active/>` brings comes before the answer to what follows it."""
+    house = House(hall=Hall(modules={**MODULES, "client_state": None, "ping": None}))
+    romeo, juliet = house.bound(), house.bound("juliet", "balcony")
+    assert romeo.features.csi.uri == CSI
+    assert romeo.say(f"<inactive xmlns='{CSI}'/>") == []
+    juliet.say("<presence to='romeo@example.net/phone'/>")
+    assert romeo.heard() == []
+
+    came = romeo.say(
+        f"<active xmlns='{CSI}'/><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+    )
+
+    assert [one.name for one in came] == ["presence", "iq"]
+
+
+def test_a_state_is_nothing_to_a_server_without_the_module() -> None:
+    house = House()
+    romeo, juliet = house.bound(), house.bound("juliet", "balcony")
+    assert romeo.features.csi is None
+
+    assert romeo.say(f"<inactive xmlns='{CSI}'/><active xmlns='{CSI}'/>") == []
+    assert romeo.say(f"<inactive xmlns='{CSI}'/>") == []
+    juliet.say("<presence to='romeo@example.net/phone'/>")
+
+    assert [one.name for one in romeo.heard()] == ["presence"]
+
+
+@pytest.mark.parametrize("name", ["active", "inactive"])
+def test_a_state_before_the_session_ends_the_stream(name: str) -> None:
+    wire = House().login()
+
+    [error] = wire.say(f"<{name} xmlns='{CSI}'/>")
+
+    assert condition(error) == "not-authorized"
