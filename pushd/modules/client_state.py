@@ -96,7 +96,8 @@ class Held:
         for data, _, _ in islice(queue.entries, len(queue.entries) - held, None):
             stream.send(data)
         queue.unsent = 0
-        self._clear()
+        self._senders.clear()
+        self._size = 0
         if session.queue is None:
             queue.entries.clear()
             queue.size = 0
@@ -112,7 +113,6 @@ class Held:
                 if sender:
                     self._session.presences[sender] = number
             queue.unsent = 0
-        self._clear()
 
     @property
     def _queue(self) -> AckQueue:
@@ -130,10 +130,6 @@ class Held:
         if place < len(session.rows):
             session.forgotten.append(session.rows[place])
             del session.rows[place]
-
-    def _clear(self) -> None:
-        self._senders.clear()
-        self._size = 0
 
 
 def is_availability(presence: Stanza, receiver: str) -> bool:

@@ -124,6 +124,10 @@ class Foreign:
         answer = await self.do("call", plugin=plugin, method=method, given=given)
         return parse(answer.encode())
 
+    async def tell(self, plugin: str, method: str) -> None:
+        """Have a plugin of slixmpp, named at `connect`, say something that is not answered."""
+        await self.do("tell", plugin=plugin, method=method)
+
     async def hear(self, plugin: str, *events: str) -> None:
         """Have a plugin of slixmpp tell of these events, for `heard`."""
         await self.do("hear", plugin=plugin, events=events)

@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -57,8 +57,12 @@ class Foreign:
         direct_tls: bool = False,
         mechanism: str | None = None,
         sm: bool = True,
+        plugins: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Log in; with stream management unless `sm` is off. Only that CA is trusted."""
+        """Log in; with stream management unless `sm` is off. Only that CA is trusted.
+
+        `plugins` are those that look at what the server offers.
+        """
         context = ssl.create_default_context(cafile=ca)
         make: Any = ClientXMPP
         xmpp = self._xmpp = make(jid, password, sasl_mech=mechanism, ssl_context=context)
@@ -66,6 +70,8 @@ class Foreign:
         xmpp.enable_starttls = not direct_tls
         if sm:
             xmpp.register_plugin("xep_0198")
+        for plugin in plugins:
+            xmpp.register_plugin(plugin)
         xmpp.add_filter("in", self._keep)
         for event, told in (
             ("session_start", "bound"),
@@ -145,6 +151,10 @@ class Foreign:
             return str(await getattr(self._xmpp[plugin], method)(*given))
         except IqError as error:
             return str(error.iq)
+
+    async def do_tell(self, plugin: str, method: str) -> None:
+        """Call a method of one of slixmpp's plugins that says something, without an answer."""
+        getattr(self._xmpp[plugin], method)()
 
     async def do_hear(self, plugin: str, events: list[str]) -> None:
         """From now on, keep what the plugin tells by these events."""

@@ -90,7 +90,15 @@ class Stage:
     ) -> None:
         modules = {
             **dict.fromkeys(
-                ("roster", "subscriptions", "presence", "offline", "carbons", "blocking")
+                (
+                    "roster",
+                    "subscriptions",
+                    "presence",
+                    "offline",
+                    "carbons",
+                    "blocking",
+                    "client_state",
+                )
             ),
             "push": PushOptions(told=told, **{"coalesce": 0.0, **options}),
         }

@@ -47,6 +47,26 @@ def test_a_device_that_is_there_is_not_pushed() -> None:
     assert len(phone.received()) == 2
 
 
+def test_a_device_that_is_inactive_is_not_pushed() -> None:
+    """XEP-0352: it is there, and what is held for it wakes nobody when the stream is lost."""
+    stage = Stage()
+    phone = stage.phone()
+    phone.inactive()
+
+    stage.write(content=COMPOSING)
+    stage.hall.advance(HOUR)
+    assert phone.received() == []
+    stage.write()
+    assert len(phone.received()) == 2
+    phone.acknowledge()
+    stage.write(content=COMPOSING)
+    phone.cut()
+    assert stage.service.publishes == []
+
+    stage.write()
+    assert stage.service.counts == ["1"]
+
+
 def test_a_device_that_says_goodbye_is_pushed_for_what_is_stored() -> None:
     """Not checklist 45: an enablement outlives its session. Checklist 58."""
     stage = Stage()
