@@ -93,6 +93,10 @@ class ClientStream:
             self._quiet += 1
         return self._quiet
 
+    def rest(self) -> None:
+        """Take little memory until something comes."""
+        self._stream.rest()
+
     def ask(self) -> None:
         """Have the client say something."""
         session = self.session

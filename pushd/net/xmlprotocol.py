@@ -303,6 +303,12 @@ class XMLStream(TwistedProtocol):
             write = self._ungathered or self.transport.write
             write(data)
 
+    def rest(self) -> None:
+        """Nothing has come for a while: keep no more than what the next byte needs."""
+        if not (self._inbox or self._events or self._handling or self._holds or self._ended):
+            self._current = None
+            self._framer.rest()
+
     def restart(self, limits: Limits | None = None) -> None:
         """From the next byte on, the peer speaks a new stream (RFC 6120 §4.3.3)."""
         self._limits = limits or self._limits

@@ -36,6 +36,7 @@ _COUNT = re.compile(
     rb"<(?P<name>[ar]) xmlns=(?P<q>['\"])urn:xmpp:sm:3(?P=q)"
     rb"(?: h=(?P<p>['\"])(?P<h>\d{1,10})(?P=p))? ?/>"
 ).match
+_TAG = re.compile(rb"""<[^'">]*(?:'[^']*'[^'">]*|"[^"]*"[^'">]*)*>""").match
 _STANZAS = {
     f"{NS_CLIENT} {name}": (NS_CLIENT, name, f"<{name}".encode(), f"</{name}".encode())
     for name in ("message", "presence", "iq")
@@ -98,6 +99,11 @@ class Framer:
         self._prefix_marks: tuple[bytes, ...] = ()
         self._broken = False
         self._rescanned = 0
+        self._header = b""  # the peer's own
+        self._resting = False
+        self._make_parser()
+
+    def _make_parser(self) -> None:
         parser = self._parser = expat.ParserCreate("UTF-8", " ")
         # Expat 2.6 holds back split tokens: the last stanza would wait for the next one.
         if hasattr(parser, "SetReparseDeferralEnabled"):
@@ -119,13 +125,39 @@ class Framer:
 
     def release(self) -> None:
         """Break the circle of parser and handlers, so that a lost stream is freed at once."""
+        self._let_go()
+        self._broken = True
+        self._buffer = b""
+
+    def rest(self) -> None:
+        """Let go of the parser, which is half of what a session takes, until the next byte.
+
+        Nothing happens unless the stream is open, and between stanzas.
+        """
+        if self._depth == 1 and not (self._buffer or self._broken) and len(self._header) < 4096:
+            self._let_go()
+            self._events = []
+
+    def _let_go(self) -> None:
+        if self._resting:
+            return
+        self._resting = True
         parser = self._parser
         parser.StartElementHandler = parser.EndElementHandler = None
         parser.StartNamespaceDeclHandler = parser.XmlDeclHandler = None
         parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = None
         parser.CommentHandler = parser.ProcessingInstructionHandler = None
-        self._broken = True
-        self._buffer = b""
+        del self._parser
+
+    def _wake(self) -> None:
+        """Have a parser again, that has read the same header."""
+        self._resting = False
+        self._make_parser()
+        self._depth = self._base = self._done = self._rescanned = 0
+        self._buffer = self._header
+        self._parser.Parse(self._header, False)
+        self._events.pop()
+        self._base = self._done
 
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes as they came; give what they complete, in order."""
@@ -142,6 +174,8 @@ class Framer:
                 data = self._skim(data)
                 if not data:
                     return events
+            if self._resting:
+                self._wake()
             self._buffer = data
         try:
             self._parser.Parse(data, False)
@@ -274,6 +308,7 @@ class Framer:
         if namespace != NS_STREAMS:
             raise StreamError("invalid-namespace")
         begin, self._done = self._done, self._tag_end(place)
+        self._header = bytes(self._buffer[place - self._base : self._done - self._base])
         header = self._buffer[begin - self._base : self._done - self._base]
         if len(header.lstrip(_WHITE)) > self._limits.stanza_bytes:
             raise StreamError("policy-violation", "the stream header is too big")
@@ -282,16 +317,10 @@ class Framer:
 
     def _tag_end(self, begin: int) -> int:
         """Where the start tag that begins here ends: the first `>` outside quotes."""
-        quote = 0
-        for place in range(begin - self._base, len(self._buffer)):
-            byte = self._buffer[place]
-            if quote:
-                quote = 0 if byte == quote else quote
-            elif byte in b"'\"":
-                quote = byte
-            elif byte == ord(">"):
-                return self._base + place + 1
-        raise StreamError("not-well-formed")
+        found = _TAG(self._buffer, begin - self._base)
+        if found is None:
+            raise StreamError("not-well-formed")
+        return self._base + found.end()
 
     def _is_empty(self, begin: int, end: int) -> bool:
         """Whether this piece of the buffer is one empty-element tag."""

@@ -115,3 +115,16 @@ def test_the_watch_ends_with_the_server() -> None:
     watch.start()
     watch.stop()
     assert at.hall.clock.getDelayedCalls() == others
+
+
+def test_a_client_that_is_quiet_for_a_moment_costs_no_parser_until_it_speaks() -> None:
+    at = house()
+    romeo = at.bound()
+
+    wait(at, LOOK)
+    assert hasattr(romeo.protocol._framer, "_parser")
+    wait(at, LOOK)
+    assert not hasattr(romeo.protocol._framer, "_parser")
+    [answer] = romeo.say("<iq type='get' id='1' to='example.net'><nonsense xmlns='x'/></iq>")
+
+    assert answer["id"] == "1"

@@ -403,3 +403,72 @@ def test_a_count_that_is_bigger_than_a_stanza_may_be_is_parsed_and_refused() -> 
     [offence] = framer.feed(b"<a xmlns='urn:xmpp:sm:3' h='1'/>")
 
     assert shown(offence) == "policy-violation"
+
+
+HEADERS = [
+    HEADER,
+    HEADER.replace(b"stream:", b"s:").replace(b"xmlns:stream", b"xmlns:s"),
+    HEADER.replace(b" to=", b" xmlns:x='urn:x' a='>' to="),
+]
+TALK = (
+    b"<iq type='get' id='1'><x:q xmlns:x='urn:y'/></iq>  <message><body>a &gt; b</body></message>"
+    b"<r xmlns='urn:xmpp:sm:3'/><presence/>\n<iq>"
+)
+
+
+@pytest.mark.parametrize(
+    "behind", [b"</iq>", b"</message>", b"<x:q/></iq>", b"</iq></stream:stream>"]
+)
+@pytest.mark.parametrize("size", [1, 2, 7, 40, 1000])
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_framer_that_rests_whenever_it_can_reads_the_same(
+    header: bytes, size: int, behind: bytes
+) -> None:
+    talk = TALK + behind
+    pieces = [talk[place : place + size] for place in range(0, len(talk), size)]
+    awake, resting = opened(header=header), opened(header=header)
+    heard: tuple[list[object], list[object]] = ([], [])
+    for piece in pieces:
+        for framer, events in zip((awake, resting), heard, strict=True):
+            framer.settle()
+            events += [shown(event) for event in framer.feed(piece)]
+        resting.settle()
+        resting.rest()
+
+    assert heard[0] == heard[1]
+    assert len(heard[0]) >= 5
+
+
+def test_a_resting_framer_has_no_parser_until_something_comes() -> None:
+    framer = opened()
+    framer.settle()
+
+    framer.rest()
+    assert not hasattr(framer, "_parser")
+    framer.feed(b"<r xmlns='urn:xmpp:sm:3'/>")
+    assert not hasattr(framer, "_parser")
+    [stanza] = framer.feed(b"<iq/>")
+
+    assert shown(stanza) == (NS_CLIENT, "iq", {}, (), b"<iq/>")
+
+
+def test_a_framer_with_an_unfinished_stanza_does_not_rest() -> None:
+    framer = opened()
+    framer.feed(b"<iq>")
+    framer.settle()
+
+    framer.rest()
+
+    assert [shown(one) for one in framer.feed(b"</iq>")] == [
+        (NS_CLIENT, "iq", {}, (), b"<iq></iq>")
+    ]
+
+
+def test_a_resting_framer_is_released_like_any_other() -> None:
+    framer = opened()
+    framer.settle()
+    framer.rest()
+
+    framer.release()
+
+    assert framer.feed(b"<iq/>") == []
