@@ -1,4 +1,4 @@
-"""XEP-0198 between two clients: any nonza at any time, cuts, resumptions and counts that lie."""
+"""XEP-0198 and XEP-0352 between two clients: any nonza at any time, cuts, counts that lie."""
 
 from random import Random
 
@@ -11,6 +11,12 @@ NONZAS = (
     *(f"<enable xmlns='{SM}' resume='1' max='1'/>", f"<a xmlns='{SM}' h='4294967295'/>"),
     *(f"<resume xmlns='{SM}' h='{{{{h}}}}' previd='{{{{token}}}}'/>", f"<a xmlns='{SM}'/>"),
     f"<resume xmlns='{SM}' h='0' previd='{{{{token}}}}'/>",
+    *("<inactive xmlns='urn:xmpp:csi:0'/>", "<active xmlns='urn:xmpp:csi:0'/>"),
+)
+# What is held for an inactive client.
+HELD = (
+    *("<presence%s/>", "<presence type='unavailable'%s/>"),
+    "<message type='chat'%s><composing xmlns='http://jabber.org/protocol/chatstates'/></message>",
 )
 WORDS = (
     *(
@@ -50,7 +56,8 @@ def write(random: Random) -> bytes:
             to = random.choice(
                 ("juliet@example.net", "romeo@example.net", "romeo@example.net/phone")
             )
-            parts.append(f"<message to='{to}' type='chat'><body>hi</body></message>")
+            said = random.choice(("<message type='chat'%s><body>hi</body></message>", *HELD))
+            parts.append(said % f" to='{to}'")
         elif way < 0.7:
             parts.append(grammar.some(random))
         else:
