@@ -41,7 +41,8 @@ from pushd.net.origins import Origins
 from pushd.net.pace import Budgets
 from pushd.net.prompt import PromptPort
 from pushd.net.tls import CertificateStore, DirectTLS, Front
-from pushd.net.xmlprotocol import Trace, Turn
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import Trace
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.transport import over_http11
 from pushd.routing.events import Events, ServerStarted

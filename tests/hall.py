@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pushd.modules.base import load
-from pushd.net.xmlprotocol import Turn
+from pushd.net.turn import Turn
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.host import assemble
 from pushd.routing.sessions import Session

@@ -6,7 +6,8 @@ from twisted.internet.protocol import Factory
 from pushd.c2s.arrival import Arrival
 from pushd.c2s.options import Door
 from pushd.net.admission import Admission
-from pushd.net.xmlprotocol import Trace, Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import Trace, XMLStream
 from pushd.routing.requests import IQ
 from pushd.wire.element import Element
 from pushd.wire.errors import StreamError

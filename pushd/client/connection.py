@@ -25,7 +25,8 @@ from pushd.client.errors import ConnectFailed, Disconnected, TimedOut
 from pushd.client.waiting import within
 from pushd.net.http import authorities
 from pushd.net.tls import end_point
-from pushd.net.xmlprotocol import CLOSING_TIME, Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import CLOSING_TIME, XMLStream
 from pushd.wire.element import serialize
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened

@@ -5,7 +5,8 @@ from twisted.internet.protocol import Factory
 
 from pushd.components.stream import Components, ComponentStream
 from pushd.net.admission import Admission
-from pushd.net.xmlprotocol import Trace, Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import Trace, XMLStream
 from pushd.wire.errors import StreamError
 
 

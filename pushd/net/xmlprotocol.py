@@ -29,6 +29,7 @@ from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
 from pushd.net.prompt import ungathered
 from pushd.net.tls import forget, tend
+from pushd.net.turn import Turn
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -61,43 +62,6 @@ class Receiver(Protocol):
 
     def lost(self, reason: str) -> None:
         """The connection is gone. Said once, and nothing follows."""
-
-
-class Turn:
-    """One turn of the reactor, and all that its reads cause: written when it is over.
-
-    So a stream that several others have something for gets one write.
-    """
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._waiting: list[XMLStream] = []
-        self._closing: list[Callable[[], None]] = []
-        self._scheduled = False
-
-    def before_writing(self, say: Callable[[], None]) -> None:
-        """Have `say` called at the end of each turn, before anything is written."""
-        self._closing.append(say)
-
-    def add(self, stream: "XMLStream") -> None:
-        """This stream has something to write."""
-        self._waiting.append(stream)
-        if not self._scheduled:
-            self.soon()
-
-    def soon(self) -> None:
-        """This turn has an end, even if nobody has anything to write yet."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._clock.callLater(0, self.flush)
-
-    def flush(self) -> None:
-        for say in self._closing:
-            say()
-        waiting, self._waiting = self._waiting, []
-        self._scheduled = False
-        for stream in waiting:
-            stream.flush()
 
 
 @implementer(IPushProducer, IHandshakeListener)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from pushd.net.xmlprotocol import Turn
+from pushd.net.turn import Turn
 from pushd.routing.events import Cause, Events, Undelivered
 from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
-from pushd.net.xmlprotocol import Turn
+from pushd.net.turn import Turn
 from pushd.routing.accounts import Accounts
 from pushd.routing.blocklists import BlockLists
 from pushd.routing.commands import Commands

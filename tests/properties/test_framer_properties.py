@@ -6,7 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza

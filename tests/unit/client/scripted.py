@@ -23,7 +23,8 @@ from twisted.trial.unittest import TestCase
 from pushd.client.client import Client
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore, channel_bindings
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.element import child, element, serialize, text
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened

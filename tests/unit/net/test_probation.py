@@ -1,7 +1,8 @@
 from twisted.internet.task import Clock
 
 from pushd.net.probation import Probation
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.stanza import Stanza

@@ -20,7 +20,8 @@ from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS, Front
-from pushd.net.xmlprotocol import Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.stanza import Stanza

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from pushd.net.pace import STEP, UNSETTLED, Budgets, Rate
-from pushd.net.xmlprotocol import CLOSING_TIME, Turn, XMLStream
+from pushd.net.turn import Turn
+from pushd.net.xmlprotocol import CLOSING_TIME, XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.stanza import Stanza
