@@ -19,8 +19,10 @@ from pushd.admin.operations import Operations
 from pushd.admin.reloads import Reloads, Reread
 from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import OperatorFactory
-from pushd.admin.status import Status
+from pushd.admin.status import Status, of_writer, writer
+from pushd.admin.tallies import Lag, Tallies
 from pushd.admin.users import Users
+from pushd.admin.web import Pages, WatchFactory
 from pushd.appserver.apps import App
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
@@ -93,6 +95,10 @@ class Server:
         self._door: Door
         self._watch: Watch
         self._certificates: CertificateStore | None = None
+        self._status: Status
+        self._lag = Lag(reactor)
+        self._watched: WatchFactory | None = None
+        self._stage = "is starting"  # "" while it serves
         self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
 
     def open(self) -> None:
@@ -113,8 +119,10 @@ class Server:
             self._listen()
             self._database.open()
             self._listen_for_operators()
+            self._listen_for_watchers()
         except BaseException:
             self._close_ports()
+            self._close_metrics()
             raise
 
     async def serve(self) -> None:
@@ -129,6 +137,8 @@ class Server:
         for ports in self.ports.values():
             for port in ports:
                 port.startReading()
+        if self._stage == "is starting":  # else it was told to stop meanwhile
+            self._stage = ""
         if self._certificates is not None:
             self._certificates.watch(self._reactor)
         self._watch.start()
@@ -142,6 +152,7 @@ class Server:
         Takes a bounded time, whatever clients, providers and disks do. Raises StorageError
         when what nobody was promised yet could not be committed.
         """
+        self._stage = "is stopping"
         self._close_ports()
         if self._certificates is not None:
             self._certificates.unwatch()
@@ -154,8 +165,11 @@ class Server:
         for admission in self._admissions:
             await self._within(FAREWELLS, admission.emptied(), "some connections")
         await self._within(FAREWELLS, self._transport.close(), "the push networks")
-        if not await self._within(LAST_COMMIT, self._database.close(), "the storage"):
-            raise StorageError("the last commit takes too long")
+        try:
+            if not await self._within(LAST_COMMIT, self._database.close(), "the storage"):
+                raise StorageError("the last commit takes too long")
+        finally:
+            self._close_metrics()
 
     async def _within(self, seconds: float, ending: "Deferred[None]", what: str) -> bool:
         """Wait for an end, but no longer than that; tells whether it came."""
@@ -323,10 +337,36 @@ class Server:
             sessions.end_all,
             sessions.cut_all,
         )
-        status = Status(
+        self._status = Status(
             host, self._dispatcher, self.app_server.outbox, self._certificates, self.places
         )
-        return Operations(users, sessions, status, Reloads(lambda: self.reread))
+        return Operations(users, sessions, self._status, Reloads(lambda: self.reread))
+
+    def _listen_for_watchers(self) -> None:
+        """From now on until everything is on disk: a server that does not serve says why."""
+        if not self.config.listen.metrics:
+            return
+        from pushd.admin.metrics import Metrics, Sources  # its library is large
+
+        doors = dict(zip(("client", "component"), self._admissions, strict=True))
+        tallies = Tallies(self.events)
+        sources = Sources(self.host, self._status, self._door, doors, tallies, self._lag)
+        watched = self._watched = WatchFactory(
+            self._reactor, Pages(Metrics(sources).page, self.obstacle)
+        )
+        for endpoint in self.config.listen.metrics:
+            port = self._reactor.listenTCP(
+                endpoint.port, watched, BACKLOG, interface=endpoint.host or "::"
+            )
+            self.ports.setdefault("metrics", []).append(port)
+        self._lag.start()
+
+    def obstacle(self) -> str:
+        """Why logins are not accepted, or nothing can be committed; empty when all is well."""
+        if self._stage:
+            return f"the server {self._stage}"
+        now = self._reactor.seconds()
+        return next(of_writer(writer(self._database, now)), "")
 
     def places(self) -> dict[str, list[str]]:
         """Where the server listens at this moment, by the names of `listen:`."""
@@ -341,9 +381,17 @@ class Server:
             factory.trace = trace
 
     def _close_ports(self) -> None:
-        for ports in self.ports.values():
-            for port in ports:
+        """All but the one that tells that the server stops."""
+        for name, ports in self.ports.items():
+            for port in ports if name != "metrics" else ():
                 port.stopListening()
+
+    def _close_metrics(self) -> None:
+        self._lag.stop()
+        for port in self.ports.get("metrics", ()):
+            port.stopListening()
+        if self._watched is not None:
+            self._watched.close_all()
 
 
 def _place(address: Any) -> str:

@@ -55,6 +55,10 @@ class Status:
         return {"status": self.show}
 
     async def show(self) -> dict[str, Any]:
+        """See `told`."""
+        return self.told()
+
+    def told(self) -> dict[str, Any]:
         """Everything; `problems` is empty when all is well."""
         now = self._host.clock.seconds()
         told = {
@@ -68,7 +72,7 @@ class Status:
             "sessions": totals(self._host.sessions.everyone()),
             "outbox": len(self._outbox),
             "providers": {name: self._provider(name) for name in sorted(self._dispatcher.backends)},
-            "database": database(self._host.database.path) | _writer(self._host.database, now),
+            "database": database(self._host.database.path) | writer(self._host.database, now),
             "listeners": dict(self._listeners()),
         }
         return {**told, "problems": list(problems(told))}
@@ -130,6 +134,11 @@ def of_database(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"the database {told['path']}: {told['fault']}"
     elif told["free"] < LEAST_SPACE:
         yield f"only {told['free'] >> 20} MB are free beside {told['path']}"
+    yield from of_writer(told)
+
+
+def of_writer(told: Mapping[str, Any]) -> Iterator[str]:
+    """Why nothing that has to be kept can be accepted."""
     if told.get("writer") == "failing":
         yield f"commits fail: {told['why']}"
     elif told.get("busy", 0.0) > SLOW:
@@ -155,7 +164,8 @@ def _certificate(loaded: Loaded, now: float) -> dict[str, Any]:
     }
 
 
-def _writer(storage: Database, now: float) -> dict[str, Any]:
+def writer(storage: Database, now: float) -> dict[str, Any]:
+    """What the storage does at the moment, and since when it has been at it."""
     since = storage.busy_since
     state = "failing" if storage.fault else "idle" if since is None else "writing"
     return {"writer": state, "why": storage.fault, "busy": 0.0 if since is None else now - since}

@@ -64,7 +64,7 @@ class Arrival:
         self._stream = stream
         self._guest = guest
         self._table = CLIENT_DOOR if door.certificates is not None else LOOPBACK_DOOR
-        self._state = State.PLAIN
+        self.state = State.PLAIN
         self._channel: Channel = None
         self._domain = ""
         self._account: JID | None = None
@@ -81,7 +81,7 @@ class Arrival:
     def connected(self) -> None:
         options = self._door.options
         if self._stream.is_secure:
-            self._state = State.SECURE
+            self.state = State.SECURE
         self._probation = Probation(
             self._host.clock,
             self._stream,
@@ -108,12 +108,12 @@ class Arrival:
         self._domain = domain
         self._lang = language(opening.lang)
         self._check_identity(opening.attributes.get("from", ""))
-        if self._state is State.SECURE:
+        if self.state is State.SECURE:
             self._channel = channel_bindings(self._stream.connection())
         self._stream.send(self._features())
 
     def received(self, stanza: Stanza) -> None:
-        _STEPS[step(self._table, self._state, stanza)](self, stanza)
+        _STEPS[step(self._table, self.state, stanza)](self, stanza)
 
     def closed(self) -> None:
         self._finish()
@@ -157,9 +157,9 @@ class Arrival:
     def _features(self) -> bytes:
         """What is offered now, said as before: it is the same to everyone in the same state."""
         options = self._door.options
-        is_known = self._state is State.AUTHENTICATED
+        is_known = self.state is State.AUTHENTICATED
         limits = options.authenticated if is_known else options.unauthenticated
-        key = (self._state, limits, *(self._channel or ()))
+        key = (self.state, limits, *(self._channel or ()))
         said = self._door.features.get(key)
         if said is None:
             said = serialize(element(NS_STREAMS, "features", *self._offers(limits)))
@@ -168,9 +168,9 @@ class Arrival:
 
     def _offers(self, limits: Limits) -> list[Element]:
         """The children of the features (RFC 6120 §4.3.2)."""
-        if self._state is State.PLAIN and self._door.certificates is not None:
+        if self.state is State.PLAIN and self._door.certificates is not None:
             return [element(NS_TLS, "starttls", element(NS_TLS, "required"))]
-        if self._state in (State.PLAIN, State.SECURE):
+        if self.state in (State.PLAIN, State.SECURE):
             return [*self._door.logins.features(self._channel), _limit(limits)]
         return [
             element(NS_BIND, "bind"),
@@ -187,7 +187,7 @@ class Arrival:
             self._stream.send(f"<failure xmlns='{NS_TLS}'/>".encode())
             raise StreamError("unsupported-stanza-type", "there is no certificate here")
         self._stream.start_tls(self._door.certificates.options_for(self._domain), PROCEED)
-        self._state = State.SECURE
+        self.state = State.SECURE
         self._is_open = False
 
     def _authenticate(self, stanza: Stanza) -> None:
@@ -224,7 +224,7 @@ class Arrival:
         if login.account is not None:
             self._account = login.account
             self._guest.settle()
-            self._state = State.AUTHENTICATED
+            self.state = State.AUTHENTICATED
             self._is_open = False
             self._stream.restart(self._door.options.authenticated)
         elif login.is_over:
@@ -295,16 +295,16 @@ class Arrival:
         lifecycle, account = self._host.lifecycle, self._account
         assert account is not None
         if not lifecycle.can_resume:
-            self._failed("feature-not-implemented")
+            self._refuse("feature-not-implemented")
             return
         h = count_of(stanza)
         token = stanza.attributes.get("previd", "")
         if h is None or not token:
-            self._failed("bad-request")
+            self._refuse("bad-request")
             return
         session = self._host.sessions.by_token(token)
         if session is None or session.account != account.bare or session.queue is None:
-            self._failed("item-not-found", lifecycle.last_count(token, account.bare))
+            self._refuse("item-not-found", lifecycle.last_count(token, account.bare))
             return
         self._stream.hold()
         self._settle(session, h)
@@ -318,6 +318,7 @@ class Arrival:
             if session.stream is not None:
                 session.stream.end(StreamError("conflict", "this session was resumed elsewhere"))
             lifecycle.end(session, "its client counts what it was not sent")
+            self._door.resumptions["handled-count-too-high"] += 1
             self.offended(too_high(error))
             self._stream.release()
             return
@@ -329,9 +330,10 @@ class Arrival:
         lifecycle, account = self._host.lifecycle, self._account
         assert account is not None
         if self._is_over:  # lost meanwhile: the session waits for the next attempt
+            self._door.resumptions["lost"] += 1
             lifecycle.abandon(session, "lost while it was resumed")
         elif not lifecycle.is_alive(session):
-            self._failed("item-not-found", lifecycle.last_count(session.token, account.bare))
+            self._refuse("item-not-found", lifecycle.last_count(session.token, account.bare))
         elif session.stream is not None:  # by an earlier attempt, whose connection is lost by now
             self._settle(session, h)
             return
@@ -341,11 +343,13 @@ class Arrival:
             client = self._hand_over()
             client.session = session
             greeting = f"<resumed xmlns='{NS_SM}' h='{count}' previd='{token}'/>"
+            self._door.resumptions["resumed"] += 1
             lifecycle.resume(session, client, greeting.encode())
         self._stream.release()
 
     def _unresumed(self, session: Session) -> None:
         """Its client tries again later: <failed/> would have it give the session up."""
+        self._door.resumptions["storage-fails"] += 1
         self._host.lifecycle.abandon(session, "storage fails")
         if not self._is_over:
             self.offended(StreamError(STUCK.condition, STUCK.text))
@@ -355,6 +359,11 @@ class Arrival:
         self._failed("unexpected-request")
         if self._account is None:
             raise StreamError("not-authorized", f"<{stanza.name}/> comes after the login")
+
+    def _refuse(self, condition: str, h: int | None = None) -> None:
+        """There is nothing to resume."""
+        self._door.resumptions[condition] += 1
+        self._failed(condition, h)
 
     def _failed(self, condition: str, h: int | None = None) -> None:
         self._stream.send(failed(condition, h))

@@ -4,8 +4,9 @@ The conversations themselves are pure and live in `wire/sasl.py`; here they meet
 stored keys, the channel that they are bound to, and the threads that do the heavy sums.
 """
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -53,6 +54,7 @@ class Logins:
     secret: bytes
     in_thread: InThread
     guard: Guard
+    outcomes: Counter[str] = field(default_factory=Counter)  # "success", or what was wrong
 
     def mechanisms(self, channel: Channel) -> list[str]:
         """What is offered on this connection; PLAIN and -PLUS only under TLS."""
@@ -123,6 +125,7 @@ class Login:
 
     def _fail(self, failure: SASLFailure) -> bytes:
         self.is_over = True
+        self._logins.outcomes[failure.condition] += 1
         return serialize(failure.element())
 
     async def _begin(self, initial: str) -> bytes:
@@ -217,6 +220,7 @@ class Login:
             raise SASLFailure("account-disabled", account.reason)
         self.is_over = True
         self.account = user
+        self._logins.outcomes["success"] += 1
         return _say("success", proof)
 
 

@@ -1,5 +1,6 @@
 """What all streams of clients share, and how the door treats them."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from pushd.net.tls import CertificateStore
 from pushd.routing.host import Host
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits
+from pushd.wire.stream import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class DoorOptions:
 
 class Open(Protocol):
     """A stream that is open, at whatever stage."""
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
 
     def offended(self, error: StreamError) -> None:
         """Close it with an error; a session that can be resumed waits for that."""
@@ -45,3 +51,4 @@ class Door:
     budgets: Budgets = field(default_factory=Budgets)
     streams: set[Open] = field(default_factory=set)
     features: dict[tuple[object, ...], bytes] = field(default_factory=dict)  # as they are said
+    resumptions: Counter[str] = field(default_factory=Counter)  # "resumed", or what was wrong

@@ -62,6 +62,10 @@ class ClientStream:
         stream.pace(UNSAFE, door.host.database.committed, budget)
 
     @property
+    def state(self) -> State:
+        return State.BOUND
+
+    @property
     def waiting(self) -> int:
         return self._stream.waiting
 

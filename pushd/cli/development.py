@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from pushd.admin.users import Users
 from pushd.config.backends import Backend
 from pushd.config.files import fits_socket
-from pushd.config.sections import Component, Config
+from pushd.config.sections import Component, Config, watched_at
 from pushd.net.certificates import DevelopmentCA, write_whole
 from pushd.net.tls import CertificateFiles, CertificateStore
 from pushd.providers import catalogue
@@ -36,7 +36,7 @@ log = Logger()
 DOMAIN = "localhost"
 PUSH_HOST = "push.localhost"
 COMPONENT = "component.localhost"
-USUAL_PORTS = {"client": 5222, "client_tls": 5223, "component": 5347, "fcm": 5228}
+USUAL_PORTS = {"client": 5222, "client_tls": 5223, "component": 5347, "metrics": 5270, "fcm": 5228}
 ACCOUNTS = ("romeo", "juliet")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - then reached at loopback
 
@@ -130,6 +130,8 @@ class Development:
             ("component", f"component {COMPONENT}, secret {ready['component_secret']}"),
         ):
             lines.append(f"  {_url_host(ready[key]['host'])}:{ready[key]['port']}  {text}")
+        watched = f"http://{_url_host(ready['metrics']['host'])}:{ready['metrics']['port']}"
+        lines.append(f"  {watched}  /metrics, /healthz, /readyz")
         lines.append(f"  {self._simulator.base_url}  FCM simulator; what it got: /control/requests")
         lines.extend(
             f"  account {account['jid']}, password {account['password']}"
@@ -178,6 +180,7 @@ class Development:
             client=ports["client"],
             client_tls=ports["client_tls"],
             component=ports["component"],
+            metrics=ports["metrics"],
             certificate=files.certificate,
             key=files.key,
             components={COMPONENT: Component(Secret(self._known["component_secret"]))},
@@ -190,22 +193,24 @@ class Development:
     def _free(self) -> dict[str, int]:
         """Any ports, except where this folder had others before that are free."""
         known = self._known.get("ports", {})
-        return {name: self._if_free(int(known.get(name, 0))) for name in USUAL_PORTS}
+        return {name: self._if_free(name, int(known.get(name, 0))) for name in USUAL_PORTS}
 
     def _usual(self) -> dict[str, int]:
         """The ports that this folder had before or else the usual ones, as far as they are free."""
         known = self._known.get("ports", {})
         return {
-            name: self._if_free(int(known.get(name, usual))) for name, usual in USUAL_PORTS.items()
+            name: self._if_free(name, int(known.get(name, usual)))
+            for name, usual in USUAL_PORTS.items()
         }
 
-    def _if_free(self, port: int) -> int:
+    def _if_free(self, name: str, port: int) -> int:
         """The port, or 0 if it is busy."""
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        address = watched_at(self._address) if name == "metrics" else self._address
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                trial.bind((self._address, port))
+                trial.bind((address, port))
             except OSError:
                 return 0
         return port

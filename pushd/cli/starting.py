@@ -27,6 +27,7 @@ DOORS = {  # the names of `listen:`, their keys in the ready file, and what they
     "client": ("c2s", "clients, STARTTLS"),
     "client_tls": ("c2s_tls", "clients, direct TLS"),
     "component": ("component", "components"),
+    "metrics": ("metrics", "metrics and health, HTTP"),
 }
 
 

@@ -24,6 +24,7 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
     rules = Rules(root, reading, datetime.fromtimestamp(now, UTC))
     for rule, names in (
         (rules.endpoints, ("listen",)),
+        (rules.metrics, ("listen",)),
         (rules.admin_socket, ("listen", "data")),
         (rules.domains, ("domains", "listen")),
         (rules.components, ("components", "domains", "listen")),
@@ -44,7 +45,7 @@ class Rules:
 
     def endpoints(self, listen: Listen) -> None:
         """No two listeners take the same port."""
-        doors = ("client", "client_tls", "component")
+        doors = ("client", "client_tls", "component", "metrics")
         named = [(door, endpoint) for door in doors for endpoint in getattr(listen, door)]
         for (door, one), (other_door, other) in combinations(named, 2):
             if one.overlaps(other):
@@ -54,6 +55,16 @@ class Rules:
             if not endpoint.is_loopback:
                 text = f"{endpoint}: component streams have no TLS, and this is no loopback address"
                 self._reading.warn(self._root.at("listen", "component"), text)
+
+    def metrics(self, listen: Listen) -> None:
+        """Who reaches the metrics may read them."""
+        for endpoint in listen.metrics:
+            if not endpoint.is_loopback and not listen.metrics_for_all:
+                self._refuse(
+                    self._root.at("listen", "metrics"),
+                    f"{quoted(str(endpoint))}, where others may reach it",
+                    "a loopback address such as 127.0.0.1:5270, or metrics_for_all: true",
+                )
 
     def admin_socket(self, listen: Listen, data: Path) -> None:
         """The default path fits into a socket's address, too."""

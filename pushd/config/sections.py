@@ -57,8 +57,19 @@ class Listen:
     client_tls: tuple[Endpoint, ...] = (Endpoint("", 5223),)
     # For external components (XEP-0114). It has no TLS, so loopback is the place for it.
     component: tuple[Endpoint, ...] = ()
+    # For who watches the server, by HTTP: ``/metrics``, ``/healthz``, ``/readyz``. Nobody logs in
+    # there, so loopback is the place for it; no other address is taken without
+    # ``metrics_for_all``.
+    metrics: tuple[Endpoint, ...] = ()
+    # Let ``metrics`` have addresses that others can reach, as where a firewall stands before it.
+    metrics_for_all: bool = False
     # The socket for ``pushdctl``; ``pushd.sock`` in the data folder if not given.
     admin: Annotated[Path, Socket()] | None = None
+
+
+def watched_at(address: str) -> str:
+    """Where a server for development that listens at this address has its metrics."""
+    return address if Endpoint(address, 0).is_loopback else "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +229,14 @@ class Config:
         client: int = 0,
         client_tls: int = 0,
         component: int = 0,
+        metrics: int = 0,
         certificate: Path | None = None,
         key: Path | None = None,
         components: Mapping[str, Component] | None = None,
         backends: tuple[Backend, ...] = (),
     ) -> "Config":
-        """A configuration without a file: one domain, every listener on one address.
+        """A configuration without a file: one domain, every listener on one address,
+        and the metrics on loopback.
 
         Ports are free ones unless given. Nothing is checked; `dataclasses.replace` changes
         any other section.
@@ -235,6 +248,7 @@ class Config:
                 client=(Endpoint(address, client),),
                 client_tls=(Endpoint(address, client_tls),),
                 component=(Endpoint(address, component),),
+                metrics=(Endpoint(watched_at(address), metrics),),
             ),
             components=components or {},
             app_server=AppServer(backends=backends),

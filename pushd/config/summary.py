@@ -25,7 +25,7 @@ def _listening(listen: Listen) -> Iterator[str]:
     """A line for each kind of door."""
     for name, kind in option_kinds(Listen).items():
         endpoints = getattr(listen, name)
-        if name != "admin":
+        if name not in ("admin", "metrics_for_all"):
             yield f"listen.{name}: {kind.show(endpoints) if endpoints else 'nowhere'}"
 
 

@@ -53,6 +53,11 @@ class OfflineMessages:
     def count(self, account: str) -> int:
         return self._counts.get(account, 0)
 
+    @property
+    def total(self) -> int:
+        """How many messages wait, of all accounts."""
+        return sum(self._counts.values())
+
     def add(self, account: str, raw: bytes, at: float) -> None:
         """Store a message that came at `at`."""
         self._database.write(INSERT, (self._next, account, raw, at))

@@ -51,6 +51,25 @@ log = Logger()
 
 
 @dataclass(slots=True)
+class Commits:
+    """What the writer has done since the database was opened; reads alone do not count."""
+
+    succeeded: int = 0
+    failed: int = 0
+    statements: int = 0  # in those that succeeded
+    seconds: float = 0.0  # that all of them took, from the taking of a group on
+
+    def count(self, failure: str, statements: int, seconds: float) -> None:
+        """One more."""
+        self.seconds += seconds
+        if failure:
+            self.failed += 1
+        else:
+            self.succeeded += 1
+            self.statements += statements
+
+
+@dataclass(slots=True)
 class _Commit:
     """Somebody who waits until the first `position` writes of the group are durable."""
 
@@ -124,6 +143,7 @@ class Database:
         self._taken: _Group | None = None  # what the writer has in hand
         self.busy_since: float | None = None  # when it took that; seconds since the epoch
         self.fault = ""  # why commits fail, while they do
+        self.commits = Commits()
         self._armed = False  # the next group will be taken without further ado
         self._lingering: IDelayedCall | None = None  # until the next group is, or is tried again
         self._touched = False
@@ -136,6 +156,11 @@ class Database:
     def failing(self) -> bool:
         """Whether the last attempt to commit failed: what needs storage is best refused now."""
         return self._failing
+
+    @property
+    def waiting(self) -> int:
+        """How many statements no transaction has taken yet."""
+        return len(self._next.writes)
 
     def open(self) -> None:
         """Lock the file, make it when it is missing, bring its tables up to date.
@@ -334,6 +359,9 @@ class Database:
         """The writer is idle again: tell who waits, and go on with what came meanwhile."""
         group = self._taken
         assert group is not None
+        if group.writes and self.busy_since is not None:
+            took = self._clock.seconds() - self.busy_since
+            self.commits.count(outcome.failure, len(group.writes), took)
         self._taken = self.busy_since = None
         self._armed = False
         if outcome.failure:

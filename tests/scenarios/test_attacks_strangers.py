@@ -40,12 +40,13 @@ def ports_of(pid: int) -> set[int]:
 
 class DoorsTest(Hostile):
     async def test_row_37_nothing_listens_but_what_the_ready_file_tells(self) -> None:
-        """No web pages, no debugger; the operator's socket is the owner's alone."""
+        """No web pages but the metrics, no debugger; the operator's socket is the owner's alone."""
         server = await self.start()
         ready = server.ready
         assert ready.component is not None
         simulator = int(ready.fcm.rpartition(":")[2])  # only with --dev
         expected = {ready.c2s.port, ready.c2s_tls.port, ready.component.port, simulator}
+        expected.add(ready.told["metrics"]["port"])
         assert ports_of(ready.pid) == expected
         mode = ready.admin.stat().st_mode
         assert stat.S_ISSOCK(mode)

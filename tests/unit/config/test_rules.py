@@ -222,3 +222,32 @@ def test_a_secret_is_in_no_error_and_in_no_representation(tmp_path: Path) -> Non
     assert "sesame" not in f"{caught.value}{caught.value!r}"
     config = config_of(LOCAL + "components: {b: {secret: sesame}}\n", tmp_path)
     assert "sesame" not in f"{config}"
+
+
+WATCHED = "domains: [localhost]\ndata: .\nlisten:\n  client: ['127.0.0.1:5222']\n  client_tls: []\n"
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:5270", "[::1]:5270", "localhost:0"])
+def test_metrics_are_for_loopback(place: str, tmp_path: Path) -> None:
+    config = config_of(f"{WATCHED}  metrics: ['{place}']\n", tmp_path)
+
+    assert len(config.listen.metrics) == 1
+
+
+@pytest.mark.parametrize("place", [":5270", "192.0.2.1:5270", "0.0.0.0:5270", "[::]:5270"])
+def test_metrics_elsewhere_are_asked_for_in_so_many_words(place: str, tmp_path: Path) -> None:
+    text = f"{WATCHED}  metrics: ['{place}']\n"
+
+    [problem] = problems_of(text, tmp_path)
+    assert "listen.metrics: found" in problem
+    assert (
+        "where others may reach it; expected a loopback address such as 127.0.0.1:5270" in problem
+    )
+    assert problem.endswith("or metrics_for_all: true")
+    assert config_of(f"{text}  metrics_for_all: true\n", tmp_path).listen.metrics[0].port == 5270
+
+
+def test_metrics_take_no_other_listener_s_port(tmp_path: Path) -> None:
+    [problem] = problems_of(f"{WATCHED}  metrics: ['127.0.0.1:5222']\n", tmp_path)
+
+    assert "while listen.client has" in problem

@@ -1,0 +1,153 @@
+"""What happened since the start, counted from events; nothing on the way of a message counts.
+
+Labels come from small closed sets: a reason that anybody could have worded becomes a class.
+"""
+
+from collections import Counter, defaultdict, deque
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pushd.providers.reports import Alarm, Attempt
+from pushd.routing.events import (
+    DeviceRegistered,
+    DeviceUnregistered,
+    Events,
+    PublishAnswered,
+    PushDecided,
+    SessionBound,
+    SessionDetached,
+    SessionEnded,
+    Undelivered,
+)
+
+PERIOD = 1.0  # seconds between two looks at the reactor
+REMEMBERED = 60  # looks, of which the longest lag is told
+
+# What the hall and the doors say when they detach a session, and the classes of that. What is
+# not here comes from the system: the connection broke.
+REASONS = {
+    "Connection was closed cleanly.": "closed",
+    "system-shutdown": "shutdown",
+    "the server stopped": "shutdown",
+    "its client acknowledges nothing": "overflow",
+    "lost while it was resumed": "lost",
+    "storage fails": "storage",
+    "reset": "password",
+    "it does not answer": "silent",
+}
+# The stream errors of RFC 6120 §4.9.3 that a client earns.
+OFFENCES = frozenset(
+    (
+        "bad-format",
+        "bad-namespace-prefix",
+        "invalid-from",
+        "invalid-namespace",
+        "invalid-xml",
+        "not-authorized",
+        "not-well-formed",
+        "policy-violation",
+        "restricted-xml",
+        "undefined-condition",
+        "unsupported-encoding",
+        "unsupported-feature",
+        "unsupported-stanza-type",
+    )
+)
+
+
+class Tallies:
+    """Counts by name; each key is the tuple of its labels."""
+
+    def __init__(self, events: Events) -> None:
+        self.bound = 0
+        self.ended = 0
+        self.detached: Counter[str] = Counter()  # by class of reason
+        self.undelivered: Counter[str] = Counter()  # by cause
+        self.decided: Counter[bool] = Counter()
+        self.published: Counter[str] = Counter()  # by outcome
+        self.attempts: Counter[tuple[str, str]] = Counter()  # by backend and outcome
+        self.exchanges: Counter[str] = Counter()  # by backend
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # that these took
+        self.alarms: Counter[str] = Counter()  # by backend
+        self.registered = 0
+        self.unregistered = 0
+        events.listen(SessionBound, self._bound)
+        events.listen(SessionEnded, self._ended)
+        events.listen(SessionDetached, self._detached)
+        events.listen(Undelivered, self._undelivered)
+        events.listen(PushDecided, self._decided)
+        events.listen(PublishAnswered, self._published)
+        events.listen(Attempt, self._attempted)
+        events.listen(Alarm, self._alarmed)
+        events.listen(DeviceRegistered, self._registered)
+        events.listen(DeviceUnregistered, self._unregistered)
+
+    def _bound(self, event: SessionBound) -> None:
+        self.bound += 1
+
+    def _ended(self, event: SessionEnded) -> None:
+        self.ended += 1
+
+    def _detached(self, event: SessionDetached) -> None:
+        self.detached[class_of(event.reason)] += 1
+
+    def _undelivered(self, event: Undelivered) -> None:
+        self.undelivered[event.cause.value] += 1
+
+    def _decided(self, event: PushDecided) -> None:
+        self.decided[event.pushed] += 1
+
+    def _published(self, event: PublishAnswered) -> None:
+        self.published[event.outcome] += 1
+
+    def _attempted(self, event: Attempt) -> None:
+        self.attempts[event.backend, event.verdict] += 1
+        self.exchanges[event.backend] += 1
+        self.seconds[event.backend] += event.seconds
+
+    def _alarmed(self, event: Alarm) -> None:
+        self.alarms[event.backend] += 1
+
+    def _registered(self, event: DeviceRegistered) -> None:
+        self.registered += 1
+
+    def _unregistered(self, event: DeviceUnregistered) -> None:
+        self.unregistered += 1
+
+
+def class_of(reason: str) -> str:
+    """What kind of reason this is for a session to be detached."""
+    return REASONS.get(reason) or ("offence" if reason in OFFENCES else "lost")
+
+
+class Lag:
+    """How late the reactor comes to what was to be done at an instant."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._due = 0.0
+        self._call: IDelayedCall | None = None
+        self._latest: deque[float] = deque(maxlen=REMEMBERED)
+        self.looks = 0
+        self.seconds = 0.0  # in all
+
+    @property
+    def longest(self) -> float:
+        """Of the last minute, in seconds; a stall that lasts counts when it is over."""
+        return max(self._latest, default=0.0)
+
+    def start(self) -> None:
+        self._due = self._clock.seconds() + PERIOD
+        self._call = self._clock.callLater(PERIOD, self._look)
+
+    def stop(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _look(self) -> None:
+        late = max(0.0, self._clock.seconds() - self._due)
+        self.looks += 1
+        self.seconds += late
+        self._latest.append(late)
+        self.start()
