@@ -177,5 +177,5 @@ def _ids(stanzas: object) -> set[str]:
     return {one[1].decode() for one in found if one is not None}
 
 
-Account.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+Account.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
 TestAccount = Account.TestCase

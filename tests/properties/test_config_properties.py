@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pushd.config.checks import ServiceAccountFile
@@ -89,7 +89,6 @@ def test_any_bytes_are_a_configuration_or_a_list_of_mistakes(data: bytes) -> Non
     assert outcome(data)
 
 
-@settings(deadline=None)
 @given(DOCUMENTS, st.booleans())
 def test_any_arrangement_of_words_is_a_configuration_or_a_list_of_mistakes(
     text: str, with_head: bool
@@ -97,7 +96,6 @@ def test_any_arrangement_of_words_is_a_configuration_or_a_list_of_mistakes(
     assert outcome(HEAD * with_head + text)
 
 
-@settings(deadline=None)
 @given(st.data())
 @pytest.mark.parametrize(
     "template",

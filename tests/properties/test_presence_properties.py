@@ -206,5 +206,5 @@ class Belief(RuleBasedStateMachine):
         return device if device is not None and device.is_connected else None
 
 
-Belief.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+Belief.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
 TestBelief = Belief.TestCase

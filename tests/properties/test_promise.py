@@ -187,5 +187,5 @@ class Promise(RuleBasedStateMachine):
         self.read()
 
 
-Promise.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Promise.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestPromise = Promise.TestCase

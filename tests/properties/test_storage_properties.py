@@ -300,7 +300,7 @@ STORY = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 99)), min_size
 
 
 @given(steps=STORY)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_was_promised_is_kept_and_nothing_else_appears(steps: list[tuple[str, int]]) -> None:
     world = World()
     try:
