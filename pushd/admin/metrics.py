@@ -7,6 +7,7 @@ docs/metrics.rst has each of them. No label is an address, a token or a text of 
 import gc
 import os
 import resource
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from pushd.admin.sessions import totals
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies
 from pushd.c2s.options import Door
@@ -66,7 +66,7 @@ class Metrics(Collector):
         sources = self._sources
         told = sources.status.told()
         yield from _server(told)
-        yield from _sessions(sources)
+        yield from _sessions(sources, told["sessions"])
         yield from _doors(sources)
         yield from _messages(sources)
         yield from _push(sources, told)
@@ -88,16 +88,14 @@ def _server(told: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauges("pushd_certificate_left_seconds", "Until it expires.", ["domain"], left)
 
 
-def _sessions(sources: Sources) -> Iterator[Metric]:
-    now = totals(sources.host.sessions.everyone())
+def _sessions(sources: Sources, now: Mapping[str, int]) -> Iterator[Metric]:
     states = {state: now[state] for state in ("live", "detached")}
     yield _gauges("pushd_sessions", "Sessions, by whether they have a stream.", ["state"], states)
     yield _gauge("pushd_queued_stanzas", "Unacknowledged, of all sessions.", now["queued_stanzas"])
     yield _gauge("pushd_queued_bytes", "What these have.", now["queued_bytes"])
-    held = totals(one for one in sources.host.sessions.everyone() if one.is_detached)
     words = "Waiting on detached sessions."
-    yield _gauge("pushd_detached_queued_stanzas", words, held["queued_stanzas"])
-    yield _gauge("pushd_detached_queued_bytes", "What these have.", held["queued_bytes"])
+    yield _gauge("pushd_detached_queued_stanzas", words, now["detached_stanzas"])
+    yield _gauge("pushd_detached_queued_bytes", "What these have.", now["detached_bytes"])
     tallies = sources.tallies
     yield _counter("pushd_sessions_bound", "Sessions that began.", tallies.bound)
     yield _counter("pushd_sessions_ended", "Sessions that ended for good.", tallies.ended)
@@ -108,9 +106,8 @@ def _sessions(sources: Sources) -> Iterator[Metric]:
 
 
 def _doors(sources: Sources) -> Iterator[Metric]:
-    stages = dict.fromkeys((state.name.lower() for state in State), 0)
-    for stream in sources.door.streams:
-        stages[stream.state.name.lower()] += 1
+    found = Counter(stream.state for stream in sources.door.streams)
+    stages = {state.name.lower(): found[state] for state in State}
     yield _gauges("pushd_streams", "Streams of clients, by how far they are.", ["stage"], stages)
     crowds = sources.crowds.items()
     yield _gauges(

@@ -92,14 +92,26 @@ def expel(host: Host, session: Session, error: StreamError) -> None:
 
 
 def totals(sessions: Iterable[Session]) -> dict[str, int]:
-    """How many there are, and what waits on them."""
-    counted = dict.fromkeys(("live", "detached", "queued_stanzas", "queued_bytes"), 0)
+    """How many there are, what waits on them, and how much of that on detached ones."""
+    count = detached = stanzas = octets = held = held_octets = 0
     for session in sessions:
-        counted["detached" if session.is_detached else "live"] += 1
-        if session.queue is not None:
-            counted["queued_stanzas"] += len(session.queue)
-            counted["queued_bytes"] += session.queue.size
-    return counted
+        queue = session.queue
+        waiting, size = (len(queue), queue.size) if queue is not None else (0, 0)
+        count += 1
+        stanzas += waiting
+        octets += size
+        if session.stream is None:
+            detached += 1
+            held += waiting
+            held_octets += size
+    return {
+        "live": count - detached,
+        "detached": detached,
+        "queued_stanzas": stanzas,
+        "queued_bytes": octets,
+        "detached_stanzas": held,
+        "detached_bytes": held_octets,
+    }
 
 
 def _management(session: Session) -> str:

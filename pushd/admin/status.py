@@ -50,6 +50,7 @@ class Status:
         self._certificates = certificates
         self._listeners = listeners
         self._started_at = host.clock.seconds()
+        self._version = release()
 
     def operations(self) -> Mapping[str, Operation]:
         return {"status": self.show}
@@ -63,7 +64,7 @@ class Status:
         now = self._host.clock.seconds()
         told = {
             "running": True,
-            "version": release(),
+            "version": self._version,
             "pid": os.getpid(),
             "started_at": self._started_at,
             "uptime": now - self._started_at,

@@ -147,12 +147,18 @@ def test_the_totals_tell_live_and_detached_and_what_waits(hall: Hall) -> None:
     juliet = hall.login(f"{JULIET}/balcony", sm=True)
     juliet.acknowledge()
     juliet.cut()
+    nurse = hall.login("nurse@example.net/kitchen", sm=True)
+    nurse.acknowledge()
+    before = totals(hall.host.sessions.everyone())
     romeo.send(message("wherefore"))
+    romeo.send("<message to='nurse@example.net'><body>good nurse</body></message>")
 
     counted = totals(hall.host.sessions.everyone())
 
-    assert (counted["live"], counted["detached"], counted["queued_stanzas"]) == (1, 1, 1)
-    assert counted["queued_bytes"] > 0
+    assert (counted["live"], counted["detached"]) == (2, 1)
+    assert counted["queued_stanzas"] == before["queued_stanzas"] + 2
+    assert counted["detached_stanzas"] == before["detached_stanzas"] + 1
+    assert 0 < counted["detached_bytes"] < counted["queued_bytes"]
 
 
 # What a disabled account is like.
