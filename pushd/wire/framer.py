@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH, Element, MalformedXML, parse, serialize
 from pushd.wire.errors import StreamError
-from pushd.wire.namespaces import NS_CLIENT, NS_SM, NS_STREAMS
+from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_SERVER, NS_SM, NS_STREAMS
 from pushd.wire.stanza import (
     DELAY,
     LANG,
@@ -31,6 +31,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RESCANS = 64  # how often the bytes of a tag in pieces may be looked at again, on average
 _CLAIMS = {STANZA_ID: "by", DELAY: "from", SENT_CARBON: "", RECEIVED_CARBON: ""}
 _OWN_HEADER = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
+_CONTENTS = (NS_CLIENT, NS_SERVER, NS_COMPONENT)
 _COUNTED = (b"<a ", b"<r ")
 _COUNT = re.compile(
     rb"<(?P<name>[ar]) xmlns=(?P<q>['\"])urn:xmpp:sm:3(?P=q)"
@@ -90,6 +91,8 @@ class Framer:
         self._base = 0  # where the buffer begins, counted in bytes of the stream
         self._done = 0  # where the last event ended
         self._begin = 0  # where the stanza under way began
+        self._names_content = False  # a namespace of streams is declared in it
+        self._unparsed = 0  # bytes before these that no parser of now has seen
         self._depth = 0
         self._names: list[str] = []
         self._claims: list[tuple[str, str]] = []
@@ -153,6 +156,7 @@ class Framer:
         """Have a parser again, that has read the same header."""
         self._resting = False
         self._make_parser()
+        self._unparsed += self._done - len(self._header)
         self._depth = self._base = self._done = self._rescanned = 0
         self._buffer = self._header
         self._parser.Parse(self._header, False)
@@ -201,14 +205,14 @@ class Framer:
             return data
         name, h = found["name"].decode(), found["h"]
         attributes = {} if h is None else {"h": h.decode()}
-        self._events.append(
-            Stanza(NS_SM, name, attributes, (), found.group(), None, (), self._done)
-        )
+        self._unparsed += found.end()
+        end = self._done + self._unparsed
+        self._events.append(Stanza(NS_SM, name, attributes, (), found.group(), None, (), end))
         return data[found.end() :]
 
     def unread(self, event: Stanza | StreamOpened) -> bytes:
         """The bytes behind an event of the last feed: what a restart must take over."""
-        return bytes(self._buffer[max(0, event.end - self._base) :])
+        return bytes(self._buffer[max(0, event.end - self._unparsed - self._base) :])
 
     def settle(self) -> None:
         """Forget the bytes of the events handled, and white space between stanzas."""
@@ -273,6 +277,8 @@ class Framer:
                 self._content = uri or ""
             else:
                 self._prefixes[prefix] = uri or ""
+        elif uri in _CONTENTS:
+            self._names_content = True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         depth = self._depth
@@ -341,7 +347,7 @@ class Framer:
         elif depth == 0:
             self._check_gap(self._parser.CurrentByteIndex)
             self._done = self._base + len(self._buffer)
-            self._events.append(StreamClosed(self._done))
+            self._events.append(StreamClosed(self._done + self._unparsed))
 
     def _finish(self, name: str) -> None:
         """A stanza is complete: cut its bytes out, and seal it."""
@@ -371,6 +377,10 @@ class Framer:
             names = tuple(self._as_client(child) for child in names)
             namespace = NS_CLIENT if namespace == self._content else namespace
             plain = plain and self._content.encode() not in raw
+        if self._names_content:
+            # Whoever passes it to another kind of stream looks for the name as it is.
+            self._names_content = False
+            plain = plain and b"&#" not in raw
         if plain and b"<![CDATA[" not in raw:
             for mark in self._prefix_marks:
                 if mark in raw:
@@ -379,8 +389,9 @@ class Framer:
         else:
             raw = self._rewritten(raw)
         claims = tuple(self._claims) if self._claims else ()
+        end = self._done + self._unparsed
         self._events.append(
-            Stanza(namespace, local, self._attributes, names, raw, None, claims, self._done)
+            Stanza(namespace, local, self._attributes, names, raw, None, claims, end)
         )
 
     def _is_modest(self, raw: bytes) -> bool:

@@ -24,6 +24,7 @@ from tests.fuzz import grammar, reader
 
 TOKENS = grammar.TOKENS
 LIMITS = (Limits(10_000, depth=10), Limits(), Limits(300, depth=4, attributes=3, elements=10))
+TINY = 128  # pieces of one tag, so small that it may be refused for that
 OURS = frozenset(("example.net", "push.example.net"))
 OPENING = f"<stream:stream xmlns='{NS_CLIENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 PREFIXES = {"": NS_CLIENT, "stream": NS_STREAMS}
@@ -65,6 +66,8 @@ def _check_split(whole: list[object], data: bytes, cuts: list[int], limits: Limi
         framer.settle()
         assert len(framer._buffer) <= limits.stanza_bytes + len(data)
     framer.release()
+    if len(cuts) >= TINY and parts[-1:] == ["policy-violation"]:
+        return  # too long a tag in too many pieces
     assert _clean(whole) == _clean(parts), "another split, other events"
     # Which one of several offences it is may depend on how far the bytes were read at once.
     # What never becomes a stream may be too little, byte by byte, to tell already.

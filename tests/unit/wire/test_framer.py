@@ -472,3 +472,19 @@ def test_a_resting_framer_is_released_like_any_other() -> None:
     framer.release()
 
     assert framer.feed(b"<iq/>") == []
+
+
+@pytest.mark.parametrize("content", ["jabber:client", "jabber:component:accept"])
+@pytest.mark.parametrize("place", ["iq", "child"])
+def test_a_namespace_of_streams_is_never_hidden_in_references(content: str, place: str) -> None:
+    """Doors between streams of different kinds find it by its bytes."""
+    hidden = f" xmlns='j&#97;{content[2:]}'"
+    header = HEADER.replace(b"jabber:client", content.encode())
+    at = {"iq": ("", ""), "child": ("", "")} | {place: (hidden, "")}
+    xml = f"<iq{at['iq'][0]}><q xmlns='x'><c{at['child'][0]}/></q></iq>"
+
+    [stanza] = stanzas(xml.encode(), header)
+
+    assert b"&#" not in stanza.raw
+    assert (stanza.namespace, stanza.children) == (NS_CLIENT, ("x q",))
+    assert b"component" not in stanza.raw
