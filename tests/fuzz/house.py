@@ -47,7 +47,13 @@ from pushd.wire.element import child, children
 from pushd.wire.errors import JIDMalformed, StreamError
 from pushd.wire.framer import Framer, Limits, StreamClosed
 from pushd.wire.jid import parse as parse_jid
-from pushd.wire.namespaces import NS_CLIENT, NS_COMMANDS, NS_STANZA_ERRORS, NS_STREAM_ERRORS
+from pushd.wire.namespaces import (
+    NS_CLIENT,
+    NS_COMMANDS,
+    NS_DELAY,
+    NS_STANZA_ERRORS,
+    NS_STREAM_ERRORS,
+)
 from pushd.wire.scram import derive
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import DELAY, RECEIVED_CARBON, SENT_CARBON, STANZA_ID, Stanza
@@ -188,7 +194,7 @@ class Peer:
             for one in children(stanza.tree):
                 told = str(one.attributes.get("stamp"))
                 if (
-                    one.name == "delay"
+                    (one.uri, one.name) == (NS_DELAY, "delay")
                     and one.attributes.get("from") == who
                     and told.startswith("2002-09-10T23")
                 ):
