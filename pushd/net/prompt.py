@@ -5,12 +5,9 @@ the next turn, and takes it off again. Writing first costs two system calls and 
 also under TLS; what does not fit goes Twisted's way.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet.tcp import Port, Server
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 
 class PromptServer(Server):
@@ -43,14 +40,3 @@ class PromptPort(Port):
     """A listening port whose connections write at once."""
 
     transport = PromptServer
-
-
-def ungathered(transport: Any) -> Callable[[bytes], object] | None:
-    """How to write to a connection that has just begun TLS; None where it is not Twisted's.
-
-    Its own `write` gathers small ones for the next turn, which a stream has done already.
-    """
-    layer = getattr(transport, "protocol", None)
-    if not isinstance(layer, TLSMemoryBIOProtocol):
-        return None
-    return partial(TLSMemoryBIOProtocol.write, layer)

@@ -27,7 +27,6 @@ from zope.interface import implementer
 
 from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
-from pushd.net.prompt import ungathered
 from pushd.net.tls import forget, tend
 from pushd.net.turn import Turn
 from pushd.wire.errors import StreamError
@@ -100,7 +99,6 @@ class XMLStream(TwistedProtocol):
         self._corks = 0  # nothing is written before as many calls of `uncork`
         self._ended = False
         self._lost = False
-        self._ungathered: Callable[[bytes], object] | None = None  # how to write, under TLS
         self._timer: IDelayedCall | None = None  # to cut the connection
         self.guest: Guest | None = None  # its place among the connections
         self.trace: Trace | None = None
@@ -148,7 +146,6 @@ class XMLStream(TwistedProtocol):
             self._full = _nothing
             self._pace = None
             forget(self.transport)
-            self._ungathered = None
             self.transport = None
 
     def pauseProducing(self) -> None:
@@ -264,8 +261,7 @@ class XMLStream(TwistedProtocol):
             data = b"".join(self._out)
             self._out.clear()
             self._out_size = 0
-            write = self._ungathered or self.transport.write
-            write(data)
+            self.transport.write(data)
 
     def rest(self) -> None:
         """Nothing has come for a while: keep no more than what the next byte needs."""
@@ -298,7 +294,6 @@ class XMLStream(TwistedProtocol):
         self.flush()
         self._shaking_hands = True
         self.transport.startTLS(context)
-        self._ungathered = ungathered(self.transport)
         tend(self.transport)
 
     def hold(self) -> None:

@@ -10,8 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from pushd.net.prompt import PromptPort, PromptServer, ungathered
-from tests.support import Transport
+from pushd.net.prompt import PromptPort, PromptServer
 
 BIG = bytes(range(256)) * 40_000  # far more than a socket takes at once
 
@@ -110,7 +109,3 @@ class PromptTest(TestCase):
             ours.transport.write(b"a word")
 
         await ours.lost
-
-
-def test_a_transport_of_another_kind_is_written_to_as_it_is() -> None:
-    assert ungathered(Transport()) is None
