@@ -14,7 +14,8 @@ from functools import lru_cache
 
 _OLD = unicodedata.ucd_3_2_0  # the Unicode of RFC 3454
 
-_PROHIBITED: tuple[Callable[[str], bool], ...] = (
+# What Nodeprep, Resourceprep and SASLprep (RFC 4013 §2.3) all prohibit, by RFC 3454's tables.
+PROHIBITED: tuple[Callable[[str], bool], ...] = (
     stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
     stringprep.in_table_c3,
@@ -57,7 +58,7 @@ def _is_prohibited(character: str) -> bool:
     return (
         unicodedata.category(character) in _INVISIBLE
         or _unseen(character) is not None
-        or any(is_prohibited(character) for is_prohibited in _PROHIBITED)
+        or any(is_prohibited(character) for is_prohibited in PROHIBITED)
     )
 
 

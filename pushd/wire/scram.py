@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pushd.wire import precis
+from pushd.wire.legacy import PROHIBITED
 from pushd.wire.secret import Secret
 
 __all__ = [
@@ -33,18 +34,7 @@ SALT_BYTES: Final = 16
 LONGEST_PASSWORD: Final = 16_384  # bytes of one that is not plain ASCII
 
 _ALGORITHMS: Final[dict[Hash, str]] = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
-_PROHIBITED: Final = (  # RFC 4013 §2.3
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-    stringprep.in_table_a1,  # not assigned in Unicode 3.2
-)
+_PROHIBITED: Final = (*PROHIBITED, stringprep.in_table_a1)  # A.1: not assigned in Unicode 3.2
 
 
 @dataclass(frozen=True, slots=True)
