@@ -5,33 +5,16 @@ import time
 
 from twisted.internet.defer import DeferredList
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
 
-from tests.scenarios.harness import Server
-from tests.scenarios.hostile import BOMB, HEADER, SM
+from tests.scenarios.hostile import BOMB, HEADER, SM, Hostile
 from tests.scenarios.raw import Raw
 
 SECOND = 1.0
 BIG = "x" * 250_000
 
 
-class PressureTest(TestCase):
+class PressureTest(Hostile):
     timeout = 180
-
-    async def start(self) -> Server:
-        self.server = await Server.start(self)
-        return self.server
-
-    def raw(self) -> Raw:
-        raw = Raw(self.server.ready.c2s)
-        self.addCleanup(raw.close)
-        return raw
-
-    def bound(self, user: str) -> Raw:
-        raw = self.raw()
-        raw.log_in(self.server.ready.ca, self.server.jid(user), self.server.password(user))
-        raw.bind("raw")
-        return raw
 
     async def test_a_bomb_is_answered_within_a_second(self) -> None:
         await self.start()
