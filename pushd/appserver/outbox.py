@@ -60,6 +60,8 @@ class Outbox:
     """What was accepted and is not delivered yet.
 
     `gone` is called with a registration whose device is no more, and why; it forgets it.
+    `settled` is told what became of a push: of which registration, the outcome in one word, a
+    reason, and the seconds since it was accepted.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Outbox:
         registrations: Registrations,
         dispatcher: Dispatcher,
         gone: Callable[[Registration, str], None],
+        settled: Callable[[Registration, str, str, float], None],
     ) -> None:
         self._clock = clock
         self._database = database
@@ -76,6 +79,7 @@ class Outbox:
         self._registrations = registrations
         self._dispatcher = dispatcher
         self._gone = gone
+        self._settled = settled
         self._waiting: dict[str, Push] = {}
         self._under_way: dict[str, Deferred[None]] = {}
 
@@ -144,13 +148,14 @@ class Outbox:
                 self._settle(sending, result)
 
     def _settle(self, sending: "_Sending", result: Result) -> None:
-        node = sending.push.node
+        now = self._clock.seconds()
+        reason = ""
         match result:
             case Withdrawn():
                 return  # there is nothing left to send, or another backend to send it
             case Accepted():
-                self._registrations.pushed(node, self._clock.seconds())
-            case Unregistered():
+                self._registrations.pushed(sending.push.node, now)
+            case Unregistered(reason=reason):
                 self._bury(sending.registration)
             case Refused(reason=reason) | Expired(reason=reason):
                 log.info(
@@ -160,6 +165,8 @@ class Outbox:
                     reason=reason,
                 )
         self._done(sending.push)
+        outcome = type(result).__name__.lower()
+        self._settled(sending.registration, outcome, reason, now - sending.push.accepted_at)
 
     def _bury(self, used: Registration) -> None:
         """Forget the device, unless it registered anew since the push left."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from pushd.appserver.apps import App
 from pushd.appserver.registrations import Registration, Registrations
+from pushd.routing.events import PublishReceived
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
+from pushd.storage.errors import StorageError
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import (
@@ -22,6 +24,7 @@ from pushd.wire.errors import (
     NotAcceptable,
     NotAllowed,
     ServiceUnavailable,
+    StanzaError,
 )
 from pushd.wire.jid import JID, parse
 from pushd.wire.namespaces import (
@@ -77,6 +80,7 @@ class PubsubHost:
         self._apps = apps
         self._registrations = registrations
         self._accept = accept
+        self._emit = host.events.emit
         add = host.requests.add
         add("set", NS_PUBSUB, "pubsub", domain, self.answer)
         add("get", NS_PUBSUB, "pubsub", domain, _closed)
@@ -93,13 +97,31 @@ class PubsubHost:
             if child(request.payload, NS_PUBSUB, "retract") is not None:
                 raise Forbidden("items are not kept here")
             return _closed(request)
-        registration = self._admit(request, publish.attributes.get("node", ""))
+        node = publish.attributes.get("node", "")
+        try:
+            echoed = await self._publish(request, publish, node)
+        except (StanzaError, StorageError) as error:
+            reason = error.condition if isinstance(error, StanzaError) else "storage fails"
+            self._tell(request, node, "refused", reason)
+            raise
+        self._tell(request, node, "accepted", "")
+        return element(NS_PUBSUB, "pubsub", echoed)
+
+    async def _publish(self, request: IQ, publish: Element, node: str) -> Element:
+        """Take it, if it may be taken; the answer names node and item (XEP-0060 §7.1.2)."""
+        registration = self._admit(request, node)
         item = _only_item(publish)
         await self._accept(registration, read(_payload(item)))
         id = item.attributes.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
         echoed.attributes["node"] = registration.node
-        return element(NS_PUBSUB, "pubsub", echoed)
+        return echoed
+
+    def _tell(self, request: IQ, node: str, outcome: str, reason: str) -> None:
+        registration = self._registrations.get(node)
+        account = registration.account if registration is not None else ""
+        publisher = request.sender.full
+        self._emit(PublishReceived(account, self._domain, node, publisher, outcome, reason))
 
     def _admit(self, request: IQ, node: str) -> Registration:
         """The registration that this node is, if the sender may publish there."""

@@ -8,7 +8,7 @@ from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registering import Registering, Rules
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.providers.dispatch import Dispatcher
-from pushd.routing.events import AccountRemoved, DeviceUnregistered
+from pushd.routing.events import AccountRemoved, DeviceUnregistered, PushSettled
 from pushd.routing.host import Host
 from pushd.wire.element import Element, element
 from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
@@ -25,7 +25,12 @@ class AppServer:
         self._apps = {app.name: app for app in apps}
         self.registrations = Registrations(host.database)
         self.outbox = Outbox(
-            host.clock, host.database, self.registrations, dispatcher, self.unregister
+            host.clock,
+            host.database,
+            self.registrations,
+            dispatcher,
+            self.unregister,
+            self._settled,
         )
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
@@ -87,6 +92,22 @@ class AppServer:
                 registration.type,
                 registration.device,
                 reason,
+            )
+        )
+
+    def _settled(
+        self, registration: Registration, outcome: str, reason: str, seconds: float
+    ) -> None:
+        """Say what became of a push."""
+        self._host.events.emit(
+            PushSettled(
+                registration.account,
+                self._service(registration),
+                registration.node,
+                registration.backend,
+                outcome,
+                reason,
+                seconds,
             )
         )
 

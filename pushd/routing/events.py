@@ -192,6 +192,31 @@ class DeviceUnregistered:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PublishReceived:
+    """Somebody published to a node of ours. `account` is "" where there is no such node."""
+
+    account: str
+    service: str  # the host that was published to
+    node: str
+    publisher: str  # the address that published
+    outcome: str  # "accepted", "limited", "blocked" or "refused"
+    reason: str  # the error's condition where there was one; what the limit is
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettled:
+    """Nothing more is to be sent of a push that was accepted."""
+
+    account: str
+    service: str
+    node: str
+    backend: str
+    outcome: str  # "accepted", "unregistered", "refused" or "expired"
+    reason: str
+    seconds: float  # since it was accepted
+
+
 class Events:
     """Who listens to what. A listener that fails is logged alone."""
 

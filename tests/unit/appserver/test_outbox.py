@@ -9,7 +9,7 @@ from twisted.logger import LogEvent, capturedLogs
 from pushd.appserver.outbox import LIFETIME
 from pushd.providers.contract import Accepted, Refused, Unregistered
 from pushd.providers.dispatch import Expired, Result, Withdrawn
-from pushd.routing.events import DeviceUnregistered
+from pushd.routing.events import DeviceUnregistered, PushSettled
 from pushd.storage.errors import StorageError
 from tests.unit.appserver.stage import (
     JULIET,
@@ -92,6 +92,29 @@ def test_what_came_to_an_end_waits_no_more(result: Result) -> None:
     assert stage.waiting() == []
     assert stage.nodes() == [stage.node]
     assert stage.server.outbox._under_way == {}
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (Accepted(), ("accepted", "")),
+        (Refused("no"), ("refused", "no")),
+        (Expired("late"), ("expired", "late")),
+        (Unregistered(reason="UNREGISTERED"), ("unregistered", "UNREGISTERED")),
+    ],
+)
+def test_what_became_of_a_push_is_told(result: Result, expected: tuple[str, str]) -> None:
+    stage = Registered()
+    stage.push()
+    stage.hall.advance(5)
+    stage.calls[0].look()
+    assert stage.hall.events(PushSettled) == []
+
+    stage.calls[0].answer(result)
+
+    assert stage.hall.events(PushSettled) == [
+        PushSettled(JULIET, "push.example.net", stage.node, "post", *expected, 5.0)
+    ]
 
 
 def test_a_push_that_was_taken_is_noted() -> None:

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from pushd.appserver.pubsub import Published, read
+from pushd.routing.events import PublishReceived
 from pushd.wire.element import Element, parse
 from pushd.wire.errors import BadRequest
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
@@ -59,6 +62,36 @@ def test_an_item_without_an_id_is_given_one() -> None:
 
     assert len(ids) == 2
     assert "" not in ids
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("accepted", "")),
+        ({"items": "<item/>"}, ("refused", "bad-request")),
+        ({"secret": "wrong"}, ("refused", "forbidden")),
+    ],
+)
+def test_each_publish_is_told_with_its_outcome(
+    given: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    stage = Registered()
+
+    stage.say(publishing(stage.node, **{"secret": stage.secret, **given}))
+
+    outcome, reason = expected
+    assert stage.hall.events(PublishReceived) == [
+        PublishReceived(JULIET, PUBSUB, stage.node, f"{JULIET}/desk", outcome, reason)
+    ]
+
+
+def test_a_publish_to_an_unknown_node_is_told_of_no_account() -> None:
+    stage = Registered()
+
+    stage.say(publishing("nowhere", stage.secret))
+
+    [event] = stage.hall.events(PublishReceived)
+    assert (event.account, event.node, event.reason) == ("", "nowhere", "item-not-found")
 
 
 @pytest.mark.parametrize(
