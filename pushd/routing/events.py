@@ -132,6 +132,7 @@ class PushEnabled:
     service: str
     node: str
     session: str  # full JID
+    is_new: bool = True  # else it was known, and is bound to this session now
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,24 @@ class PushDisabled:
     service: str
     node: str
     reason: str
+    by: str = ""  # the JID of who did it, "operator", or "" for the server itself
 
 
 @dataclass(frozen=True, slots=True)
 class PushDecided:
-    """Whether an undelivered stanza wakes a device, and why or why not."""
+    """Whether an undelivered stanza wakes a device, and why or why not.
+
+    Service and node are "" where the account has nothing enabled. `sender` is a bare JID, and
+    told only where the account lets pushes name senders.
+    """
 
     account: str
     service: str
     node: str
     pushed: bool
-    reason: str
+    reason: str  # of a small closed set
+    kind: str = ""  # of the stanza: "message", "call", "subscription", "presence", ...
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,8 @@ class DeviceRegistered:
     node: str
     type: str
     device: str
+    by: str = ""  # the full JID that registered it
+    is_new: bool = True  # else it was known, and has another token or secret now
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,7 @@ class DeviceUnregistered:
     type: str
     device: str
     reason: str
+    by: str = ""  # the JID of who did it, "operator", "provider", or "" for the server itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,9 @@ def traced(*data: bytes) -> list[dict[str, Any]]:
 
 
 def test_an_event_is_written_under_its_name_with_its_time() -> None:
-    event = PushDecided("juliet@example.net", "push.example.net", "n1", True, "message")
+    event = PushDecided(
+        "juliet@example.net", "push.example.net", "n1", True, "detached", kind="message"
+    )
 
     assert written(event) == [
         {
@@ -66,7 +68,9 @@ def test_an_event_is_written_under_its_name_with_its_time() -> None:
             "service": "push.example.net",
             "node": Secret("n1").digest,
             "pushed": True,
-            "reason": "message",
+            "reason": "detached",
+            "kind": "message",
+            "sender": "",
         }
     ]
 
