@@ -155,10 +155,41 @@ class PushDecided:
     account: str
     service: str
     node: str
-    pushed: bool
+    pushed: bool  # a publish tells of it, now or soon
     reason: str  # of a small closed set
     kind: str = ""  # of the stanza: "message", "call", "subscription", "presence", ...
     sender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushProbed:
+    """An enablement is on probation: so many pushes in a row came to nothing.
+
+    From now on it is tried once a day, and removed if nothing comes through for a week.
+    """
+
+    account: str
+    service: str
+    node: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushPaused:
+    """Nothing is published for the account until then (seconds since the epoch).
+
+    None is for as long as nobody ends that.
+    """
+
+    account: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushUnpaused:
+    """A pause is over, or was ended: what is new goes out."""
+
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +210,7 @@ class PublishAnswered:
     id: str
     outcome: str  # "accepted", "refused" or "silence"
     condition: str
+    seconds: float = 0.0  # since the oldest news that it tells
 
 
 @dataclass(frozen=True, slots=True)
