@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from twisted.internet.defer import Deferred
 
+from pushd.config.proxies import Proxy
 from pushd.net.http import BODY_LIMIT, Fault
 from pushd.wire.secret import Secret
 
@@ -37,6 +38,7 @@ __all__ = [
     "Notification",
     "Outcome",
     "Provider",
+    "Proxy",
     "Refused",
     "Request",
     "Response",
@@ -121,6 +123,11 @@ class Link:
     """What a request wants of its connection. Equal links share connections."""
 
     ca_file: Path | None = None  # PEM; whose certificates are trusted. None: the platform's
+    http2: bool = False  # HTTP/2 and nothing else. False: what the server and we can
+    certificate: Path | None = None  # PEM; who we are, to a server that asks in the handshake
+    key: Path | None = None  # PEM; of that certificate. None: it is in the same file
+    proxy: Proxy | None = None  # the way out of the house. None: straight
+    name: str = ""  # sets apart what must not share connections though all else is equal
 
 
 class Request:
@@ -129,7 +136,7 @@ class Request:
     Its repr names the host alone: headers, and often the path, are secrets.
     """
 
-    __slots__ = ("body", "headers", "link", "method", "url")
+    __slots__ = ("body", "fresh", "headers", "link", "method", "url")
 
     def __init__(
         self,
@@ -141,12 +148,14 @@ class Request:
         form: Mapping[str, str] | None = None,
         method: str = "POST",
         link: Link = Link(),
+        fresh: bool = False,  # the link's connections take no more requests: open another
     ) -> None:
         self.method = method
         self.url = url
         self.headers = dict(headers or {})
         self.body = body
         self.link = link
+        self.fresh = fresh
         if json is not None:
             self.body = json_module.dumps(json, separators=(",", ":")).encode()
             self.headers.setdefault("content-type", "application/json")
