@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pushd.appserver.apps import App
+from pushd.appserver.blocked import Banned, Blocked, Publishers
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.events import PublishReceived
 from pushd.routing.host import Host
@@ -74,11 +75,13 @@ class PubsubHost:
         domain: str,
         apps: Mapping[str, App],
         registrations: Registrations,
+        publishers: Publishers,
         accept: Accept,
     ) -> None:
         self._domain = domain
         self._apps = apps
         self._registrations = registrations
+        self._publishers = publishers
         self._accept = accept
         self._emit = host.events.emit
         add = host.requests.add
@@ -100,6 +103,9 @@ class PubsubHost:
         node = publish.attributes.get("node", "")
         try:
             echoed = await self._publish(request, publish, node)
+        except (Blocked, Banned) as error:
+            self._tell(request, node, "blocked", error.condition)
+            raise
         except (StanzaError, StorageError) as error:
             reason = error.condition if isinstance(error, StanzaError) else "storage fails"
             self._tell(request, node, "refused", reason)
@@ -109,7 +115,9 @@ class PubsubHost:
 
     async def _publish(self, request: IQ, publish: Element, node: str) -> Element:
         """Take it, if it may be taken; the answer names node and item (XEP-0060 §7.1.2)."""
+        self._publishers.check(request.sender.domain)
         registration = self._admit(request, node)
+        self._publishers.check(registration.account)
         item = _only_item(publish)
         await self._accept(registration, read(_payload(item)))
         id = item.attributes.get("id") or secrets.token_urlsafe(9)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pushd.appserver.apps import App
+from pushd.appserver.blocked import Publishers
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registering import Registering, Rules
@@ -24,6 +25,7 @@ class AppServer:
         self._host = host
         self._apps = {app.name: app for app in apps}
         self.registrations = Registrations(host.database)
+        self.publishers = Publishers(host.clock, host.database)
         self.outbox = Outbox(
             host.clock,
             host.database,
@@ -34,7 +36,9 @@ class AppServer:
         )
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
-            PubsubHost(host, domain, self._apps, self.registrations, self.outbox.accept)
+            PubsubHost(
+                host, domain, self._apps, self.registrations, self.publishers, self.outbox.accept
+            )
         self._registering = []
         for domain in dict.fromkeys(app.register_host for app in apps):
             here = [app for app in apps if app.register_host == domain]
@@ -46,6 +50,7 @@ class AppServer:
     async def load(self) -> None:
         """Read what the last run left; before anything is routed."""
         await self.registrations.load()
+        await self.publishers.load()
         await self.outbox.load()
 
     def start(self) -> None:
