@@ -256,14 +256,15 @@ class Busy:
     after: float | None = None
     scope: Scope = Scope.BACKEND
     reason: str = ""
+    fresh: bool = False  # at once over a new connection; later, if that is no better
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """To say the same again cannot help, and it is not the device's fault.
 
-    What may help is said by the other fields; all but `alarm` ask for one more attempt,
-    and no more than one.
+    What may help is said by the other fields; all but `alarm` and `guarded` ask for one more
+    attempt, and no more than one.
     """
 
     reason: str  # for the ledger and the operator: no token, no text of the notification
@@ -271,6 +272,8 @@ class Refused:
     alarm: bool = False  # the operator must act; until then nothing can be sent
     shrink: bool = False  # too big: counts alone
     remedy: str = ""  # a change that the provider itself knows; see `Sending.remedies`
+    fresh: bool = False  # it may be taken over a new connection
+    guarded: bool = False  # the alarm is for nothing while others are served: see `Unregistered`
 
 
 Outcome = Accepted | Unregistered | Busy | Refused
@@ -299,10 +302,13 @@ class Token:
     value: Secret
     fetched_at: float
     expires_at: float
+    good_for: float | None = None  # seconds until the next one is due; None: 80 % of its life
 
     @property
     def renew_at(self) -> float:
-        """When to get the next one: at 80 % of its life."""
+        """When to get the next one."""
+        if self.good_for is not None:
+            return self.fetched_at + self.good_for
         return self.fetched_at + 0.8 * (self.expires_at - self.fetched_at)
 
 
@@ -318,6 +324,10 @@ class Credential(ABC):
     @abstractmethod
     def accept(self, response: Response, now: float) -> Token | Busy | Refused:
         """Read the answer. `Refused` with an alarm means that the operator must act."""
+
+    def forget(self, token: Token) -> None:
+        """A service calls this token stale: another one is asked for next."""
+        return
 
 
 # The translator.
@@ -367,6 +377,7 @@ class Provider(ABC):
 
     timeout: ClassVar[float] = 30.0  # seconds for one exchange
     floor: ClassVar[float] = 5.0  # seconds before anything is said again, unless the service asks
+    rest: ClassVar[float] = 30.0  # seconds of quiet after several faults of the service in a row
     limits: ClassVar[Limits] = Limits()
 
     @abstractmethod
@@ -378,6 +389,15 @@ class Provider(ABC):
         for name in sorted(self.register_fields):
             if not fields.get(name):
                 raise BadField(name, "is missing or empty")
+
+    def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The same fields, each in the one form in which it is kept. `check` passed them."""
+        return dict(fields)
+
+    @property
+    def expires_at(self) -> float | None:
+        """When what the operator gave as a credential ends; None if it does not end by itself."""
+        return None
 
     def lane(self, device: Device) -> str:
         """Which queue the device's pushes stand in. Each has its own limits and breaker.

@@ -29,6 +29,7 @@ from pushd.providers.contract import (
 )
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 log = Logger()
@@ -94,6 +95,7 @@ class Keeper:
         if self._clock.seconds() - token.fetched_at < self._credential.minimum_age:
             return False
         self._token = None
+        self._credential.forget(token)
         return True
 
     def retry(self) -> None:
@@ -197,10 +199,19 @@ class JWTBearer(Credential):
 
 def sign_rs256(payload: bytes, key: "RSAPrivateKey", header: dict[str, Any]) -> str:
     """A JWS in its compact form (RFC 7515 §3.1), with `alg` added to the header."""
+    return _sign(payload, key, "RS256", header)
+
+
+def sign_es256(payload: bytes, key: "EllipticCurvePrivateKey", header: dict[str, Any]) -> str:
+    """The same with a key on the curve P-256."""
+    return _sign(payload, key, "ES256", header)
+
+
+def _sign(payload: bytes, key: Any, algorithm: str, header: dict[str, Any]) -> str:
     from jwt.api_jws import PyJWS  # the import takes 75 ms: not at the start
 
     # PyJWT adds `typ` of its own accord, and takes None for "without".
-    return PyJWS().encode(payload, key, "RS256", {"typ": None} | header)
+    return PyJWS().encode(payload, key, algorithm, {"typ": None} | header)
 
 
 def read_token(response: Response, now: float) -> Token | Busy | Refused:

@@ -231,7 +231,7 @@ class _Push:
 
     async def _attempt(self, service: Service) -> Result | _Next:
         """Use a turn: mostly one request, and more where the answer asks for one at once."""
-        has_renewed = False
+        has_renewed = is_fresh = False
         while True:
             token = await service.token()
             if isinstance(token, str):
@@ -246,6 +246,7 @@ class _Push:
             request = self._build(note, device, token)
             if isinstance(request, Refused):
                 return request
+            request.fresh = is_fresh
             sent_at = self._clock.seconds()
             outcome = await self._exchange(request, note)
             if isinstance(outcome, Refused) and outcome.renew_credential:
@@ -253,6 +254,9 @@ class _Push:
                     service.failed(outcome.reason, alarm=True)
                     return self._later(outcome.reason)
                 has_renewed = True
+                continue
+            if isinstance(outcome, Busy | Refused) and outcome.fresh and not is_fresh:
+                is_fresh = True
                 continue
             result = self._judge(service, outcome, device, sent_at)
             if result is not _Next.AGAIN:
@@ -324,7 +328,7 @@ class _Push:
             case Busy(scope=Scope.BACKEND):
                 if outcome.after:
                     service.hold(outcome.after)
-                service.failed(outcome.reason)
+                service.failed(outcome.reason, rest=self._provider.rest)
                 return self._later(outcome.reason, outcome.after)
             case Busy():
                 service.answered()
@@ -337,7 +341,7 @@ class _Push:
             self._shrink = True
         elif outcome.remedy and outcome.remedy not in self._remedies:
             self._remedies |= {outcome.remedy}
-        elif outcome.alarm:
+        elif outcome.alarm and not self._is_the_devices_own(service, outcome):
             # Not this notification's fault: it is kept until the operator has acted, or
             # nobody wants it any more.
             service.failed(outcome.reason, alarm=True)
@@ -347,6 +351,10 @@ class _Push:
             return outcome
         service.answered()
         return _Next.AGAIN
+
+    def _is_the_devices_own(self, service: Service, outcome: Refused) -> bool:
+        """Is an alarm about one device of another app, say, where others are served?"""
+        return outcome.guarded and service.lane.guard.is_proven(self._clock.seconds())
 
     def _bury(
         self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float

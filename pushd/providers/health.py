@@ -49,24 +49,27 @@ class Breaker:
             self._width = self._width + 1 if self._width < limit else None
         return False
 
-    def failed(self, now: float) -> bool:
-        """The backend did not do its part. True when this opens the breaker."""
+    def failed(self, now: float, rest: float = 0.0) -> bool:
+        """The backend did not do its part. True when this opens the breaker.
+
+        It is not to be asked for `rest` seconds once the breaker is open.
+        """
         if self.is_open:
             if now >= self.opens_at:  # else it is a late answer to what was sent before
                 self._pause = min(2 * self._pause, self._longest)
-                self.opens_at = now + self._pause
+                self.opens_at = now + max(self._pause, rest)
             return False
         self._failures += 1
         if self._failures < self._limit:
             return False
-        return self.trip(now)
+        return self.trip(now, rest)
 
-    def trip(self, now: float) -> bool:
+    def trip(self, now: float, rest: float = 0.0) -> bool:
         """Nothing can succeed: open at once. True when it was closed."""
         if self.is_open:
-            return self.failed(now)
+            return self.failed(now, rest)
         self.is_open = True
-        self.opens_at = now + self._pause
+        self.opens_at = now + max(self._pause, rest)
         return True
 
 

@@ -168,9 +168,12 @@ class Service:
         """It did its part, whatever it said about device or notification."""
         self.lane.breaker.succeeded(self._backend.limits.concurrency)
 
-    def failed(self, reason: str, alarm: bool = False) -> None:
-        """It did not do its part, or we did not do ours: no device is to blame."""
-        if self.lane.breaker.failed(self._clock.seconds()) or alarm:
+    def failed(self, reason: str, alarm: bool = False, rest: float = 0.0) -> None:
+        """It did not do its part, or we did not do ours: no device is to blame.
+
+        After several in a row it is left alone, for `rest` seconds at least.
+        """
+        if self.lane.breaker.failed(self._clock.seconds(), rest) or alarm:
             self.alarm(reason)
 
     def hold(self, seconds: float) -> None:

@@ -396,3 +396,7 @@ def test_a_token_endpoint_in_trouble_is_a_busy_backend(status: int) -> None:
 def test_a_timeout_is_told_as_such() -> None:
     desk = Desk(Voucher(), FakeTransport(lambda _: Failed(Fault.TIMEOUT, "no answer within 25 s")))
     assert desk.ask() == [Busy(reason="token endpoint: no answer within 25 s")]
+
+
+def test_a_token_may_say_itself_when_the_next_one_is_due() -> None:
+    assert Token(Secret("x"), NOW, NOW + 3600, good_for=3000).renew_at == NOW + 3000

@@ -1,0 +1,114 @@
+"""What helps where the same request over again would not: another connection, another judgement."""
+
+import pytest
+
+from pushd.providers.contract import Accepted, Busy, Refused, Response, Scope
+from tests.unit.providers.bench import NOW, UNREACHABLE, Voucher, device, token
+from tests.unit.providers.test_dispatch import Office
+
+
+def fresh(office: Office) -> list[bool]:
+    """For each request, whether it asked for a connection of its own."""
+    return [sent.request.fresh for sent in office.sent]
+
+
+def test_a_service_that_ends_a_connection_is_asked_again_at_once_over_another() -> None:
+    office = Office()
+    office.provider.outcomes[503] = Busy(reason="503 Shutdown", fresh=True)
+    pushed = office.push_and_answer(503)
+    assert fresh(office) == [False, True]
+    office.answer(200)
+    assert pushed.result == Accepted("message-1")
+    assert not office.reports.alarms
+
+
+def test_where_another_connection_is_no_better_the_push_waits() -> None:
+    office = Office()
+    office.provider.outcomes[503] = Busy(reason="503 Shutdown", fresh=True)
+    pushed = office.push_and_answer(503)
+    office.answer(503)
+    assert pushed.result is None
+    assert len(office.sent) == 2
+    office.advance(10)
+    assert fresh(office) == [False, True, False]
+    office.answer(200)
+    assert pushed.result == Accepted("message-1")
+
+
+def test_a_refusal_that_another_connection_may_mend_is_an_alarm_when_it_does_not() -> None:
+    office = Office()
+    office.provider.outcomes[403] = Refused("403 unrelated key", alarm=True, fresh=True)
+    pushed = office.push_and_answer(403)
+    assert fresh(office) == [False, True]
+    assert not office.reports.alarms
+    office.answer(403)
+    assert [alarm.reason for alarm in office.reports.alarms] == ["403 unrelated key"]
+    assert pushed.result is None
+
+
+def test_connections_that_are_ended_over_and_over_open_the_breaker() -> None:
+    office = Office()
+    office.provider.outcomes[503] = Busy(reason="503 Shutdown", fresh=True)
+    for number in range(5):
+        office.push_and_answer(503, to=device(f"unlucky-{number}"))
+        office.answer(503)
+    assert office.dispatcher.health("main").opens_at == NOW + 30
+
+
+@pytest.mark.parametrize(("failures", "opens_in"), [(4, None), (5, 900)])
+def test_a_service_in_trouble_is_left_alone_for_as_long_as_it_advises(
+    failures: int, opens_in: float | None
+) -> None:
+    office = Office()
+    office.provider.rest = 900.0  # type: ignore[misc]
+    office.close_breaker(failures)
+    opens_at = office.dispatcher.health("main").opens_at
+    assert opens_at == (None if opens_in is None else NOW + opens_in)
+
+
+def test_a_network_in_trouble_is_tried_again_sooner() -> None:
+    office = Office()
+    office.provider.rest = 900.0  # type: ignore[misc]
+    office.close_breaker(answer=UNREACHABLE)
+    assert office.dispatcher.health("main").opens_at == NOW + 30
+
+
+def test_a_device_of_another_app_stops_nobody_where_others_are_served() -> None:
+    office = Office()
+    office.provider.outcomes[400] = Refused("400 other topic", alarm=True, guarded=True)
+    office.push_and_answer(200)
+    pushed = [office.push_and_answer(400, to=device(f"foreign-{n}")) for n in range(9)]
+    assert all(isinstance(one.result, Refused) for one in pushed)
+    assert not office.reports.alarms
+    assert office.dispatcher.health("main").opens_at is None
+
+
+def test_where_nobody_is_served_a_device_of_another_app_looks_like_our_own_fault() -> None:
+    office = Office()
+    office.provider.outcomes[400] = Refused("400 other topic", alarm=True, guarded=True)
+    pushed = [office.push_and_answer(400, to=device(f"foreign-{n}")) for n in range(5)]
+    assert [one.result for one in pushed] == [None] * 5
+    assert [alarm.reason for alarm in office.reports.alarms] == ["400 other topic"]
+    assert office.dispatcher.health("main").opens_at == NOW + 30
+
+
+def test_a_credential_hears_that_its_token_is_stale() -> None:
+    forgotten = []
+
+    class Listening(Voucher):
+        def forget(self, token: object) -> None:
+            forgotten.append(token)
+
+    office = Office(credential=Listening(one := token("one"), token("two")))
+    office.push()
+    office.answer(200)
+    office.answer(401)
+    assert forgotten == [one]
+
+
+def test_a_request_that_is_busy_for_one_device_asks_for_no_connection() -> None:
+    office = Office()
+    office.provider.outcomes[429] = Busy(None, Scope.DEVICE, "429")
+    office.push_and_answer(Response(429))
+    office.advance(10)
+    assert fresh(office) == [False, False]
