@@ -87,6 +87,10 @@ class Outbox:
         """How many pushes wait."""
         return len(self._waiting)
 
+    def __contains__(self, node: object) -> bool:
+        """Whether something waits for this node."""
+        return node in self._waiting
+
     async def load(self) -> None:
         """Take up what the last run left; sent by `start`."""
         now = self._clock.seconds()
@@ -115,11 +119,13 @@ class Outbox:
         finally:
             self._send(node)
 
-    def forget(self, node: str) -> None:
+    def forget(self, registration: Registration, reason: str) -> None:
         """The registration is gone: what waits for it is pointless."""
-        push = self._waiting.get(node)
+        push = self._waiting.get(registration.node)
         if push is not None:
             self._done(push)
+            waited = self._clock.seconds() - push.accepted_at
+            self._settled(registration, "unregistered", reason, waited)
 
     def _send(self, node: str) -> None:
         if node not in self._under_way:  # else it is looked at again before that ends
@@ -153,10 +159,11 @@ class Outbox:
         match result:
             case Withdrawn():
                 return  # there is nothing left to send, or another backend to send it
+            case Unregistered(reason=reason):
+                self._bury(sending.registration, reason)
+                return
             case Accepted():
                 self._registrations.pushed(sending.push.node, now)
-            case Unregistered(reason=reason):
-                self._bury(sending.registration)
             case Refused(reason=reason) | Expired(reason=reason):
                 log.info(
                     "a push for {account} came to nothing: {result}: {reason}",
@@ -168,15 +175,16 @@ class Outbox:
         outcome = type(result).__name__.lower()
         self._settled(sending.registration, outcome, reason, now - sending.push.accepted_at)
 
-    def _bury(self, used: Registration) -> None:
-        """Forget the device, unless it registered anew since the push left."""
+    def _bury(self, used: Registration, reason: str) -> None:
+        """Forget the device; if it registered anew since the push left, that is sent again."""
         current = self._registrations.get(used.node)
         if (
             current is not None
             and current.token == used.token
             and current.renewed_at == used.renewed_at
         ):
-            self._gone(current, "the provider no longer knows the token")
+            said = f": {reason}" if reason else ""
+            self._gone(current, f"the provider no longer knows the token{said}")
 
     def _done(self, push: Push) -> None:
         current = self._waiting.get(push.node)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from twisted.internet.defer import Deferred
+
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registering import Registering, Rules
 from pushd.appserver.registrations import Registration, Registrations
+from pushd.appserver.trials import Trials
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import AccountRemoved, DeviceUnregistered, PushSettled
 from pushd.routing.host import Host
@@ -34,6 +37,7 @@ class AppServer:
             self.unregister,
             self._settled,
         )
+        self._trials = Trials(host.events, self.outbox)
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
             PubsubHost(
@@ -66,6 +70,13 @@ class AppServer:
         for one in self._registering:
             one.rules = rules
 
+    def test(self, registration: Registration) -> "Deferred[PushSettled]":
+        """Send a device a test push; fires with what became of it, which may take a day.
+
+        See `Trials.send`.
+        """
+        return Deferred.fromCoroutine(self._trials.send(registration, self._service(registration)))
+
     def unregister(self, registration: Registration, reason: str) -> None:
         """Forget a device, and give its account's server notice (XEP-0357 §8).
 
@@ -88,7 +99,7 @@ class AppServer:
 
     def _forget(self, registration: Registration, reason: str) -> None:
         self.registrations.remove(registration.node)
-        self.outbox.forget(registration.node)
+        self.outbox.forget(registration, reason)
         self._host.events.emit(
             DeviceUnregistered(
                 registration.account,

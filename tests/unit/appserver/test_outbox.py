@@ -100,7 +100,10 @@ def test_what_came_to_an_end_waits_no_more(result: Result) -> None:
         (Accepted(), ("accepted", "")),
         (Refused("no"), ("refused", "no")),
         (Expired("late"), ("expired", "late")),
-        (Unregistered(reason="UNREGISTERED"), ("unregistered", "UNREGISTERED")),
+        (
+            Unregistered(reason="UNREGISTERED"),
+            ("unregistered", "the provider no longer knows the token: UNREGISTERED"),
+        ),
     ],
 )
 def test_what_became_of_a_push_is_told(result: Result, expected: tuple[str, str]) -> None:
@@ -376,6 +379,7 @@ def test_a_late_answer_about_an_old_token_removes_nothing(token: str) -> None:
 
     assert stage.nodes() == [stage.node]
     assert stage.hall.events(DeviceUnregistered) == []
+    assert stage.calls[1].look()[1].token.reveal() == token
 
 
 def test_two_registrations_within_an_instant_are_told_apart() -> None:
@@ -433,3 +437,5 @@ def test_what_waits_for_a_device_that_is_unregistered_is_withdrawn() -> None:
     assert len(stage.calls) == 1
     assert stage.waiting() == []
     assert stage.server.outbox._under_way == {}
+    [event] = stage.hall.events(PushSettled)
+    assert (event.outcome, event.reason) == ("unregistered", "unregistered")
