@@ -128,6 +128,7 @@ class Server:
     async def serve(self) -> None:
         """Bring back the last run, and answer. Raises ModuleError."""
         await self.host.accounts.load()
+        await self.host.ledger.load()
         await self.app_server.load()
         await modules.load(self.host, measures.module_options(self.config))
         self._logins.secret = await self._own_secret("fake-salt")
@@ -162,6 +163,7 @@ class Server:
         self.host.lifecycle.stop()
         self.app_server.stop()
         self._dispatcher.close()
+        self.host.ledger.stop()
         for admission in self._admissions:
             await self._within(FAREWELLS, admission.emptied(), "some connections")
         await self._within(FAREWELLS, self._transport.close(), "the push networks")

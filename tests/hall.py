@@ -209,6 +209,7 @@ class Hall:
         )
         self.host.events.listen_all(self.seen.append)
         self.has_presence = "presence" in (modules or {})
+        self.wait(self.host.ledger.load())
         self.modules = self.wait(load(self.host, modules or {}))
         self.wait(self.host.accounts.load())
         self.wait(self.host.lifecycle.recover())

@@ -1,5 +1,6 @@
 """The hall's face for modules and the app server: everything that floor 2 offers, in one place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -8,9 +9,11 @@ from pushd.net.turn import Turn
 from pushd.routing.accounts import Accounts
 from pushd.routing.blocklists import BlockLists
 from pushd.routing.commands import Commands
+from pushd.routing.decisions import Decisions
 from pushd.routing.delivery import Delivery, QueueLimits
 from pushd.routing.disco import Disco
 from pushd.routing.events import Events
+from pushd.routing.ledger import Ledger
 from pushd.routing.lifecycle import Lifecycle
 from pushd.routing.misses import Misses
 from pushd.routing.offline import OfflineMessages
@@ -42,6 +45,8 @@ class Host:
     requests: Requests
     disco: Disco
     commands: Commands
+    decisions: Decisions
+    ledger: Ledger
     stream_features: list[Element] = field(default_factory=list)  # offered to who has logged in
 
 
@@ -82,7 +87,14 @@ def assemble(
         requests=requests,
         disco=disco,
         commands=Commands(requests, disco),
+        decisions=Decisions(clock, heard),
+        ledger=Ledger(clock, database, heard, _known(domains, accounts)),
     )
+
+
+def _known(domains: frozenset[str], accounts: Accounts) -> Callable[[str], bool]:
+    """Whether there is such an account; of other servers' accounts, always."""
+    return lambda bare: accounts.exists(bare) or bare.rpartition("@")[2] not in domains
 
 
 def _absent(rosters: Rosters) -> Handler:

@@ -1,0 +1,67 @@
+"""The rings of decisions: what they hold, for how many, and for how long."""
+
+import pytest
+
+from pushd.routing.decisions import MOST_ACCOUNTS, MOST_RECORDS, Record
+from pushd.routing.events import PublishAnswered, PublishReceived, PushDecided, PushSettled
+from pushd.wire.secret import Secret
+from tests.hall import START, Hall
+
+JULIET = "juliet@example.net"
+SERVICE = "push.example.net"
+NODE = "a-node-of-the-phone"
+DIGEST = Secret(NODE).digest
+
+
+@pytest.fixture
+def hall() -> Hall:
+    hall = Hall()
+    hall.add_account(JULIET)
+    return hall
+
+
+def test_a_stanza_is_followed_from_the_decision_to_the_provider(hall: Hall) -> None:
+    for event in (
+        PushDecided(JULIET, SERVICE, NODE, True, "detached", "message", "romeo@example.net"),
+        PushDecided(JULIET, SERVICE, NODE, False, "chat state", "message"),
+        PublishAnswered(JULIET, SERVICE, NODE, "1", "refused", "resource-constraint"),
+        PublishReceived(JULIET, SERVICE, NODE, "example.net", "accepted", ""),
+        PublishReceived(JULIET, SERVICE, NODE, "example.net", "limited", "20 s"),
+        PublishReceived("", SERVICE, "unknown", "example.net", "refused", "item-not-found"),
+        PushSettled(JULIET, SERVICE, NODE, "fcm/a/b", "accepted", "", 0.25),
+        PushDecided(JULIET, "", "", False, "not enabled", "message"),
+    ):
+        hall.host.events.emit(event)
+        hall.advance(1)
+
+    assert hall.host.decisions.of(JULIET) == [
+        Record(START, SERVICE, DIGEST, "push", "detached", "message", "romeo@example.net"),
+        Record(START + 1, SERVICE, DIGEST, "no push", "chat state", "message"),
+        Record(START + 2, SERVICE, DIGEST, "publish refused", "resource-constraint"),
+        Record(START + 4, SERVICE, DIGEST, "publish limited", "20 s"),
+        Record(START + 6, SERVICE, DIGEST, "provider: accepted", ""),
+        Record(START + 7, "", "", "no push", "not enabled", "message"),
+    ]
+    assert hall.host.decisions.of("") == []
+
+
+def test_the_last_ones_of_the_last_accounts_are_kept(hall: Hall) -> None:
+    for number in range(MOST_RECORDS + 5):
+        hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, str(number)))
+    assert [one.why for one in hall.host.decisions.of(JULIET)][::99] == ["5", "104"]
+
+    for number in range(MOST_ACCOUNTS - 1):
+        hall.host.events.emit(PushDecided(f"{number}@example.net", SERVICE, NODE, True, "x"))
+    assert len(hall.host.decisions.of(JULIET)) == MOST_RECORDS
+    hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, "again"))
+    hall.host.events.emit(PushDecided("one-more@example.net", SERVICE, NODE, True, "x"))
+
+    assert hall.host.decisions.of("0@example.net") == []
+    assert len(hall.host.decisions.of(JULIET)) == MOST_RECORDS
+
+
+def test_they_go_with_the_account(hall: Hall) -> None:
+    hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, "detached"))
+    hall.wait(hall.host.accounts.remove(JULIET))
+
+    assert hall.host.decisions.of(JULIET) == []
