@@ -1,0 +1,223 @@
+"""A configured server that the tests of a module share, and its peers, which block.
+
+    @pytest.fixture(scope="module")
+    def house(tmp_path_factory): yield from opened(tmp_path_factory)
+
+    phone = house.phone()                # a new account, logged in and resumable
+    service = house.service(FOREIGN)     # a component that plays a push service
+    phone.enable(FOREIGN, "a node")
+    phone.cut()
+    house.friend().message(phone.account, "hello")
+    publish = service.publish("a node")  # the <iq/>; unanswered until `service.accept(publish)`
+
+The server, the stand-in for FCM and the peers are different processes. Nothing waits longer
+than `PATIENCE`, and a log with a traceback fails the module.
+"""
+
+import itertools
+import json
+import signal
+import socket
+import ssl
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pushd.wire.secret import Secret
+from tests.scenarios.peers import PATIENCE, Peer, Phone, Service, until
+from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
+
+DOMAIN = "example.net"
+PUSH_HOST = "push.example.net"
+FOREIGN, ELSEWHERE = "push.foreign.example", "push.elsewhere.example"  # components
+PASSWORD = Secret("a password of some length")
+COMPONENT_SECRET = Secret("a secret of some length")
+_numbers = itertools.count(1)
+
+
+def opened(factory: pytest.TempPathFactory, **sections: Any) -> Iterator["House"]:
+    """A house for a module's fixture; `sections` change its configuration."""
+    house = House(factory.mktemp("house"), **sections)
+    try:
+        house.start()
+        yield house
+        house.check()
+    finally:
+        house.close()
+
+
+class House:
+    """The server of `example.net`, two components' places, and a stand-in for FCM."""
+
+    def __init__(self, folder: Path, **sections: Any) -> None:
+        self.operator = Operator(folder)
+        self.folder = folder
+        self.events_file = folder / "events.jsonl"
+        self.peers: list[Peer] = []
+        self.ready: Any = None
+        self.server: Run
+        self._services: dict[str, Service] = {}
+        self._friend: Phone | None = None
+        self._witness: Phone | None = None
+        said = folder / "fcm.json"
+        stand_in = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm")
+        simulator = self.operator.run(*stand_in, "--ready-file", said)
+        self.fcm = self.operator.wait(simulator, said)
+        self.client, self.component = free_port(), free_port()
+        self.configure(**sections)
+
+    def configure(self, **sections: Any) -> None:
+        """Write the configuration; what is not given is as usual. Nothing is coalesced."""
+        backend = {
+            "type": "fcm",
+            "register_host": DOMAIN,
+            "pubsub_host": PUSH_HOST,
+            "service_account": self.fcm["service_account"],
+            "base_url": self.fcm["url"],
+            "ca_file": self.fcm["ca"],
+        }
+        usual: dict[str, Any] = {
+            "listen": {"client_tls": [self.client], "component": [self.component]},
+            "components": {
+                name: {"secret": COMPONENT_SECRET.reveal()} for name in (FOREIGN, ELSEWHERE)
+            },
+            "push": {"coalesce": 0},
+            "app_server": {"backends": [backend]},
+        }
+        backends = sections.get("app_server", {}).get("backends", ())
+        for changed in backends:
+            for key, value in backend.items():
+                changed.setdefault(key, value)
+        self.operator.configure(**(usual | sections))
+
+    def start(self) -> None:
+        said = self.folder / "ready.json"
+        said.unlink(missing_ok=True)
+        self.server = self.operator.run(
+            *PYTHON_M, "--config", "pushd.yml", "--ready-file", said, "--events", self.events_file
+        )
+        self.ready = self.operator.wait(self.server, said)
+        for name in (FOREIGN, ELSEWHERE):
+            self.service(name)  # lest a publish finds nobody there
+
+    def restart(self, number: int = signal.SIGTERM) -> None:
+        """Stop the server, in order or by SIGKILL, and start it again; its peers are gone."""
+        self.server.stop(number)
+        for peer in self.peers:
+            peer.close()
+        self.peers.clear()
+        self._services.clear()
+        self._friend = self._witness = None
+        self.start()
+
+    def check(self) -> None:
+        for run in self.operator.runs:
+            assert "Traceback (most recent call last)" not in run.out + run.err, run.out + run.err
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+        for run in self.operator.runs:
+            run.stop(signal.SIGKILL)
+
+    # Who is there.
+
+    def add_account(self, name: str = "") -> str:
+        """A new account; gives its bare JID."""
+        jid = f"{name or 'user'}-{next(_numbers)}@{DOMAIN}"
+        self.operate("user-add", jid=jid, password=PASSWORD.reveal())
+        return jid
+
+    def phone(self, account: str = "", resource: str = "phone", sm: bool = True) -> "Phone":
+        """A client with a session, of a new account if none is given; resumable with `sm`."""
+        phone = Phone(self, account or self.add_account(), resource, PASSWORD)
+        self.peers.append(phone)
+        phone.log_in()
+        if sm:
+            phone.manage()
+        phone.say("<presence/>")
+        phone.received()
+        return phone
+
+    def friend(self) -> "Phone":
+        """Somebody else, who writes."""
+        if self._friend is None:
+            self._friend = self.phone(self.add_account("friend"), "desk", sm=False)
+        return self._friend
+
+    def service(self, domain: str = FOREIGN) -> "Service":
+        """The push service that is the component of that name."""
+        if domain not in self._services:
+            self._services[domain] = Service(self, domain, COMPONENT_SECRET)
+            self.peers.append(self._services[domain])
+        return self._services[domain]
+
+    def settle(self) -> None:
+        """Wait until everything that was to be published by now is: somebody else's push comes."""
+        if self._witness is None:
+            self._witness = self.phone(self.add_account("witness"))
+            for name in (FOREIGN, ELSEWHERE):
+                self._witness.enable(name, "witness")
+            self._witness.cut()
+        self.friend().message(self._witness.account, "anything")
+        for name in (FOREIGN, ELSEWHERE):
+            service = self.service(name)
+            service.accept(service.publish("witness"))
+
+    # What is told.
+
+    def operate(self, operation: str, **arguments: str) -> Any:
+        """What an operator asks on the socket; gives the result."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(PATIENCE)
+            asking.connect(self.ready["admin"])
+            said = json.dumps({"operation": operation, "arguments": arguments})
+            asking.sendall(said.encode() + b"\n")
+            with asking.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
+        """The events of this name with these fields, so far."""
+        found = []
+        for line in self.events_file.read_text().splitlines():
+            event = json.loads(line)
+            if event["event"] == name and fields.items() <= event.items():
+                found.append(event)
+        return found
+
+    def event(self, name: str, **fields: Any) -> dict[str, Any]:
+        """The first of them, once it is there."""
+        found: list[dict[str, Any]] = until(
+            lambda: self.events(name, **fields), f"event {name} {fields}"
+        )
+        return found[0]
+
+    def pushes(self, token: str, wait: float = 0.0) -> list[dict[str, Any]]:
+        """What the stand-in for FCM got for a token; with `wait`, seconds, until there is one."""
+        query = urllib.parse.urlencode({"token": token, "since": 0, "wait": wait})
+        return list(self.control(f"/requests?{query}")["requests"])
+
+    def script(self, token: str, *answers: Mapping[str, Any]) -> None:
+        """Have the stand-in give these answers for the token, in order."""
+        self.control("/script", {"token": token, "answers": answers})
+
+    def control(self, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        trusted = ssl.create_default_context(cafile=self.fcm["ca"])
+        url = self.fcm["control_url"] + path
+        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
+            return json.load(answer)
+
+    def kill(self) -> None:
+        """SIGKILL, and a new start."""
+        self.restart(signal.SIGKILL)
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "ca.pem"
