@@ -354,6 +354,7 @@ def test_thousands_of_pushes_leave_nothing_behind() -> None:
     assert len(stage.service.publishes) == 300
     assert stage.hall.host.requests._asked == {}
     stage.hall.host.ledger.stop()  # what it counts waits to be written
+    stage.hall.advance(0)
     assert len(stage.hall.clock.getDelayedCalls()) == before
 
 
