@@ -91,6 +91,10 @@ class Outbox:
         """Whether something waits for this node."""
         return node in self._waiting
 
+    def waiting(self) -> list[Push]:
+        """What no provider has taken yet, the oldest first."""
+        return sorted(self._waiting.values(), key=lambda push: push.accepted_at)
+
     async def load(self) -> None:
         """Take up what the last run left; sent by `start`."""
         now = self._clock.seconds()

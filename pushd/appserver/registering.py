@@ -62,7 +62,10 @@ class Rules:
 
 
 class Registering:
-    """The commands of one register_host. `unregister` also tells the account's server."""
+    """The commands of one register_host.
+
+    `unregister` is told whom to forget, why and by whom; it also tells the account's server.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Registering:
         apps: Sequence[App],
         registrations: Registrations,
         rules: Rules,
-        unregister: Callable[[Registration, str], None],
+        unregister: Callable[[Registration, str, str], None],
     ) -> None:
         self._host = host
         self._registrations = registrations
@@ -138,7 +141,15 @@ class Registering:
         )
         await self._host.database.committed()
         self._host.events.emit(
-            DeviceRegistered(account, app.pubsub_host, registration.node, registration.type, device)
+            DeviceRegistered(
+                account,
+                app.pubsub_host,
+                registration.node,
+                registration.type,
+                device,
+                request.sender.full,
+                is_new=registration.previous_secret_hash is None,
+            )
         )
         given = {"jid": app.pubsub_host, "node": registration.node, "secret": secret.reveal()}
         return Completed(forms.result(None, given))
@@ -167,7 +178,7 @@ class Registering:
         nodes = form.fields.get("nodes", ())
         found = self._chosen(request.sender, form, nodes)
         for one in found:
-            self._unregister(one, "unregistered by its owner")
+            self._unregister(one, "unregistered by its owner", request.sender.full)
         await self._host.database.committed()
         if not nodes:
             return Completed()

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pushd.storage.sqlite import Database
@@ -71,6 +71,10 @@ class Registrations:
         """The registrations of a bare JID, the oldest first."""
         known = self._accounts.get(account, {}).values()
         return sorted(known, key=lambda one: one.registered_at)
+
+    def everyone(self) -> Iterator[Registration]:
+        """All of them."""
+        yield from list(self._nodes.values())
 
     def of_device(self, account: str, device: str) -> Registration | None:
         return self._accounts.get(account, {}).get(device)

@@ -1,6 +1,7 @@
 """The app server put together: where devices register, where servers publish, what is sent on."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 
@@ -34,7 +35,7 @@ class AppServer:
             host.database,
             self.registrations,
             dispatcher,
-            self.unregister,
+            partial(self.unregister, by="provider"),
             self._settled,
         )
         self._trials = Trials(host.events, self.outbox)
@@ -75,15 +76,17 @@ class AppServer:
 
         See `Trials.send`.
         """
-        return Deferred.fromCoroutine(self._trials.send(registration, self._service(registration)))
+        return Deferred.fromCoroutine(
+            self._trials.send(registration, self.service_of(registration))
+        )
 
-    def unregister(self, registration: Registration, reason: str) -> None:
+    def unregister(self, registration: Registration, reason: str, by: str = "") -> None:
         """Forget a device, and give its account's server notice (XEP-0357 §8).
 
-        Durable with the next commit.
+        Durable with the next commit. `by` is as in `DeviceUnregistered`.
         """
-        self._forget(registration, reason)
-        service = self._service(registration)
+        self._forget(registration, reason, by)
+        service = self.service_of(registration)
         if service:
             message = notice(service, registration.account, registration.node)
             message.attributes["id"] = self._host.requests.new_id()
@@ -97,17 +100,18 @@ class AppServer:
                     self._host.router.add_service(domain)
                     self._host.disco.add_item("server", domain)
 
-    def _forget(self, registration: Registration, reason: str) -> None:
+    def _forget(self, registration: Registration, reason: str, by: str = "") -> None:
         self.registrations.remove(registration.node)
         self.outbox.forget(registration, reason)
         self._host.events.emit(
             DeviceUnregistered(
                 registration.account,
-                self._service(registration),
+                self.service_of(registration),
                 registration.node,
                 registration.type,
                 registration.device,
                 reason,
+                by,
             )
         )
 
@@ -118,7 +122,7 @@ class AppServer:
         self._host.events.emit(
             PushSettled(
                 registration.account,
-                self._service(registration),
+                self.service_of(registration),
                 registration.node,
                 registration.backend,
                 outcome,
@@ -127,7 +131,7 @@ class AppServer:
             )
         )
 
-    def _service(self, registration: Registration) -> str:
+    def service_of(self, registration: Registration) -> str:
         """Where servers publish for it; "" when its app is configured no more."""
         app = self._apps.get(registration.backend)
         return app.pubsub_host if app is not None else ""

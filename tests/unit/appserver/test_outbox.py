@@ -358,7 +358,7 @@ def test_a_dead_token_unregisters_the_device() -> None:
     assert stage.waiting() == []
     [event] = stage.hall.events(DeviceUnregistered)
     assert (event.account, event.node) == (JULIET, stage.node)
-    assert event.reason == "the provider no longer knows the token"
+    assert (event.reason, event.by) == ("the provider no longer knows the token", "provider")
     [notice] = stage.phone.received()
     assert notice["from"] == "push.example.net"
     assert notice.pubsub["node"] == stage.node

@@ -58,7 +58,7 @@ def test_a_device_registers(action: str | None, form_type: str | None) -> None:
     assert len(given["secret"][0]) >= 32
     assert answer.command["sessionid"]
     assert stage.hall.events(DeviceRegistered) == [
-        DeviceRegistered(JULIET, PUBSUB, node, "post", "phone")
+        DeviceRegistered(JULIET, PUBSUB, node, "post", "phone", f"{JULIET}/phone")
     ]
 
 
@@ -207,6 +207,7 @@ def test_a_device_that_registers_again_keeps_its_node() -> None:
     second, new = register(phone, token="two")
 
     assert second == first
+    assert [event.is_new for event in stage.hall.events(DeviceRegistered)] == [True, False]
     assert new != old
     assert stage.registration(first).token.reveal() == "two"
     assert stage.registration(first).device_name is None
@@ -424,6 +425,7 @@ def test_without_more_the_senders_own_device_is_unregistered(
     assert stage.left() == {stage.tablet, stage.romeo}
     [event] = stage.hall.events(DeviceUnregistered)
     assert (event.node, event.reason) == (stage.node, "unregistered by its owner")
+    assert event.by.startswith(f"{event.account}/")
 
 
 def test_a_device_is_unregistered_from_another_resource() -> None:
