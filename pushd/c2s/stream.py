@@ -28,10 +28,12 @@ class ClientStream:
 
     __slots__ = (
         "__weakref__",
+        "_awaited",
         "_delivery",
         "_domains",
         "_door",
         "_lang",
+        "_late",
         "_quiet",
         "_router",
         "_stream",
@@ -57,6 +59,8 @@ class ClientStream:
         self._stream = stream
         self._lang = lang
         self._quiet = 0
+        self._late = 0  # looks at the same request for an acknowledgement, and which one that is
+        self._awaited = 0
         door.streams.add(self)
         stream.give_up_after(UNCONFIRMED)
         stream.pace(UNSAFE, door.host.database.committed, budget)
@@ -96,6 +100,26 @@ class ClientStream:
         else:
             self._quiet += 1
         return self._quiet
+
+    def late(self) -> int:
+        """How often this was asked since the client owes the acknowledgement that it owes now.
+
+        0 if it owes none, or what it says waits here.
+        """
+        session = self.session
+        if session is None or not session.asked or self._stream.is_held:
+            self._late = 0
+        elif session.asked_for != self._awaited:
+            self._awaited = session.asked_for
+            self._late = 1
+        else:
+            self._late += 1
+        return self._late
+
+    def wake(self) -> None:
+        """Have what the client does not acknowledge count as undelivered."""
+        if self.session is not None:
+            self._delivery.overdue(self.session)
 
     def rest(self) -> None:
         """Take little memory until something comes."""

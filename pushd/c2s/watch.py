@@ -1,5 +1,7 @@
 """Notices clients that have vanished without a word, so that push takes over for their sessions.
 
+Who owes an acknowledgement for half a minute keeps its session, and push wakes its device.
+
 A client that says nothing for a while is asked whether it is still there: by XEP-0198's <r/>
 (§4), or by a ping where that is not enabled. What it is sent and its machine does not confirm is
 TCP's own business (`XMLStream.give_up_after`). Long before that, a quiet stream takes less memory.
@@ -12,6 +14,7 @@ from pushd.c2s.stream import ClientStream
 
 LOOK = 5.0  # seconds between two looks at all streams
 ANSWER = 60.0  # seconds for an answer
+OVERDUE = 30.0  # seconds for an acknowledgement
 
 
 class Watch:
@@ -34,6 +37,8 @@ class Watch:
         ask = max(1.0, silence // LOOK) if silence else float("inf")
         for stream in list(self._door.streams):
             if isinstance(stream, ClientStream):
+                if stream.late() > OVERDUE / LOOK:
+                    stream.wake()
                 quiet = stream.quiet()
                 if quiet == 1:
                     stream.rest()

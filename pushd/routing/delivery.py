@@ -6,21 +6,26 @@ not acknowledged yet is written with it, so that what a sender is told of (`h`) 
 or with its receiver; SIGKILL turns live sessions into detached ones and loses nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pushd.net.turn import Turn
-from pushd.routing.events import Cause, Events, Undelivered
+from pushd.routing.events import Cause, Events, SessionCaughtUp, Undelivered
 from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database
-from pushd.wire.acks import Copies
+from pushd.wire.acks import AckQueue, Copies
 from pushd.wire.errors import ResourceConstraint, StanzaError
+from pushd.wire.framer import seal
 from pushd.wire.namespaces import NS_SM
 from pushd.wire.stanza import DELAY, Stanza, delay, with_child
+
+log = Logger()
 
 STUCK = ResourceConstraint("the server cannot store anything at present")
 ASK = f"<r xmlns='{NS_SM}'/>".encode()
@@ -113,6 +118,8 @@ class Delivery:
                 self.touch(session)
             if not session.asked:
                 self._request(session)
+            elif session.overdue:
+                self._announce(session, queue)
         elif copies is not None:
             copies.acknowledge()
         stream.send(data)
@@ -197,6 +204,9 @@ class Delivery:
         assert queue is not None
         dropped = queue.acknowledge(h)
         session.asked = False
+        if session.overdue:
+            session.overdue = False
+            self._events.emit(SessionCaughtUp(session))
         stream = session.stream
         if dropped:
             rows, forgotten = session.rows, session.forgotten
@@ -211,6 +221,22 @@ class Delivery:
             and len(queue.entries) > queue.unsent
         ):
             self._request(session)
+
+    def overdue(self, session: Session) -> None:
+        """The client owes an acknowledgement for too long: what it has not confirmed is announced.
+
+        So is what it is sent from now on, until it acknowledges. Its stream goes on.
+        """
+        queue = session.queue
+        assert queue is not None
+        session.overdue = True
+        self._announce(session, queue)
+
+    def _announce(self, session: Session, queue: AckQueue) -> None:
+        """Announce each stanza that was sent and not announced yet."""
+        first, session.announced = session.announced, queue.sent - queue.unsent
+        for stanza, at in unacknowledged(session, first, session.announced):
+            self._events.emit(Undelivered(session.account, session, stanza, Cause.UNACKED, at))
 
     def touch(self, session: Session) -> None:
         """This session has something for the next commit."""
@@ -349,6 +375,26 @@ class Delivery:
         for session in full:
             if session.stream is not None:
                 self.overflow(session)
+
+
+def unacknowledged(
+    session: Session, first: int = 0, end: int | None = None
+) -> Iterator[tuple[Stanza, float]]:
+    """What a session holds from stanza `first` on, as `queue.sent` counts, and since when.
+
+    As it is now, whatever becomes of the queue meanwhile.
+    """
+    queue = session.queue
+    if queue is None:
+        return
+    stop = len(queue) if end is None else max(0, end - queue.acked)
+    for data, at, _ in list(islice(queue.entries, max(0, first - queue.acked), stop)):
+        try:
+            stanza = seal(data)
+        except ValueError:
+            log.error("an unreadable stanza is queued for {session}", session=session.full)
+        else:
+            yield stanza, at
 
 
 def _may_be_refused(stanza: Stanza) -> bool:

@@ -35,8 +35,8 @@ class Undelivered:
     """The one door between delivery and push: a stanza waits for a device, and why.
 
     `session` is the one that it waits on; when it is stored, the one that has ended and had
-    it before, or None. What a session had that was detached was announced by then; `told` are
-    the full JIDs of others that have ended so, with copies of it.
+    it before, or None. What a session had that was detached or overdue was announced by then;
+    `told` are the full JIDs of those that have ended so, with it or with copies of it.
     """
 
     account: str
@@ -87,6 +87,13 @@ class SessionDetached:
 
 @dataclass(frozen=True, slots=True)
 class SessionResumed:
+    session: "Session"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCaughtUp:
+    """An acknowledgement came that was overdue: the client is there after all."""
+
     session: "Session"
 
 

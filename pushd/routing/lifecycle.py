@@ -204,6 +204,7 @@ class Lifecycle:
         session.stream = stream
         session.detached_at = None
         session.asked = False
+        session.announced = 0  # it is sent all of it again
         session.presences.clear()
         self._records.changed(session)
         stream.send(greeting)
@@ -246,9 +247,10 @@ class Lifecycle:
         self._remember_end(session)
         self._records.forget(session)
         entries = list(session.queue) if session.queue is not None else []
+        announced = session.announced - session.queue.acked if session.queue is not None else 0
         self._events.emit(SessionEnded(session, reason))
-        for entry in entries:
-            self._pass_on(session, entry, heir)
+        for number, entry in enumerate(entries):
+            self._pass_on(session, entry, heir, number < announced)
 
     def expire(self, session: Session) -> None:
         self.end(session, "not resumed in time")
@@ -357,15 +359,20 @@ class Lifecycle:
             if len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
 
-    def _pass_on(self, session: Session, entry: Entry, heir: Session | None) -> None:
+    def _pass_on(
+        self, session: Session, entry: Entry, heir: Session | None, is_announced: bool
+    ) -> None:
         data, at, copies = entry
         try:
             stanza = seal(data)
         except ValueError:
             log.error("an unreadable stanza was queued for {session}", session=session.full)
             return
-        if copies is not None and session.detached_at is not None:
-            copies.told += (session.full,)
+        told: tuple[str, ...] = ()
+        if is_announced or session.detached_at is not None:
+            told = (session.full,)
+        if copies is not None:
+            told = copies.told = copies.told + told
         if stanza.name == "iq":
             self._router.refuse(stanza, ServiceUnavailable())
         elif (
@@ -373,7 +380,6 @@ class Lifecycle:
             and stanza.type not in FLEETING
             and (copies is None or copies.let_go())
         ):
-            told = copies.told if copies is not None else ()
             self._keep(session, opened(stanza, session.account), at, heir, told)
 
     def _keep(

@@ -75,6 +75,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "account",
+        "announced",
         "asked",
         "asked_for",
         "bound_at",
@@ -89,6 +90,7 @@ class Session:
         "jid",
         "notes",
         "outstanding",
+        "overdue",
         "presence",
         "presences",
         "priority",
@@ -117,6 +119,8 @@ class Session:
         self.handled: Handled | None = None
         self.asked = False  # an <r/> is unanswered
         self.asked_for = 0  # what it asks about: so many stanzas were sent
+        self.overdue = False  # its answer is, and what is sent is announced as undelivered
+        self.announced = 0  # so many stanzas of the queue (as `sent` counts) were, up to now
         self.token = ""  # the id that <resume/> names; "" without resumption
         self.promised = 0.0  # seconds for which the client was told that it is held, at least
         self.hold = 0.0  # seconds from the detaching to the end
@@ -148,7 +152,7 @@ class Session:
     def lose_stream(self) -> None:
         """From now on what it is sent waits, if it is resumable; its client's state is over."""
         self.stream = None
-        self.asked = False
+        self.asked = self.overdue = False
         held, self.held = self.held, None
         if held is not None:
             held.leave()

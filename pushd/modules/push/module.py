@@ -1,9 +1,5 @@
 """XEP-0357, the user's side: enabling, deciding who is woken, and what ends that."""
 
-from collections.abc import Iterable
-
-from twisted.logger import Logger
-
 from pushd.modules.base import Module, iq, on
 from pushd.modules.push import options
 from pushd.modules.push.enablements import Enablement, Enablements
@@ -12,6 +8,7 @@ from pushd.modules.push.judge import Kind, Worth, judge
 from pushd.modules.push.notices import ended_nodes
 from pushd.modules.push.publisher import Publisher, PushOptions
 from pushd.modules.push.waking import LastCalls
+from pushd.routing.delivery import unacknowledged
 from pushd.routing.events import (
     AccountRemoved,
     Cause,
@@ -20,6 +17,7 @@ from pushd.routing.events import (
     PushEnabled,
     ServerStarted,
     SessionBound,
+    SessionCaughtUp,
     SessionDetached,
     SessionEnded,
     SessionResumed,
@@ -34,14 +32,13 @@ from pushd.wire.errors import (
     NotAllowed,
     RemoteServerNotFound,
 )
-from pushd.wire.framer import seal
 from pushd.wire.jid import JID, parse
 from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB, NS_PUSH
 from pushd.wire.stanza import Stanza
 
 __all__ = ["Push", "PushOptions"]
 
-log = Logger()
+ANNOUNCED = "push"  # the note on a session: so many of its stanzas were overdue, and counted
 
 
 class Push(Module):
@@ -180,6 +177,9 @@ class Push(Module):
         if not known or not self.host.lifecycle.can_resume:
             return
         concerned = [one for one in known if self._waits(one, event)]
+        if event.cause is Cause.UNACKED and event.session is not None and concerned:
+            # Through a crash, too, nobody hears of it twice.
+            self.host.lifecycle.note(event.session, ANNOUNCED, event.session.announced)
         if concerned and self.host.accounts.is_open(event.account):
             worth = judge(event.stanza, event.account)
             for one in concerned:
@@ -191,7 +191,7 @@ class Push(Module):
         held_by = event.session if event.session and event.session.full == one.session else None
         if event.cause is not Cause.ABSENT:
             return held_by is not None
-        if one.session in event.told or (held_by is not None and held_by.detached_at is not None):
+        if one.session in event.told:
             return False  # it was counted when it, or its copy, waited on that session
         return self._session_of(one) is None
 
@@ -212,7 +212,8 @@ class Push(Module):
         bound = self._bound_to(session)
         if not bound:
             return
-        worths = list(_judged(session))
+        announced = session.notes.get(ANNOUNCED, 0)
+        worths = [judge(one, session.account) for one, _ in unacknowledged(session, announced)]
         for one in bound:
             for worth in worths:
                 self._count(one, worth, Cause.DETACHED)
@@ -242,9 +243,12 @@ class Push(Module):
 
     @on(SessionBound)
     @on(SessionResumed)
-    def welcome_back(self, event: SessionBound | SessionResumed) -> None:
-        """The device is back: what it was told counts no more."""
+    @on(SessionCaughtUp)
+    def welcome_back(self, event: SessionBound | SessionResumed | SessionCaughtUp) -> None:
+        """The device is there: what it was told counts no more."""
         self.last_calls.cancel(event.session)
+        if ANNOUNCED in event.session.notes and isinstance(event, SessionResumed):
+            self.host.lifecycle.note(event.session, ANNOUNCED, None)  # it is sent all again
         for one in self._bound_to(event.session):
             if one.reset():
                 self.enablements.changed(one)
@@ -302,14 +306,3 @@ class Push(Module):
     def forget_account(self, event: AccountRemoved) -> None:
         for one in self.enablements.of(event.account):
             self._remove(one, "the account was removed")
-
-
-def _judged(session: Session) -> Iterable[Worth]:
-    """What a session holds that nobody acknowledged."""
-    for data, _, _ in session.queue or ():
-        try:
-            stanza = seal(data)
-        except ValueError:
-            log.error("an unreadable stanza is queued for {session}", session=session.full)
-        else:
-            yield judge(stanza, session.account)

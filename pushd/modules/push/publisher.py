@@ -78,11 +78,14 @@ class Publisher:
         pause = FIRST_PAUSE
         while self._enablements.is_current(one) and one.has_news:
             await self._gather(one)
+            is_safe = await self._stored()
             queued, visits = one.queued, one.visits
             if queued.counts == one.pushed.counts:
                 return  # the device was back meanwhile
+            if not self._enablements.is_current(one):
+                return
             one.published_at = self._host.clock.seconds()
-            answer = await self._ask(one, queued)
+            answer = await self._ask(one, queued) if is_safe else Silence()
             if not self._enablements.is_current(one):
                 return
             now = self._host.clock.seconds()
@@ -116,15 +119,16 @@ class Publisher:
         finally:
             del self._gathering[one]
 
-    async def _ask(self, one: Enablement, queued: Summary) -> Answer:
-        """Publish once, and tell the listeners."""
+    async def _stored(self) -> bool:
+        """Wait until what a push is about is on disk, before anybody is told of it."""
         try:
-            # What this push is about is on disk before anybody is told of it.
             await self._host.database.committed()
         except StorageError:
-            return Silence()
-        if not self._enablements.is_current(one):
-            return Silence()
+            return False
+        return True
+
+    async def _ask(self, one: Enablement, queued: Summary) -> Answer:
+        """Publish once, and tell the listeners."""
         emit = self._host.events.emit
         names = (one.account, one.service, one.node, self._host.requests.new_id())
         emit(NotificationPublished(*names, queued.messages, queued.subscriptions))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pushd.c2s.watch import ANSWER, LOOK, Watch
-from pushd.routing.events import SessionDetached, SessionEnded
+from pushd.c2s.watch import ANSWER, LOOK, OVERDUE, Watch
+from pushd.routing.events import Cause, SessionDetached, SessionEnded, Undelivered
 from tests.unit.c2s.test_stream import SM, House, Wire
 
 SILENCE = 600.0
@@ -128,3 +128,69 @@ def test_a_client_that_is_quiet_for_a_moment_costs_no_parser_until_it_speaks() -
     [answer] = romeo.say("<iq type='get' id='1' to='example.net'><nonsense xmlns='x'/></iq>")
 
     assert answer["id"] == "1"
+
+
+def overdue(house: House) -> list[Cause]:
+    return [event.cause for event in house.hall.events(Undelivered)]
+
+
+def write(house: House, text: str = "hi") -> None:
+    house.hall.route(
+        f"<message from='juliet@example.org/x' to='romeo@example.net/phone' type='chat'>"
+        f"<body>{text}</body></message>"
+    )
+
+
+def test_an_acknowledgement_that_is_overdue_is_noticed_once() -> None:
+    at = house()
+    romeo = at.bound()
+    romeo.enable()
+    write(at)
+    wait(at, OVERDUE)
+    assert overdue(at) == []
+
+    wait(at, 2 * LOOK)
+    assert overdue(at) == [Cause.UNACKED]
+    wait(at, OVERDUE)
+    write(at)
+    assert overdue(at) == [Cause.UNACKED] * 2
+    assert at.hall.events(SessionDetached) == []
+
+
+def test_who_acknowledges_now_and_then_owes_nothing() -> None:
+    at = house()
+    romeo = at.bound()
+    romeo.enable()
+    for h in range(1, 31):
+        write(at)
+        wait(at, OVERDUE - LOOK)
+        romeo.say(f"<a xmlns='{SM}' h='{h}'/>")
+
+    assert overdue(at) == []
+
+
+def test_who_is_late_and_acknowledges_is_there_again() -> None:
+    at = house()
+    romeo = at.bound()
+    romeo.enable()
+    write(at)
+    wait(at, OVERDUE + 2 * LOOK)
+    romeo.say(f"<a xmlns='{SM}' h='1'/>")
+
+    write(at)
+    wait(at, OVERDUE)
+    assert overdue(at) == [Cause.UNACKED]
+    wait(at, 2 * LOOK)
+    assert overdue(at) == [Cause.UNACKED] * 2
+
+
+def test_what_a_client_says_while_we_do_not_read_it_may_be_its_acknowledgement() -> None:
+    at = house()
+    romeo = at.bound()
+    romeo.enable()
+    write(at)
+    romeo.protocol.hold()
+
+    wait(at, 2 * OVERDUE)
+
+    assert overdue(at) == []

@@ -133,6 +133,12 @@ class Stage:
         content = content or f"<body>{text}</body>"
         self.hall.route(f"<message from='{sender}' to='{to}' type='chat'>{content}</message>")
 
+    def overdue(self, phone: Client) -> None:
+        """Half a minute passes in which the phone says nothing: its stream's watch has noticed."""
+        self.hall.advance(30)
+        self.hall.host.delivery.overdue(phone.session)
+        self.hall.advance(0)
+
     def nodes(self) -> list[str]:
         """Where Juliet has push enabled."""
         return sorted(one.node for one in self.push.enablements.of(JULIET))
