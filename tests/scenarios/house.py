@@ -81,7 +81,11 @@ class House:
             "ca_file": self.fcm["ca"],
         }
         usual: dict[str, Any] = {
-            "listen": {"client_tls": [self.client], "component": [self.component]},
+            "listen": {
+                "client": [free_port()],
+                "client_tls": [self.client],
+                "component": [self.component],
+            },
             "components": {
                 name: {"secret": COMPONENT_SECRET.reveal()} for name in (FOREIGN, ELSEWHERE)
             },
@@ -140,7 +144,8 @@ class House:
         if sm:
             phone.manage()
         phone.say("<presence/>")
-        phone.received()
+        phone.settled()
+        phone.unread = [one for one in phone.unread if one.name == "message"]
         return phone
 
     def friend(self) -> "Phone":

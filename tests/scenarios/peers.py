@@ -176,6 +176,13 @@ class Phone(Peer):
         taken, self.unread = self.unread, []
         return taken
 
+    def hear(self, body: str) -> Element:
+        """The message that says this, once it is there."""
+        return self.take(
+            f"message {body!r}",
+            lambda one: one.name == "message" and text(child(one, NS_CLIENT, "body")) == body,
+        )
+
     def bodies(self) -> list[str]:
         """What the messages said that have come by now."""
         return [
