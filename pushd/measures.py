@@ -6,7 +6,7 @@ All of it is asked for at the start, and again when the configuration has change
 from dataclasses import replace
 from typing import Any
 
-from pushd.appserver.registering import Rules
+from pushd.appserver.limits import Rules
 from pushd.c2s.guard import Patience
 from pushd.c2s.options import DoorOptions
 from pushd.config.backends import Backend

@@ -1,59 +1,29 @@
 """The outbox: accepted pushes, on disk before the publish is answered, sent until they are stale.
 
-One row per node: a newer publish replaces the counts and the text of one that still waits.
-What the provider says of a device is told to the account, never to the publisher.
+One row per node: a newer publish is merged into one that still waits. What goes faster than a
+node's limit waits too, and goes as one. What the provider says of a device is told to the
+account, never to the publisher.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pushd.appserver.limits import Limiter
+from pushd.appserver.lines import Delays, Key, Lines
 from pushd.appserver.pubsub import Published
+from pushd.appserver.pushes import ROWS, Push, merged
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.providers.contract import Accepted, Device, Notification, Refused, Unregistered
 from pushd.providers.dispatch import Dispatcher, Expired, Result, Withdrawn
 from pushd.storage.sqlite import Database
-from pushd.storage.table import Table
-from pushd.wire.secret import Secret
 
 log = Logger()
 
-LIFETIME = 86_400.0  # seconds for which a push is worth sending
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """What waits for a node, as it is stored. `version` tells a newer one from one under way."""
-
-    node: str
-    version: int
-    message_count: int | None
-    subscription_count: int | None
-    last_sender: str | None
-    last_body: Secret | None
-    last_subscriber: str | None
-    urgent: bool
-    accepted_at: float
-    expires_at: float
-
-    def notification(self) -> Notification:
-        return Notification(
-            node=self.node,
-            message_count=self.message_count,
-            pending_subscription_count=self.subscription_count,
-            last_message_sender=self.last_sender,
-            last_message_body=self.last_body,
-            last_subscription_sender=self.last_subscriber,
-            urgent=self.urgent,
-            expires_at=self.expires_at,
-        )
-
-
-ROWS = Table(Push, key=("node",), name="outbox")
+SWEEP = 600.0  # seconds between two looks for what is stale
 
 
 class Outbox:
@@ -70,6 +40,7 @@ class Outbox:
         database: Database,
         registrations: Registrations,
         dispatcher: Dispatcher,
+        limiter: Limiter,
         gone: Callable[[Registration, str], None],
         settled: Callable[[Registration, str, str, float], None],
     ) -> None:
@@ -78,10 +49,16 @@ class Outbox:
         self._rows = ROWS.bind(database)
         self._registrations = registrations
         self._dispatcher = dispatcher
+        self._limiter = limiter
         self._gone = gone
         self._settled = settled
         self._waiting: dict[str, Push] = {}
-        self._under_way: dict[str, Deferred[None]] = {}
+        # Of those: who may not go yet, who waits for a turn, whom the dispatcher has.
+        self._delays = Delays(clock, self._queue)
+        self._lines = Lines(self._begin)
+        self._under_way: dict[str, _Sending] = {}
+        self._sweeping: IDelayedCall | None = None
+        self._is_open = False
 
     def __len__(self) -> int:
         """How many pushes wait."""
@@ -97,31 +74,37 @@ class Outbox:
 
     async def load(self) -> None:
         """Take up what the last run left; sent by `start`."""
-        now = self._clock.seconds()
         for push in await self._rows.select():
             self._waiting[push.node] = push
-            if push.expires_at <= now:
-                self._done(push)
 
     def start(self) -> None:
-        for node in list(self._waiting):
-            self._send(node)
+        """Send what waits, what is urgent first and then the oldest."""
+        self._is_open = True
+        self._sweep()
 
     def stop(self) -> None:
         """Send nothing more; what waits stays on disk."""
+        self._is_open = False
+        self._delays.close()
+        if self._sweeping is not None and self._sweeping.active():
+            self._sweeping.cancel()
         for sending in list(self._under_way.values()):
-            sending.cancel()
+            sending.answer.cancel()
 
-    async def accept(self, registration: Registration, published: Published) -> None:
-        """Keep a push; returns once it is on disk. Raises StorageError when it cannot be."""
+    async def accept(self, registration: Registration, published: Published) -> bool:
+        """Keep a push; returns once it is on disk, and tells whether it may go at once.
+
+        Raises StorageError when it cannot be kept.
+        """
         node = registration.node
-        push = _merged(node, self._waiting.get(node), published, self._clock.seconds())
+        push = merged(node, self._waiting.get(node), published, self._clock.seconds())
         self._waiting[node] = push
         self._rows.put(push)
         try:
             await self._database.committed()
         finally:
-            self._send(node)
+            self._queue(node)
+        return node not in self._delays
 
     def forget(self, registration: Registration, reason: str) -> None:
         """The registration is gone: what waits for it is pointless."""
@@ -131,31 +114,59 @@ class Outbox:
             waited = self._clock.seconds() - push.accepted_at
             self._settled(registration, "unregistered", reason, waited)
 
-    def _send(self, node: str) -> None:
-        if node not in self._under_way:  # else it is looked at again before that ends
-            sending = Deferred.fromCoroutine(self._deliver(node))
-            self._under_way[node] = sending
-            sending.addBoth(self._ended, node)
+    # The way out.
 
-    def _ended(self, result: Failure | None, node: str) -> None:
-        del self._under_way[node]
-        if result is not None and not result.check(CancelledError):
-            log.failure("sending a push broke", result)
+    def _queue(self, node: str) -> None:
+        """Let what waits for a node go when its time and its turn have come."""
+        push = self._waiting.get(node)
+        if push is None or node in self._under_way or not self._is_open:
+            return  # what is under way is looked at again when that ends
+        registration = self._registrations.get(node)
+        if registration is None:
+            self._done(push)
+            return
+        if registration.backend not in self._dispatcher.backends:
+            return  # kept, lest its app be served again while it is worth sending
+        now = self._clock.seconds()
+        urgent = push.is_urgent(now)
+        ready_at = self._limiter.push_at(node, urgent, now)
+        if ready_at > now and node not in self._lines:
+            self._delays.put(node, ready_at)
+            return
+        self._delays.drop(node)
+        lane = self._dispatcher.lane(registration.backend, device(registration))
+        self._lines.join((registration.backend, lane), node, urgent)
 
-    async def _deliver(self, node: str) -> None:
-        """Send what waits for a node, and what came meanwhile, one after the other."""
-        while (push := self._waiting.get(node)) is not None:
-            registration = self._registrations.get(node)
-            if registration is None:
-                self._done(push)
-            elif registration.backend not in self._dispatcher.backends:
-                return  # kept, lest its app be served again while it is worth sending
-            else:
-                sending = _Sending(push, registration, self._waiting, self._registrations)
-                result = await self._dispatcher.push(
-                    registration.backend, sending.latest, sending.device
-                )
-                self._settle(sending, result)
+    def _begin(self, node: str, key: Key) -> None:
+        """Its turn has come: hand it to the dispatcher."""
+        push, registration = self._waiting[node], self._registrations.get(node)
+        now = self._clock.seconds()
+        if registration is None or push.expires_at <= now:
+            self._lines.end(key)
+            self._expire(push, registration)
+            return
+        self._limiter.push(node, push.is_urgent(now), now)
+        sending = self._under_way[node] = _Sending(self, push, registration, key)
+        sending.answer = Deferred.fromCoroutine(
+            self._dispatcher.push(registration.backend, sending.latest, sending.device)
+        )
+        sending.answer.addCallbacks(self._answered, self._broken, (sending,), {}, (sending,), {})
+
+    def _answered(self, result: Result, sending: "_Sending") -> None:
+        self._end(sending)
+        self._settle(sending, result)
+        self._queue(sending.push.node)  # what came meanwhile
+
+    def _broken(self, failure: Failure, sending: "_Sending") -> None:
+        """Cancelled; or a mistake of ours, after which the next sweep tries again."""
+        self._end(sending)
+        if not failure.check(CancelledError):
+            log.failure("sending a push broke", failure)
+
+    def _end(self, sending: "_Sending") -> None:
+        del self._under_way[sending.push.node]
+        if self._is_open:
+            self._lines.end(sending.key)
 
     def _settle(self, sending: "_Sending", result: Result) -> None:
         now = self._clock.seconds()
@@ -190,79 +201,78 @@ class Outbox:
             said = f": {reason}" if reason else ""
             self._gone(current, f"the provider no longer knows the token{said}")
 
+    # The end of a push.
+
+    def _sweep(self) -> None:
+        """Drop what is stale, and send what does not wait for anything."""
+        self._sweeping = self._clock.callLater(SWEEP, self._sweep)
+        now = self._clock.seconds()
+        idle = [push for node, push in self._waiting.items() if node not in self._under_way]
+        idle.sort(key=lambda push: (not push.is_urgent(now), push.accepted_at))
+        for push in idle:
+            if push.expires_at <= now:
+                self._expire(push, self._registrations.get(push.node))
+            elif push.node not in self._lines and push.node not in self._delays:
+                self._queue(push.node)
+
+    def _expire(self, push: Push, registration: Registration | None) -> None:
+        """Nobody wants to know any more, or there is nobody."""
+        self._done(push)
+        if registration is not None:
+            waited = self._clock.seconds() - push.accepted_at
+            self._settled(registration, "expired", "its turn never came", waited)
+
     def _done(self, push: Push) -> None:
         current = self._waiting.get(push.node)
         if current is not None and current.version == push.version:
             del self._waiting[push.node]
+            self._delays.drop(push.node)
+            self._lines.leave(push.node)
             self._rows.delete(push.node)
+
+    # What the dispatcher looks at.
+
+    def latest(self, sending: "_Sending") -> Notification | None:
+        """What to say at this moment."""
+        push = self._waiting.get(sending.push.node)
+        if push is None:
+            return None
+        sending.push = push
+        return push.notification(self._clock.seconds())
+
+    def device(self, sending: "_Sending") -> Device | None:
+        """To whom; None when it is another backend's business by now."""
+        current = self._registrations.get(sending.push.node)
+        if current is None or current.backend != sending.registration.backend:
+            return None
+        sending.registration = current
+        return device(current)
 
 
 class _Sending:
     """One call of the dispatcher: what it was told last, and of which registration."""
 
-    def __init__(
-        self,
-        push: Push,
-        registration: Registration,
-        waiting: dict[str, Push],
-        registrations: Registrations,
-    ) -> None:
+    __slots__ = ("_outbox", "answer", "key", "push", "registration")
+
+    def __init__(self, outbox: Outbox, push: Push, registration: Registration, key: Key) -> None:
+        self._outbox = outbox
         self.push = push
         self.registration = registration
-        self._waiting = waiting
-        self._registrations = registrations
+        self.key = key
+        self.answer: Deferred[Result]
 
     def latest(self) -> Notification | None:
-        """What to say at this moment."""
-        push = self._waiting.get(self.push.node)
-        if push is None:
-            return None
-        self.push = push
-        return push.notification()
+        return self._outbox.latest(self)
 
     def device(self) -> Device | None:
-        """To whom; None when it is another backend's business by now."""
-        current = self._registrations.get(self.push.node)
-        if current is None or current.backend != self.registration.backend:
-            return None
-        self.registration = current
-        return Device(
-            token=current.token,
-            app=current.app,
-            fields=current.provider_fields(),
-            renewed_at=current.renewed_at,
-        )
+        return self._outbox.device(self)
 
 
-def _merged(node: str, old: Push | None, new: Published, now: float) -> Push:
-    """The newer publish, with what only the older one says while that is worth saying."""
-    push = Push(
-        node=node,
-        version=1 if old is None else old.version + 1,
-        message_count=new.message_count,
-        subscription_count=new.subscription_count,
-        last_sender=new.last_sender,
-        last_body=new.last_body,
-        last_subscriber=new.last_subscriber,
-        urgent=new.urgent,
-        accepted_at=now,
-        expires_at=now + LIFETIME,
+def device(registration: Registration) -> Device:
+    """A registration, as its provider sees it."""
+    return Device(
+        token=registration.token,
+        app=registration.app,
+        fields=registration.provider_fields(),
+        renewed_at=registration.renewed_at,
     )
-    if old is None or old.expires_at <= now:
-        return push
-    # Sender and body are of one message: who tells of messages at all tells of the last one.
-    tells = (new.message_count, new.last_sender, new.last_body) != (None, None, None)
-    text = push if tells else old
-    return replace(
-        push,
-        message_count=_newest(push.message_count, old.message_count),
-        subscription_count=_newest(push.subscription_count, old.subscription_count),
-        last_sender=text.last_sender,
-        last_body=text.last_body,
-        last_subscriber=push.last_subscriber or old.last_subscriber,
-        urgent=push.urgent or old.urgent,
-    )
-
-
-def _newest(new: int | None, old: int | None) -> int | None:
-    return old if new is None else new

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Banned, Blocked, Publishers
+from pushd.appserver.limits import Limiter, TooMany
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.events import PublishReceived
 from pushd.routing.host import Host
@@ -63,11 +64,14 @@ class Published:
     urgent: bool = False
 
 
-Accept = Callable[[Registration, Published], Awaitable[None]]
+Accept = Callable[[Registration, Published], Awaitable[bool]]
 
 
 class PubsubHost:
-    """The requests of one pubsub host. `accept` returns once the push is on disk."""
+    """The requests of one pubsub host.
+
+    `accept` returns once the push is on disk, and tells whether it may go at once.
+    """
 
     def __init__(
         self,
@@ -76,13 +80,16 @@ class PubsubHost:
         apps: Mapping[str, App],
         registrations: Registrations,
         publishers: Publishers,
+        limiter: Limiter,
         accept: Accept,
     ) -> None:
         self._domain = domain
         self._apps = apps
         self._registrations = registrations
         self._publishers = publishers
+        self._limiter = limiter
         self._accept = accept
+        self._clock = host.clock
         self._emit = host.events.emit
         add = host.requests.add
         add("set", NS_PUBSUB, "pubsub", domain, self.answer)
@@ -102,28 +109,35 @@ class PubsubHost:
             return _closed(request)
         node = publish.attributes.get("node", "")
         try:
-            echoed = await self._publish(request, publish, node)
+            echoed, at_once = await self._publish(request, publish, node)
         except (Blocked, Banned) as error:
             self._tell(request, node, "blocked", error.condition)
+            raise
+        except TooMany:
+            self._tell(request, node, "limited", "too many from its domain")
             raise
         except (StanzaError, StorageError) as error:
             reason = error.condition if isinstance(error, StanzaError) else "storage fails"
             self._tell(request, node, "refused", reason)
             raise
-        self._tell(request, node, "accepted", "")
+        if at_once:
+            self._tell(request, node, "accepted", "")
+        else:
+            self._tell(request, node, "limited", "too many for its device: sent later")
         return element(NS_PUBSUB, "pubsub", echoed)
 
-    async def _publish(self, request: IQ, publish: Element, node: str) -> Element:
+    async def _publish(self, request: IQ, publish: Element, node: str) -> tuple[Element, bool]:
         """Take it, if it may be taken; the answer names node and item (XEP-0060 §7.1.2)."""
         self._publishers.check(request.sender.domain)
+        self._limiter.check_domain(request.sender, self._clock.seconds())
         registration = self._admit(request, node)
         self._publishers.check(registration.account)
         item = _only_item(publish)
-        await self._accept(registration, read(_payload(item)))
+        at_once = await self._accept(registration, read(_payload(item)))
         id = item.attributes.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
         echoed.attributes["node"] = registration.node
-        return echoed
+        return echoed, at_once
 
     def _tell(self, request: IQ, node: str, outcome: str, reason: str) -> None:
         registration = self._registrations.get(node)

@@ -5,11 +5,11 @@ They are those of mod_push: `register-push-TYPE`, `list-push-registrations` and
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pushd.appserver.apps import App
+from pushd.appserver.limits import Limiter
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.commands import (
     Completed,
@@ -53,14 +53,6 @@ LISTED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Who may register, and how much."""
-
-    access: str | tuple[str, ...] = "all"  # or "local", or domains
-    registrations_per_account: int = 20
-
-
 class Registering:
     """The commands of one register_host.
 
@@ -73,12 +65,12 @@ class Registering:
         register_host: str,
         apps: Sequence[App],
         registrations: Registrations,
-        rules: Rules,
+        limiter: Limiter,
         unregister: Callable[[Registration, str, str], None],
     ) -> None:
         self._host = host
         self._registrations = registrations
-        self.rules = rules  # may be exchanged at any time
+        self._limiter = limiter
         self._unregister = unregister
         for name in sorted({name for app in apps for name in app.type_names}):
             self._offer(
@@ -99,17 +91,23 @@ class Registering:
 
         def checked(request: IQ, invocation: Invocation) -> Reply | Coroutine[Any, Any, Reply]:
             self._check_access(request.sender)
+            self._check_rate(request.sender)
             return handler(request, invocation)
 
         self._host.commands.add(register_host, node, name, checked)
 
     def _check_access(self, sender: JID) -> None:
-        access = self.rules.access
+        access = self._limiter.rules.access
         if access == "all":
             return
         allowed = self._host.domains if access == "local" else access
         if sender.domain not in allowed:
             raise Forbidden("devices of this domain are not served here")
+
+    def _check_rate(self, sender: JID) -> None:
+        now = self._host.clock.seconds()
+        self._limiter.check_domain(sender, now)
+        self._limiter.check_account(sender, now)
 
     # register-push-TYPE
 
@@ -157,7 +155,7 @@ class Registering:
     def _check_room(self, account: str, device: str) -> None:
         is_known = self._registrations.of_device(account, device) is not None
         known = len(self._registrations.of(account))
-        if not is_known and known >= self.rules.registrations_per_account:
+        if not is_known and known >= self._limiter.rules.registrations_per_account:
             raise ResourceConstraint("too many registrations of this account")
 
     # list-push-registrations

@@ -7,9 +7,10 @@ from twisted.internet.defer import Deferred
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
+from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
-from pushd.appserver.registering import Registering, Rules
+from pushd.appserver.registering import Registering
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
 from pushd.providers.dispatch import Dispatcher
@@ -29,12 +30,14 @@ class AppServer:
         self._host = host
         self._apps = {app.name: app for app in apps}
         self.registrations = Registrations(host.database)
+        self._limiter = Limiter(rules, host.domains)
         self.publishers = Publishers(host.clock, host.database)
         self.outbox = Outbox(
             host.clock,
             host.database,
             self.registrations,
             dispatcher,
+            self._limiter,
             partial(self.unregister, by="provider"),
             self._settled,
         )
@@ -42,14 +45,17 @@ class AppServer:
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
             PubsubHost(
-                host, domain, self._apps, self.registrations, self.publishers, self.outbox.accept
+                host,
+                domain,
+                self._apps,
+                self.registrations,
+                self.publishers,
+                self._limiter,
+                self.outbox.accept,
             )
-        self._registering = []
         for domain in dict.fromkeys(app.register_host for app in apps):
             here = [app for app in apps if app.register_host == domain]
-            self._registering.append(
-                Registering(host, domain, here, self.registrations, rules, self.unregister)
-            )
+            Registering(host, domain, here, self.registrations, self._limiter, self.unregister)
         host.events.listen(AccountRemoved, self._account_removed)
 
     async def load(self) -> None:
@@ -67,9 +73,8 @@ class AppServer:
         self.outbox.stop()
 
     def rule(self, rules: Rules) -> None:
-        """Have devices register by these rules from now on."""
-        for one in self._registering:
-            one.rules = rules
+        """Have these rules hold from now on."""
+        self._limiter.rules = rules
 
     def test(self, registration: Registration) -> "Deferred[PushSettled]":
         """Send a device a test push; fires with what became of it, which may take a day.

@@ -112,6 +112,10 @@ class Dispatcher:
         """Their names."""
         return frozenset(self._backends)
 
+    def lane(self, backend: str, device: Device) -> str:
+        """Which queue of a backend a device stands in (`Provider.lane`)."""
+        return self._backends[backend].provider.lane(device)
+
     async def push(
         self,
         backend: str,

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides
 
-from pushd.appserver.registering import Rules
+from pushd.appserver.limits import Rules
 from pushd.appserver.service import AppServer
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.guard import Guard, Patience

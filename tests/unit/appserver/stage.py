@@ -8,7 +8,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 
 from pushd.appserver.apps import App
-from pushd.appserver.registering import Rules
+from pushd.appserver.limits import Rules
 from pushd.appserver.registrations import Registration
 from pushd.appserver.service import AppServer
 from pushd.providers import contract
@@ -97,6 +97,9 @@ class FakeDispatcher:
     def __init__(self, backends: Sequence[str]) -> None:
         self.backends = frozenset(backends)
         self.calls: list[Call] = []
+
+    def lane(self, backend: str, device: contract.Device) -> str:
+        return Post().lane(device)
 
     async def push(
         self,

@@ -6,7 +6,9 @@ import pytest
 from twisted.internet.defer import fail
 from twisted.logger import LogEvent, capturedLogs
 
-from pushd.appserver.outbox import LIFETIME
+from pushd.appserver import lines
+from pushd.appserver.outbox import SWEEP
+from pushd.appserver.pushes import LIFETIME
 from pushd.providers.contract import Accepted, Refused, Unregistered
 from pushd.providers.dispatch import Expired, Result, Withdrawn
 from pushd.routing.events import DeviceUnregistered, PushSettled
@@ -339,6 +341,108 @@ def test_a_push_that_breaks_is_tried_with_the_next_one(logged: Sequence[LogEvent
 
     stage.push(message_count="2")
     assert stage.calls[1].look()[0].message_count == 2
+
+
+# What waits.
+
+
+def devices(stage: Registered, count: int) -> list[tuple[str, str]]:
+    """So many more devices: nodes and secrets."""
+    return [
+        register(stage.phone, device_id=f"d{number}", token=f"tok{number}")
+        for number in range(count)
+    ]
+
+
+def test_what_waits_beyond_what_is_under_way_costs_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "WIDTH", 3)
+    stage = Registered()
+    for node, secret in devices(stage, 8):
+        assert stage.publish(node, secret) == ""
+    assert len(stage.calls) == 3
+
+    stage.calls[0].answer(Accepted())
+    assert [call.look()[1].token.reveal() for call in stage.calls[1:]] == ["tok1", "tok2", "tok3"]
+
+
+def test_after_a_restart_what_is_urgent_goes_first_and_then_the_oldest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Registered(path=tmp_path / "db")
+    for number, (node, secret) in reversed(list(enumerate(devices(stage, 6)))):
+        more = HIGH if number in (1, 4) else ""
+        stage.publish(node, secret, items=f"<item>{notification({}, more)}</item>")
+        stage.hall.advance(1)
+    monkeypatch.setattr(lines, "WIDTH", 4)
+
+    again = Stage(path=killed(tmp_path / "db"))
+    order = []
+    for place in range(6):
+        order.append(again.calls[place].look()[1].token.reveal())
+        again.calls[place].answer(Accepted())
+
+    assert order == ["tok4", "tok1", "tok5", "tok3", "tok2", "tok0"]
+
+
+def test_a_slow_lane_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "WIDTH", 2)
+    stage = Registered()
+    for node, secret in devices(stage, 4):
+        stage.publish(node, secret)
+    dove, secret = register(
+        stage.phone, "pigeon", token="dove", application_id="a", device_id="dovecote"
+    )
+
+    stage.publish(dove, secret)
+
+    assert [call.backend for call in stage.calls] == ["post", "post", "pigeon"]
+
+
+def test_urgency_ends_when_the_urgent_push_would_have() -> None:
+    stage = Registered()
+    stage.push(HIGH, message_count="1")
+    stage.hall.advance(LIFETIME - 1)
+    stage.push(message_count="2")
+    [call] = stage.calls
+    assert call.look()[0].urgent
+
+    stage.hall.advance(2)
+    note, _ = call.look()
+    assert note.message_count == 2
+    assert not note.urgent
+
+
+def test_what_never_has_its_turn_goes_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "WIDTH", 1)
+    stage = Registered()
+    stage.push(message_count="1")
+    other, secret = register(stage.phone, device_id="other", token="other")
+    stage.publish(other, secret)
+
+    stage.hall.advance(LIFETIME)
+
+    assert stage.waiting() == [(stage.node,)]  # which the dispatcher has
+    [event] = stage.hall.events(PushSettled)
+    assert (event.node, event.outcome) == (other, "expired")
+    assert stage.nodes() == [stage.node, other]
+
+
+def test_a_backend_that_is_served_no_more_keeps_its_pushes_until_they_are_stale(
+    tmp_path: Path,
+) -> None:
+    stage = Registered(path=tmp_path / "db")
+    stage.push(message_count="1")
+
+    without = Stage((app("other"),), path=killed(tmp_path / "db"))
+    without.hall.advance(LIFETIME - 1)
+    assert without.hall.rows("SELECT node FROM outbox") == [(stage.node,)]
+    without.hall.advance(SWEEP)
+
+    assert without.calls == []
+    assert without.hall.rows("SELECT node FROM outbox") == []
+    assert without.nodes() == [stage.node]
 
 
 # Dead tokens.
