@@ -5,9 +5,10 @@ handed in with the reading.
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pushd.config.checks import AuthoritiesFile
+from pushd.config.checks import SOON, AuthoritiesFile
 from pushd.config.document import ListNode, MapNode, Node, Scalar, shape
 from pushd.config.kinds import (
     DomainName,
@@ -124,6 +125,7 @@ class Backends(Kind):
             refuse_unknown(entries.without(retired), known, reading)
         if len(parts) < 1 + (options is not None) or not provider:
             raise Faulty
+        _judge_expiry(parts[-1], entries, reading)
         return _joined(provider, *parts) if options else None
 
 
@@ -156,6 +158,19 @@ def _provider(entries: MapNode, reading: Reading) -> str:
         reading.report.refuse(node.mark, node.key, quoted(node.text), suggestion(node.text, known))
         return ""
     return node.text
+
+
+def _judge_expiry(options: Any, entries: MapNode, reading: Reading) -> None:
+    """A provider's options may know when the credential among them ends (`expires_at`)."""
+    expires_at: float | None = getattr(options, "expires_at", None)
+    if expires_at is None:
+        return
+    day = f"{datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d}"
+    node = entries.entries.get("certfile", entries)
+    if expires_at <= reading.now:
+        reading.refuse(node, f"a certificate that expired on {day}", "one that is valid now")
+    if expires_at <= reading.now + SOON.total_seconds():
+        reading.warn(node, f"the certificate for the provider expires on {day}")
 
 
 def _judge_retired(provider: str, entries: MapNode, reading: Reading) -> tuple[str, ...]:

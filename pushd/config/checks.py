@@ -134,6 +134,40 @@ def service_account_fault(path: Path) -> str | None:
     return None
 
 
+def signing_key_fault(path: Path) -> str | None:
+    """What is wrong with a signing key for APNs (.p8), as Apple hands it out."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+
+    try:
+        key = load_key(read_file(path))
+    except OSError:
+        return "which cannot be read"
+    if key is None:
+        return "which holds no private key (PEM, without a passphrase)"
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        return "whose key is not one on the curve P-256"
+    return None
+
+
+def client_certificate_fault(path: Path) -> str | None:
+    """What is wrong with a file that has a client certificate, and mostly its private key."""
+    try:
+        data = read_file(path)
+    except OSError:
+        return "which cannot be read"
+    if _is_pkcs12(data):
+        return "which is PKCS#12, not PEM"
+    certificate = load_certificate(data)
+    if certificate is None:
+        return "which holds no certificate (PEM)"
+    return key_fault(certificate, data) if b"PRIVATE KEY-----" in data else None
+
+
+def _is_pkcs12(data: bytes) -> bool:
+    """As .p12 files are: DER, a sequence that begins with the version 3 (RFC 7292 §4)."""
+    return data[:1] == b"\x30" and b"\x02\x01\x03" in data[:8]
+
+
 def authorities_fault(path: Path) -> str | None:
     """What is wrong with a file of certificates to trust."""
     try:
@@ -144,5 +178,16 @@ def authorities_fault(path: Path) -> str | None:
 
 ServiceAccountFile = Annotated[
     Path, File(service_account_fault, "a service account file (JSON) with its private key")
+]
+SigningKeyFile = Annotated[
+    Path, File(signing_key_fault, "the signing key (.p8) from Apple's developer site")
+]
+ClientCertificateFile = Annotated[
+    Path,
+    File(
+        client_certificate_fault,
+        "a file (PEM) with the certificate from Apple and its private key; `openssl pkcs12"
+        " -in FILE.p12 -nodes -out FILE.pem` makes one of a .p12 file",
+    ),
 ]
 AuthoritiesFile = Annotated[Path, File(authorities_fault, "a file of certificates (PEM)")]

@@ -35,6 +35,7 @@ class Reading:
     environment: Mapping[str, str]
     providers: Mapping[str, type]  # provider type -> its Options
     modules: Mapping[str, type | None]  # module -> its Options, or None if it takes none
+    now: float = 0.0  # seconds since the epoch; what certificates are judged by
 
     def refuse(self, node: Node, found: str, remedy: str) -> NoReturn:
         self.report.refuse(node.mark, node.key, found, remedy)
@@ -96,6 +97,24 @@ class Text(Word):
 
     def parse(self, text: str) -> str:
         if not text:
+            raise ValueError
+        return text
+
+
+@dataclass(frozen=True)
+class Pattern(Word):
+    """A text of a certain form, a regular expression; `example` says which in words."""
+
+    form: str
+    example: str
+    title = "text"
+
+    @property
+    def expected(self) -> str:
+        return self.example
+
+    def parse(self, text: str) -> str:
+        if not re.fullmatch(self.form, text, re.ASCII):
             raise ValueError
         return text
 

@@ -60,6 +60,7 @@ def read(
         os.environ if environment is None else environment,
         providers or {},
         modules or {},
+        now,
     )
     root = mod_push.understand(parse(data, str(path), report), reading)
     refuse_unknown(root, (*option_fields(Config), *mod_push.SECTIONS), reading)

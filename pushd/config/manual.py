@@ -66,7 +66,7 @@ or under ``modules``, also beside pushd's own sections:
 - ``include_senders``, ``include_message_count``, ``include_subscription_count`` and
   ``include_message_bodies`` stand for those of ``push``;
 - ``access_backends`` and ``backends`` stand for those of ``app_server``; ``certfile`` is the one of
-  every apns backend that has none;
+  every apns backend without a credential of its own;
 - the ``host`` of ``mod_pubsub`` has to be the ``pubsub_host`` of the backends;
 - a backend of type ``gcm`` is one of type ``fcm``. An ``auth_key`` is of no use any more: FCM wants
   a service account.

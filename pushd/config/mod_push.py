@@ -121,7 +121,7 @@ def _without_ignored(section: MapNode, reading: Reading) -> MapNode:
 
 
 def _with_certfile(mod_push: MapNode, reading: Reading) -> MapNode:
-    """Give the section's own `certfile` to the apns backends that have none."""
+    """Give the section's own `certfile` to the apns backends that have no credential."""
     certfile = mod_push.entries.get("certfile")
     backends = mod_push.entries.get("backends")
     if certfile is None:
@@ -139,7 +139,7 @@ def _with_certfile(mod_push: MapNode, reading: Reading) -> MapNode:
 
 
 def _lacks_certfile(backend: Node) -> bool:
-    if not isinstance(backend, MapNode) or "certfile" in backend.entries:
+    if not isinstance(backend, MapNode) or {"certfile", "key_file"} & backend.entries.keys():
         return False
     kind = backend.entries.get("type")
     return isinstance(kind, Scalar) and kind.text == "apns"

@@ -21,7 +21,8 @@ class FCM:
 
 @dataclass(frozen=True, slots=True)
 class APNs:
-    certfile: str
+    certfile: str | None = None
+    key_file: str | None = None
 
 
 def config_of(text: str, folder: Path) -> Config:
@@ -159,6 +160,13 @@ def test_the_sections_certfile_is_for_apns_backends_without_one(tmp_path: Path) 
     text = f"mod_push: {{certfile: a.pem, backends: {backends}}}"
     options = [b.options for b in config_of(text, tmp_path).app_server.backends]
     assert options == [APNs("a.pem"), APNs("b.pem")]
+
+
+def test_a_backend_with_a_signing_key_needs_no_certfile(tmp_path: Path) -> None:
+    backends = f"[{{type: apns, {HOSTS}, key_file: a.p8}}]"
+    text = f"mod_push: {{certfile: a.pem, backends: {backends}}}"
+    (backend,) = config_of(text, tmp_path).app_server.backends
+    assert backend.options == APNs(None, "a.p8")
 
 
 @pytest.mark.parametrize("backends", ["[]", f"[{{type: fcm, {HOSTS}, service_account: a}}]", ""])

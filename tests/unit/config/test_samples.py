@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pushd.config.load import load
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers import fcm
+from pushd.providers import apns, fcm
+from tests.unit.providers.apple import certificate
 
 ETC = Path(__file__).parents[3] / "etc"
 NOW = 1_795_564_800.0
@@ -33,6 +34,7 @@ def furnish(folder: Path) -> None:
         "token_uri": "https://oauth2.example/token",
     }
     (folder / "fcm-service-account.json").write_text(json.dumps(account))
+    certificate(folder, name="apns_example_app.pem", ends_at=NOW + 86_400 * 100)
 
 
 def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Path) -> None:
@@ -46,16 +48,24 @@ def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Pat
 def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path) -> None:
     furnish(tmp_path)
     text = (ETC / "mod_push-corrected.yml").read_text()
-    for folder in ("/etc/ssl/private/example", "/etc/pushd/fcm", "/var/lib/pushd"):
+    for folder in (
+        "/etc/ssl/private/example",
+        "/etc/ssl/private/apns",
+        "/etc/pushd/fcm",
+        "/var/lib/pushd",
+    ):
         assert folder in text
         text = text.replace(folder, str(tmp_path / Path(folder).name))
     (tmp_path / "pushd.yml").write_text(text)
-    config = load(tmp_path / "pushd.yml", {"fcm": fcm.Options}, now=NOW)
+    providers = {"fcm": fcm.Options, "apns": apns.Options}
+    config = load(tmp_path / "pushd.yml", providers, now=NOW)
     assert [caution.text for caution in config.warnings] == [
         "the provider 'ubuntu' is not part of this release: this backend is skipped",
         "'gcm' is read as 'fcm': GCM ended in 2019, FCM HTTP v1 took its place",
-        "the provider 'apns' is not part of this release: this backend is skipped",
     ]
-    (backend,) = config.app_server.backends
-    assert (backend.type, backend.pubsub_host) == ("fcm", "push.example.net")
+    backends = config.app_server.backends
+    assert [(backend.type, backend.pubsub_host) for backend in backends] == [
+        ("fcm", "push.example.net"),
+        ("apns", "push.example.net"),
+    ]
     assert config.push.include_senders is True

@@ -32,15 +32,22 @@ from pushd.providers.contract import (
     Unregistered,
     by_status,
 )
+from tests.unit.providers.apple import signing_key
 from tests.unit.providers.bench import DAY, NOW, Obedient, account
 
 TYPES = sorted(catalogue.types())
 
 # What each provider needs to start, and what a device registers with there.
 OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    "apns": lambda folder: {
+        "key_file": signing_key(folder),
+        "team_id": "TEAM123456",
+        "topic": "com.example.app",
+    },
     "fcm": lambda folder: {"service_account": account(folder)},
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {
+    "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
     "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
 }
 # The statuses that say, without a word in the body, that a device is gone.

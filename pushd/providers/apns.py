@@ -1,0 +1,337 @@
+"""APNs: the Apple Push Notification service, over HTTP/2.
+
+An alert that the app may rewrite where there is something to show, else a background push.
+Production and sandbox are services of their own: a backend has one of them by default, and
+a device may register for the other.
+"""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+from pushd.config.checks import (
+    ClientCertificateFile,
+    SigningKeyFile,
+    client_certificate_fault,
+    key_fault,
+    load_certificate,
+    read_file,
+    signing_key_fault,
+)
+from pushd.config.kinds import Choice, Duration, Pattern, Url
+from pushd.net.http import authorities
+from pushd.providers import contract
+from pushd.providers.apns_answers import read
+from pushd.providers.apns_credentials import Identity, ProviderToken, provider_token
+
+PRODUCTION, SANDBOX = "production", "sandbox"
+HOSTS = {PRODUCTION: "api.push.apple.com", SANDBOX: "api.sandbox.push.apple.com"}
+ENVIRONMENTS = {PRODUCTION: PRODUCTION, SANDBOX: SANDBOX, "development": SANDBOX}
+PORTS = (443, 2197)
+PAYLOAD_LIMIT = 4096  # bytes
+LONGEST_LIFE = 2_592_000  # seconds that Apple keeps a notification
+LEAST_TOKEN, LONGEST_TOKEN = 32, 512  # bytes; Apple says that lengths vary
+TRUTHS = {"1": True, "true": True, "0": False, "false": False}
+
+AppleId = Annotated[str, Pattern(r"[A-Z0-9]{10}", "ten capital letters and digits")]
+BundleId = Annotated[str, Pattern(r"[A-Za-z0-9.-]{1,200}", "a bundle id such as com.example.app")]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    # The app's bundle id. A certificate says it itself, unless it is for several apps.
+    topic: BundleId | None = None
+    # The signing key (.p8) for token authentication; takes key_id, team_id and topic besides.
+    key_file: SigningKeyFile | None = None
+    # The key's id. A file that is still called AuthKey_KEYID.p8 says it itself.
+    key_id: AppleId | None = None
+    # The id of the developer team that the key belongs to.
+    team_id: AppleId | None = None
+    # The client certificate (PEM), mostly with its private key, in place of a signing key.
+    certfile: ClientCertificateFile | None = None
+    # The private key (PEM) of that certificate, if it is not in the same file.
+    keyfile: Path | None = None
+    # Where devices are reached that do not say it when they register.
+    environment: Annotated[str, Choice((PRODUCTION, SANDBOX))] = PRODUCTION
+    # The port at Apple's: 443, or 2197 where a firewall is in the way.
+    port: int = 443
+    # What is shown where the app does not rewrite it: a key of the app's Localizable.strings,
+    # which the device shows as it is where the app has no such key.
+    alert: str = "New message"
+    # The same for a contact request.
+    contact_alert: str = "New contact request"
+    # The same for a call.
+    call_alert: str = "Incoming call"
+    # The sound that goes with it, or none.
+    sound: str | None = "default"
+    # How long Apple keeps a notification for a device that it cannot reach.
+    lifetime: Duration = 86_400.0
+    # In place of Apple's address, for both environments: a stand-in for tests.
+    base_url: Url | None = None
+    # A stand-in for the sandbox alone; base_url is then that for production.
+    sandbox_url: Url | None = None
+    # The authorities (PEM) that may have signed Apple's certificate, if not the usual ones.
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises BadOption for options that do not fit together."""
+        if self.port not in PORTS:
+            raise contract.BadOption("port: 443 or 2197", "port")
+        if (self.key_file is None) == (self.certfile is None):
+            raise contract.BadOption(
+                "either key_file (with key_id, team_id and topic), or certfile", "key_file"
+            )
+        if self.certfile is not None:
+            _check_certificate(self)
+        else:
+            _check_key(self)
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the certificate does; a signing key has no end."""
+        return None if self.certfile is None else Identity.load(self.certfile).expires_at
+
+
+def _check_key(options: Options) -> None:
+    path = options.key_file
+    assert path is not None
+    if fault := signing_key_fault(path):
+        raise contract.BadCredential(f"another file than {path}, {fault}", "key_file")
+    for name, value in (
+        ("key_id", _key_id(options)),
+        ("team_id", options.team_id),
+        ("topic", options.topic),
+    ):
+        if not value:
+            raise contract.BadOption(f"{name}, too, beside key_file", name)
+
+
+def _check_certificate(options: Options) -> None:
+    path, key_path = options.certfile, options.keyfile
+    assert path is not None
+    if fault := client_certificate_fault(path):
+        raise contract.BadCredential(f"another file than {path}, {fault}", "certfile")
+    if fault := _key_fault(path, key_path or path):
+        raise contract.BadCredential(f"the certificate's key, not {fault}", "keyfile")
+    identity = Identity.load(path)
+    listed = ", ".join(identity.topics) or "none"
+    if options.topic is None and not identity.main_topic:
+        raise contract.BadOption(f"topic, one of the certificate's: {listed}", "topic")
+    if options.topic is not None and identity.topics and options.topic not in identity.topics:
+        raise contract.BadOption(f"as topic one of the certificate's: {listed}", "topic")
+
+
+def _key_fault(path: Path, key_path: Path) -> str | None:
+    certificate = load_certificate(read_file(path))
+    try:
+        fault = key_fault(certificate, read_file(key_path)) if certificate else None
+    except OSError:
+        fault = "which cannot be read"
+    return f"{key_path}, {fault}" if fault else None
+
+
+def _key_id(options: Options) -> str:
+    named = re.fullmatch(
+        r"AuthKey_([A-Z0-9]{10})\.p8", options.key_file.name if options.key_file else ""
+    )
+    return options.key_id or (named[1] if named else "")
+
+
+class APNs(contract.Provider):
+    type = "apns"
+    register_fields = frozenset({"token"})
+    optional_fields = frozenset({"environment", "silent-push"})
+    rest = 900.0  # Apple's advice for 500 and 503
+    limits = contract.Limits(concurrency=200)
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._token: ProviderToken | None = None
+        self._expires_at: float | None = None
+        self._topic = options.topic or ""
+        if options.key_file is not None:
+            key_id, team_id = _key_id(options), options.team_id or ""
+            self._token = provider_token(team_id, key_id, options.key_file)
+            name = f"{team_id} {key_id}"
+        elif options.certfile is not None:
+            identity = Identity.load(options.certfile)
+            self._topic = self._topic or identity.main_topic
+            self._expires_at = identity.expires_at
+            name = identity.fingerprint
+        ca_file = _ca_file(options.ca_file)
+        self._links = {
+            # One team, one key and one environment a connection.
+            environment: contract.Link(
+                ca_file,
+                http2=True,
+                certificate=options.certfile,
+                key=options.keyfile,
+                name=f"{environment} {name}",
+            )
+            for environment in HOSTS
+        }
+        self._urls = {environment: _url(options, environment) for environment in HOSTS}
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        super().check(fields)
+        token(fields["token"])
+        environment = fields.get("environment") or PRODUCTION
+        if environment not in ENVIRONMENTS:
+            raise contract.BadField("environment", "is neither production nor sandbox")
+        if (fields.get("silent-push") or "0") not in TRUTHS:
+            raise contract.BadField("silent-push", "is neither true nor false")
+
+    def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
+        kept = dict(fields) | {"token": token(fields["token"]).hex()}
+        if kept.get("environment"):
+            kept["environment"] = ENVIRONMENTS[kept["environment"]]
+        return kept
+
+    @property
+    def expires_at(self) -> float | None:
+        return self._expires_at
+
+    def lane(self, device: contract.Device) -> str:
+        return ENVIRONMENTS.get(device.fields.get("environment", ""), self.options.environment)
+
+    def credential(self, lane: str) -> contract.Credential | None:
+        return self._token
+
+    def request(
+        self,
+        note: contract.Notification,
+        device: contract.Device,
+        now: float,
+        sending: contract.Sending,
+    ) -> contract.Request:
+        lane = self.lane(device)
+        is_alert = not _is_silent(device) and (note.urgent or note.is_visible)
+        headers = {
+            "apns-topic": self._topic,
+            "apns-push-type": "alert" if is_alert else "background",
+            "apns-priority": "10" if is_alert else "5",  # Apple takes no other for background
+            "apns-expiration": str(self._expiration(note, now)),
+            "apns-collapse-id": collapse_id(note.node),
+        }
+        if sending.id:
+            headers["apns-id"] = sending.id
+        if sending.credential is not None:
+            headers["authorization"] = f"bearer {sending.credential.reveal()}"
+        return contract.Request(
+            f"{self._urls[lane]}/3/device/{token(device.token.reveal()).hex()}",
+            headers=headers,
+            body=payload(note, self._aps(note) if is_alert else SILENT, sending.shrink),
+            link=self._links[lane],
+        )
+
+    def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
+        return read(response, now)
+
+    def _expiration(self, note: contract.Notification, now: float) -> int:
+        """Whole seconds since the epoch; 0 is "now or never"."""
+        ends_at = now + min(self.options.lifetime, LONGEST_LIFE)
+        if note.expires_at is not None:
+            ends_at = min(ends_at, note.expires_at)
+        return int(ends_at) if ends_at > now else 0
+
+    def _aps(self, note: contract.Notification) -> Mapping[str, object]:
+        """An alert with a text of the app's own choice, that the app may replace."""
+        options = self.options
+        told = (note.message_count, note.last_message_sender, note.last_message_body)
+        text = options.alert if any(told) else options.contact_alert
+        aps: dict[str, object] = {
+            "alert": {"loc-key": options.call_alert if note.urgent else text},
+            "mutable-content": 1,
+        }
+        return aps if options.sound is None else aps | {"sound": options.sound}
+
+
+# The notification.
+
+SILENT: Mapping[str, object] = {"content-available": 1}
+
+
+def payload(note: contract.Notification, aps: Mapping[str, object], shrink: bool = False) -> bytes:
+    """The summary and the node beside `aps`; less of it until it fits.
+
+    First the body goes, then the senders, then the counts.
+    """
+    made = b""
+    for summary in _summaries(note, shrink):
+        made = _json({"aps": aps, **summary})
+        if len(made) <= PAYLOAD_LIMIT:
+            break
+    return made
+
+
+def _summaries(note: contract.Notification, shrink: bool) -> Iterator[dict[str, int | str]]:
+    node: dict[str, int | str] = {"node": note.node}
+    if not shrink:
+        yield node | note.summary()
+        yield node | note.summary(bodies=False)
+    yield node | note.summary(bodies=False, senders=False)
+    yield node
+    yield {}
+
+
+def _json(content: object) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def collapse_id(node: str) -> str:
+    """One per registration, so that the newest count replaces the one before; 64 bytes."""
+    return sha256(node.encode()).hexdigest()
+
+
+def token(text: str) -> bytes:
+    """A device's token, given as hexadecimal digits or as base64. Raises BadField.
+
+    What is both is hexadecimal. base64 may have either alphabet, with or without its padding.
+    """
+    if re.fullmatch(r"(?:[0-9a-fA-F]{2}){32,512}", text, re.ASCII):
+        return bytes.fromhex(text)
+    plain = text.rstrip("=")
+    if re.fullmatch(r"[A-Za-z0-9+/]+|[A-Za-z0-9_-]+", plain, re.ASCII) and _is_padded(text, plain):
+        standard = plain.replace("-", "+").replace("_", "/")
+        found = b64decode(standard + "=" * (-len(standard) % 4)) if len(plain) % 4 != 1 else b""
+        if (
+            LEAST_TOKEN <= len(found) <= LONGEST_TOKEN
+            and b64encode(found).decode().rstrip("=") == standard
+        ):
+            return found
+    raise contract.BadField(
+        "token", "is no token of APNs, neither in base64 nor in hexadecimal digits"
+    )
+
+
+def _is_padded(text: str, plain: str) -> bool:
+    """As base64 asks for, or not at all."""
+    return len(text) - len(plain) in (0, -len(plain) % 4)
+
+
+def _is_silent(device: contract.Device) -> bool:
+    return TRUTHS.get(device.fields.get("silent-push", ""), False)
+
+
+def _url(options: Options, environment: str) -> str:
+    stand_in = options.sandbox_url if environment == SANDBOX else None
+    stand_in = stand_in or options.base_url
+    if stand_in is not None:
+        return stand_in.rstrip("/")
+    port = "" if options.port == 443 else f":{options.port}"
+    return f"https://{HOSTS[environment]}{port}"
+
+
+def _ca_file(path: Path | None) -> Path | None:
+    if path is not None:
+        try:
+            authorities(path)
+        except ValueError as error:
+            raise contract.BadOption(f"ca_file: {error}", "ca_file") from None
+    return path
