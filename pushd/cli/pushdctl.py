@@ -2,14 +2,25 @@
 
 import argparse
 import getpass
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pushd.cli import backups, tables
-from pushd.cli.reaching import Place, Reach, Unreachable, locate, reach, stopped
+from pushd.cli.commands import (
+    INTERRUPTED,
+    REFUSED,
+    WRONG,
+    Argument,
+    Command,
+    Run,
+    ask,
+    asked,
+    located,
+    say,
+)
+from pushd.cli.reaching import Unreachable, stopped
 from pushd.wire.secret import Secret
 
 OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -21,35 +32,6 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--socket",), {"type": Path, "metavar": "PATH", "help": "the running server's socket"}),
     (("--json",), {"action": "store_true", "help": "answer with JSON"}),
 )
-REFUSED = 1
-WRONG = 3  # `status` has something to tell
-INTERRUPTED = 130
-
-Run = Callable[[argparse.Namespace], int]
-
-
-class Argument(NamedTuple):
-    name: str
-    how: dict[str, Any]
-
-
-class Command(NamedTuple):
-    """What is typed, what it does in words, what does it, and what it takes."""
-
-    words: str  # "user add"
-    help: str
-    run: Run
-    takes: tuple[Argument, ...] = ()
-
-    @property
-    def usage(self) -> str:
-        """The words with their arguments, without options."""
-        names = []
-        for argument in self.takes:
-            if not argument.name.startswith("-"):
-                shown = argument.how["metavar"]
-                names.append(f"[{shown}]" if argument.how.get("nargs") == "?" else shown)
-        return " ".join([self.words, *names])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,87 +53,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _with_password(operation: str, done: str) -> Run:
     def run(options: argparse.Namespace) -> int:
         password = _password(options.jid).reveal()
-        return _ask(options, operation, {"jid": options.jid, "password": password}, done)
+        return ask(options, operation, {"jid": options.jid, "password": password}, done)
 
     return run
 
 
 def _of_account(operation: str, done: str) -> Run:
-    return lambda options: _ask(options, operation, {"jid": options.jid}, done)
+    return lambda options: ask(options, operation, {"jid": options.jid}, done)
 
 
 def _disable(options: argparse.Namespace) -> int:
     given = {"jid": options.jid, "reason": options.reason}
-    return _ask(options, "user-disable", given, "disabled")
+    return ask(options, "user-disable", given, "disabled")
 
 
 def _users(options: argparse.Namespace) -> int:
-    result = _asked(options, "user-list", {"domain": options.domain})
-    return _say(options, result, tables.users(result))
+    result = asked(options, "user-list", {"domain": options.domain})
+    return say(options, result, tables.users(result))
 
 
 def _sessions(options: argparse.Namespace) -> int:
-    result = _asked(options, "sessions", {"jid": options.jid})
-    return _say(options, result, tables.sessions(result))
+    result = asked(options, "sessions", {"jid": options.jid})
+    return say(options, result, tables.sessions(result))
 
 
 def _kick(options: argparse.Namespace) -> int:
-    result = _asked(options, "kick", {"jid": options.jid, "reason": options.reason})
-    return _say(options, result, "\n".join(f"ended {jid}" for jid in result["sessions"]))
+    result = asked(options, "kick", {"jid": options.jid, "reason": options.reason})
+    return say(options, result, "\n".join(f"ended {jid}" for jid in result["sessions"]))
 
 
 def _status(options: argparse.Namespace) -> int:
-    place = _located(options)
-    result = _asked(options, "status", {}) if place.runs else stopped(place)
-    _say(options, result, tables.status(result))
+    place = located(options)
+    result = asked(options, "status", {}) if place.runs else stopped(place)
+    say(options, result, tables.status(result))
     return WRONG if result["problems"] else 0
 
 
 def _reload(options: argparse.Namespace) -> int:
-    result = _asked(options, "reload", {})
-    return _say(options, result, tables.reloaded(result))
+    result = asked(options, "reload", {})
+    return say(options, result, tables.reloaded(result))
 
 
 def _backup(options: argparse.Namespace) -> int:
-    result = backups.backup(_located(options), options.file)
-    return _say(options, result, f"wrote {result['file']}, {tables.size(result['bytes'])}")
+    result = backups.backup(located(options), options.file)
+    return say(options, result, f"wrote {result['file']}, {tables.size(result['bytes'])}")
 
 
 def _restore(options: argparse.Namespace) -> int:
-    result = backups.restore(_located(options), options.file)
-    return _say(options, result, backups.restored(result))
+    result = backups.restore(located(options), options.file)
+    return say(options, result, backups.restored(result))
 
 
 def _demo(options: argparse.Namespace) -> int:
     from pushd.cli.demo import run
 
     return run(options.ready_file)
-
-
-def _ask(options: argparse.Namespace, operation: str, given: dict[str, str], done: str) -> int:
-    """An operation on an account, which answers with its address."""
-    result = _asked(options, operation, given)
-    return _say(options, result, f"{done} {result['jid']}")
-
-
-def _asked(options: argparse.Namespace, operation: str, given: dict[str, str]) -> dict[str, Any]:
-    with _reached(options) as server:
-        return server.call(operation, given)
-
-
-def _reached(options: argparse.Namespace) -> Reach:
-    return reach(config=options.config, data=options.data, socket=options.socket)
-
-
-def _located(options: argparse.Namespace) -> Place:
-    return locate(config=options.config, data=options.data, socket=options.socket)
-
-
-def _say(options: argparse.Namespace, result: dict[str, Any], text: str) -> int:
-    shown = json.dumps(result) if options.json else text
-    if shown:
-        sys.stdout.write(f"{shown}\n")
-    return 0
 
 
 # What there is to type.
