@@ -94,8 +94,8 @@ def test_a_backend_as_the_reference_has_it(tmp_path: Path) -> None:
             " expected the signing key (.p8) from Apple's developer site",
         ),
         (
-            "certfile: AuthKey_ABC123DEFG.p8",
-            ".certfile: found 'AuthKey_ABC123DEFG.p8', which holds no certificate (PEM);"
+            "certfile: other.pem",
+            ".certfile: found 'other.pem', which holds no certificate (PEM);"
             " expected a file (PEM) with the certificate from Apple and its private key;"
             " `openssl pkcs12 -in FILE.p12 -nodes -out FILE.pem` makes one of a .p12 file",
         ),
