@@ -200,6 +200,7 @@ class Server:
             raise
         for name, provider in providers.items():
             self._dispatcher.renew(name, provider)
+            self.app_server.renew(name, provider)
         self._limit()
         return Reloaded(
             list(differences(running, self.config)), list(differences(self.config, wanted))

@@ -169,6 +169,13 @@ def _push(sources: Sources, told: Mapping[str, Any]) -> Iterator[Metric]:
         provider: int(one["opens_at"] is None and not one["is_paused"])
         for provider, one in providers.items()
     }
+    left = {
+        provider: one["days_left"] * 86_400.0
+        for provider, one in providers.items()
+        if one["days_left"] is not None
+    }
+    words = "Until the credential that the operator gave expires."
+    yield _gauges("pushd_provider_credential_left_seconds", words, ["provider"], left)
     words = "1, or 0 while nothing is sent: its breaker is open, or it asked for a pause."
     yield _gauges("pushd_provider_up", words, ["provider"], closed)
 

@@ -18,6 +18,7 @@ from OpenSSL import SSL
 import twisted
 from pushd.admin.operations import Operation
 from pushd.admin.sessions import totals
+from pushd.config.checks import SOON
 from pushd.config.release import release
 from pushd.net.tls import CertificateStore, Loaded
 from pushd.providers.dispatch import Dispatcher
@@ -72,7 +73,9 @@ class Status:
             "domains": self._domains(now),
             "sessions": totals(self._host.sessions.everyone()),
             "outbox": len(self._outbox),
-            "providers": {name: self._provider(name) for name in sorted(self._dispatcher.backends)},
+            "providers": {
+                name: self._provider(name, now) for name in sorted(self._dispatcher.backends)
+            },
             "database": database(self._host.database.path) | writer(self._host.database, now),
             "listeners": dict(self._listeners()),
         }
@@ -85,8 +88,10 @@ class Status:
             for domain in sorted(self._host.domains)
         }
 
-    def _provider(self, name: str) -> dict[str, Any]:
-        return asdict(self._dispatcher.health(name))
+    def _provider(self, name: str, now: float) -> dict[str, Any]:
+        health = self._dispatcher.health(name)
+        ends_at = health.expires_at
+        return asdict(health) | {"days_left": None if ends_at is None else (ends_at - now) / DAY}
 
 
 def software() -> dict[str, str]:
@@ -127,6 +132,7 @@ def problems(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"provider {name}: {reason}"
         if provider["is_paused"]:
             yield f"provider {name}: it is paused"
+        yield from _of_credential(name, provider.get("days_left"))
 
 
 def of_database(told: Mapping[str, Any]) -> Iterator[str]:
@@ -144,6 +150,14 @@ def of_writer(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"commits fail: {told['why']}"
     elif told.get("busy", 0.0) > SLOW:
         yield f"a commit takes {told['busy']:.0f} s by now"
+
+
+def _of_credential(name: str, days: float | None) -> Iterator[str]:
+    """Apple, say, gives a certificate by hand, so that there is more to do than to wait."""
+    if days is not None and days < 0:
+        yield f"provider {name}: its certificate has expired"
+    elif days is not None and days * DAY < SOON.total_seconds():
+        yield f"provider {name}: its certificate expires in {days:.0f} days"
 
 
 def _of_certificate(domain: str, told: Mapping[str, Any]) -> Iterator[str]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pushd.providers.contract import Provider
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class App:
     """One app at one provider, with the hosts where devices register and servers publish."""
 
     name: str  # unique among all backends; the dispatcher knows it by this name
-    provider: Provider
+    provider: Provider  # exchanged when the configuration is read anew
     register_host: str
     pubsub_host: str
     app_name: str

@@ -234,7 +234,7 @@ def _device(form: forms.Form, sender: JID) -> str:
 
 
 def _provider_fields(app: App, form: forms.Form) -> dict[str, str]:
-    """What the provider asks for, checked by it."""
+    """What the provider asks for, checked by it, as it is to be stored."""
     provider = app.provider
     asked = sorted(provider.register_fields | provider.optional_fields)
     fields = {name: value for name in asked if (value := _one(form, name)) is not None}
@@ -242,7 +242,7 @@ def _provider_fields(app: App, form: forms.Form) -> dict[str, str]:
         provider.check(fields)
     except ValueError as error:
         raise bad_payload(str(error)) from None
-    return fields
+    return provider.stored(fields)
 
 
 def _chosen(apps: Sequence[App], wanted: str | None) -> App:

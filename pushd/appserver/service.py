@@ -13,6 +13,7 @@ from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registering import Registering
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
+from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import AccountRemoved, DeviceUnregistered, PushSettled
 from pushd.routing.host import Host
@@ -75,6 +76,10 @@ class AppServer:
     def rule(self, rules: Rules) -> None:
         """Have these rules hold from now on."""
         self._limiter.rules = rules
+
+    def renew(self, name: str, provider: Provider) -> None:
+        """Have devices of this app checked by another provider of the same type."""
+        self._apps[name].provider = provider
 
     def test(self, registration: Registration) -> "Deferred[PushSettled]":
         """Send a device a test push; fires with what became of it, which may take a day.

@@ -52,7 +52,9 @@ def _running(result: dict[str, Any]) -> list[str]:
     )
     lines.append(f"pushes waiting: {result['outbox']}")
     for name, one in result["providers"].items():
-        lines.append(f"provider {name}: {one['pending']} under way")
+        ends = one.get("days_left")
+        has = "" if ends is None else f", certificate for {ends:.0f} days"
+        lines.append(f"provider {name}: {one['pending']} under way{has}")
     return lines
 
 

@@ -53,6 +53,7 @@ class Health:
     is_paused: bool  # by the operator
     opens_at: float | None  # nothing is sent until then: breaker, or the service's wish
     alarms: tuple[str, ...]  # reasons
+    expires_at: float | None = None  # when the operator's credential does, if it does at all
 
 
 Report = Callable[[Attempt | Alarm | Recovered], None]

@@ -84,6 +84,7 @@ class Backend:
             self.is_paused,
             opens_at if opens_at > self.clock.seconds() else None,
             tuple(reason for service in services for reason in service.alarms),
+            self.provider.expires_at,
         )
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ from tests.unit.providers.bench import FakeTransport, Obedient
 
 DOCS = Path(__file__).parents[3] / "docs"
 FCM = 'fcm/example.net/My "Messenger"\\'
+APNS = "apns/example.net/any"
 
 # The text format 0.0.4 of Prometheus, and nothing that its readers forgive.
 HELP = re.compile(r"# HELP ([a-z_]+) ((?:[^\\]|\\\\|\\n)+)")
@@ -91,6 +92,18 @@ class Stream(NamedTuple):
     state: State
 
 
+class Certified(Obedient):
+    """A provider whose credential ends."""
+
+    def __init__(self, expires_at: float) -> None:
+        super().__init__()
+        self._expires_at = expires_at
+
+    @property
+    def expires_at(self) -> float:
+        return self._expires_at
+
+
 class Watched:
     """A hall whose metrics are read."""
 
@@ -102,6 +115,7 @@ class Watched:
         self.door = Door(self.hall.host, self.logins, None, DoorOptions())
         self.dispatcher = Dispatcher(self.hall.clock, FakeTransport(), self.events.emit)
         self.dispatcher.add(FCM, Obedient())
+        self.dispatcher.add(APNS, Certified(self.hall.clock.seconds() + 40 * 86_400))
         issued = DevelopmentCA(folder, time.time()).issue(["example.net"])
         files = CertificateFiles(issued.certificate, issued.key)
         store = CertificateStore({"example.net": files})
@@ -244,6 +258,13 @@ def test_push_from_the_decision_to_the_provider(watched: Watched) -> None:
 
     watched.dispatcher.pause(FCM)
     assert watched.value("pushd_provider_up", provider=FCM) == 0
+
+
+def test_how_long_a_providers_credential_is_good_for(watched: Watched) -> None:
+    name = "pushd_provider_credential_left_seconds"
+
+    assert watched.value(name, provider=APNS) == pytest.approx(40 * 86_400)
+    assert f'{name}{{provider="fcm' not in watched.page()
 
 
 def test_a_commit_is_counted_once_with_its_statements_and_its_time(watched: Watched) -> None:

@@ -59,6 +59,29 @@ def told(hall: Hall, store: CertificateStore | None, later: float = 0.0) -> Any:
     return json.loads(json.dumps(answer))  # as the socket passes it on
 
 
+def test_when_a_providers_credential_ends_is_told(hall: Hall) -> None:
+    class Certified(Obedient):
+        expires_at = hall.clock.seconds() + 45 * DAY  # type: ignore[assignment]
+
+    dispatcher = Dispatcher(hall.clock, FakeTransport())
+    dispatcher.add("apns/example.net/any", Certified())
+    dispatcher.add("stub/example.net/any", Obedient())
+    one = Status(hall.host, dispatcher, [], None, dict)
+
+    found = one.told()["providers"]
+    assert found["apns/example.net/any"]["days_left"] == pytest.approx(45)
+    assert found["stub/example.net/any"]["days_left"] is None
+    shown = tables.status(one.told())
+    assert "provider apns/example.net/any: 0 under way, certificate for 45 days" in shown
+    assert "provider stub/example.net/any: 0 under way\n" in shown
+
+    hall.advance(20 * DAY)
+    assert (
+        "provider apns/example.net/any: its certificate expires in 25 days"
+        in one.told()["problems"]
+    )
+
+
 def test_a_server_tells_what_it_is_and_that_all_is_well(hall: Hall, store: Any) -> None:
     hall.login("juliet@example.net/balcony", sm=True).cut()
 
@@ -118,8 +141,20 @@ def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any)
         ("database", "", {"busy": 31.4}, "a commit takes 31 s by now"),
         ("providers", "fcm/a/b", {"alarms": ("HTTP 401",)}, "provider fcm/a/b: HTTP 401"),
         ("providers", "fcm/a/b", {"is_paused": True}, "provider fcm/a/b: it is paused"),
+        (
+            "providers",
+            "fcm/a/b",
+            {"days_left": 29.4},
+            "provider fcm/a/b: its certificate expires in 29 days",
+        ),
+        (
+            "providers",
+            "fcm/a/b",
+            {"days_left": -1.0},
+            "provider fcm/a/b: its certificate has expired",
+        ),
     ],
-    ids=["space", "file", "failing", "slow", "alarm", "paused"],
+    ids=["space", "file", "failing", "slow", "alarm", "paused", "ends soon", "has ended"],
 )
 def test_what_is_wrong_is_said_in_words(
     part: str, name: str, changed: dict[str, Any], words: str
