@@ -23,6 +23,10 @@ class Ending(StrEnum):
     CUT = "cut"  # the connection is reset before anything is sent
     TRUNCATED = "truncated"  # it ends in the middle of the body
     ENDLESS = "endless"  # the body goes on until the reader has enough
+    # Of HTTP/2; over HTTP/1.1 the connection is reset.
+    RESET = "reset"  # RST_STREAM for this request, with `code`; the others go on
+    GOAWAY = "goaway"  # GOAWAY: this one is not processed, those before it are answered
+    LAST = "last"  # GOAWAY, and this one is the last to be answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class Answer:
     delay: float = 0.0  # seconds before anything is sent
     ending: Ending = Ending.WHOLE
     times: int | None = 1
+    code: int | None = None  # of RST_STREAM or GOAWAY (RFC 9113 §7); else INTERNAL_ERROR, NO_ERROR
     lifetime: int | None = None  # seconds: of the access token that a token endpoint hands out
 
     def __post_init__(self) -> None:
@@ -49,6 +54,7 @@ class Answer:
         _whole(self.retry_after, "retry_after", 0)
         _whole(self.retry_after_date, "retry_after_date", -(10**9), 10**9)
         _whole(self.times, "times", 1)
+        _whole(self.code, "code", 0, 2**32 - 1)
         _whole(self.lifetime, "lifetime", 0)
         if self.retry_after is not None and self.retry_after_date is not None:
             raise ScriptError("retry_after and retry_after_date exclude each other")

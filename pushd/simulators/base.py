@@ -12,7 +12,7 @@ stay out of logs and of `repr()` all the same, as somebody will point a real ser
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -22,6 +22,8 @@ from twisted.logger import Logger
 
 from pushd.simulators.answers import Answer, ScriptError
 from pushd.wire.secret import Secret
+
+Act = Callable[[Mapping[str, Any]], Any]  # takes a JSON object, gives what is answered
 
 LIMIT = 10_000  # requests an endpoint remembers
 
@@ -240,6 +242,11 @@ class Simulator(Generic[R]):
 
     def about(self) -> Mapping[str, Any]:
         """What else the vendor's page under /control should say."""
+        return {}
+
+    def rooms(self) -> Mapping[str, Mapping[str, Act]]:
+        """What else is under /control: by name, then by method, what takes a JSON object (an
+        empty one without a body) and gives what is answered. It may raise ScriptError."""
         return {}
 
     def credentials(self) -> Mapping[str, str] | None:

@@ -17,8 +17,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pushd.simulators.answers import Answer, Ending, ScriptError
-from pushd.simulators.base import Endpoint, Simulator
-from pushd.simulators.web import Replies, Reply
+from pushd.simulators.base import Act, Endpoint, Simulator
+from pushd.simulators.web import Replies, Reply, length_of
 
 MAX_SCRIPT = 1_048_576  # bytes of a script
 MAX_WAIT = 300.0  # seconds
@@ -43,6 +43,7 @@ ANSWER = {
     "body": "another body",
     "delay": "seconds before anything is sent",
     "ending": ", ".join(Ending),
+    "code": "of the RST_STREAM of reset, or of the GOAWAY of goaway and last (HTTP/2)",
     "times": "how often; null: always; 1 when absent",
     "lifetime": "seconds, of the access token that a token endpoint hands out",
 }
@@ -69,6 +70,8 @@ class Control(Resource):
             "script": {"GET": self._script, "POST": self._add, "DELETE": self._forget_script},
             "credentials": {"GET": self._credentials},
         }
+        for name, methods in simulator.rooms().items():
+            self._rooms[name] = {method: _room(act) for method, act in methods.items()}
 
     def render(self, request: Request) -> int:
         name = b"/".join(request.postpath or ()).decode("utf-8", "replace").rstrip("/")
@@ -191,6 +194,16 @@ class Control(Resource):
         if not isinstance(name, str) or name not in endpoints:
             raise _Mistake(f"there is no endpoint {name!r}; there are {', '.join(endpoints)}")
         return endpoints[name]
+
+
+def _room(act: Act) -> Callable[[Request], Reply]:
+    """A room of the simulator's own, by request and reply."""
+
+    def answer(request: Request) -> Reply:
+        _query(request)
+        return Reply.json(200, act(_body(request) if length_of(request) else {}))
+
+    return answer
 
 
 def _wrong(status: int, text: str, **headers: str) -> Reply:

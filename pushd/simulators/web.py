@@ -1,17 +1,21 @@
-"""Answers over HTTP/1.1, whole or broken off as a script has it."""
+"""Answers over HTTP/1.1 and HTTP/2, whole or broken off as a script has it."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from pushd.simulators.answers import Answer, Ending
+from pushd.simulators.http2_web import Channel
 
+INTERNAL_ERROR = 2  # RFC 9113 §7
 _CHUNK = 16_384  # bytes of an endless body that are written at a time
 
 
@@ -50,7 +54,7 @@ class Reply:
         """The status that the client gets to see, sent as the script has it; None for none."""
         if answer is None:
             return self.status
-        if answer.ending in (Ending.STALL, Ending.CUT):
+        if answer.ending in (Ending.STALL, Ending.CUT, Ending.RESET, Ending.GOAWAY):
             return None
         return self.status if answer.status is None else answer.status
 
@@ -126,6 +130,9 @@ def _write(request: Request, reply: Reply, answer: Answer, clock: IReactorTime) 
         case Ending.CUT:
             _abort(request)
             return
+        case Ending.RESET | Ending.GOAWAY | Ending.LAST:
+            if not _end_stream(request, answer):
+                return
     request.setResponseCode(reply.status)
     for name, value in reply.headers.items():
         request.setHeader(name.encode(), value.encode())
@@ -140,6 +147,24 @@ def _write(request: Request, reply: Reply, answer: Answer, clock: IReactorTime) 
             request.setHeader(b"Content-Length", b"%d" % len(reply.body))
             request.write(reply.body)
             request.finish()
+
+
+def _end_stream(request: Request, answer: Answer) -> bool:
+    """RST_STREAM or GOAWAY; gives whether the request is still to be answered."""
+    channel = request.channel
+    if not isinstance(channel, Channel):
+        _abort(request)
+        return False
+    stream = channel.stream
+    if answer.ending == Ending.RESET:
+        stream.reset(INTERNAL_ERROR if answer.code is None else answer.code)
+        channel.lost(Failure(ConnectionAborted()))
+        return False
+    is_answered = answer.ending == Ending.LAST
+    debug = json.dumps({"reason": answer.error}).encode() if answer.error else b""
+    last = stream.number if is_answered else max(stream.number - 2, 0)
+    stream.connection.go_away(last, answer.code or 0, debug)
+    return is_answered
 
 
 def _abort(request: Request) -> None:
