@@ -110,9 +110,11 @@ class House:
 
     def restart(self, number: int = signal.SIGTERM) -> None:
         """Stop the server, in order or by SIGKILL, and start it again; its peers are gone."""
-        self.server.stop(number)
+        if number == signal.SIGKILL:
+            self.server.stop(number)
         for peer in self.peers:
-            peer.close()
+            peer.close()  # or it would be waited for
+        self.server.stop(number)
         self.peers.clear()
         self._services.clear()
         self._friend = self._witness = None

@@ -111,7 +111,10 @@ class Peer:
 
 
 class Phone(Peer):
-    """A client. `sm` counts as the client of XEP-0198 does, across connections."""
+    """A client. `sm` counts as the client of XEP-0198 does, across connections.
+
+    `acknowledges` says whether an `<r/>` is answered.
+    """
 
     def __init__(self, house: Around, account: str, resource: str, password: Secret) -> None:
         super().__init__()
@@ -120,6 +123,7 @@ class Phone(Peer):
         self.account = account
         self.resource = resource
         self.sm: Managed | None = None
+        self.acknowledges = True
 
     @property
     def jid(self) -> str:
@@ -270,7 +274,7 @@ class Phone(Peer):
         if self.sm is not None and stanza.uri == NS_SM and stanza.name in ("a", "r"):
             if stanza.name == "a":
                 self.sm.acknowledge(stanza["h"])
-            else:
+            elif self.acknowledges:
                 self.raw.send(self.sm.answer())
             return
         if self.sm is not None and stanza.name in STANZA_NAMES:
