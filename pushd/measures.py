@@ -6,6 +6,7 @@ All of it is asked for at the start, and again when the configuration has change
 from dataclasses import replace
 from typing import Any
 
+from pushd.appserver.limits import Rate as PushRate
 from pushd.appserver.limits import Rules
 from pushd.c2s.guard import Patience
 from pushd.c2s.options import DoorOptions
@@ -108,8 +109,17 @@ def certificate_files(config: Config) -> dict[str, CertificateFiles]:
 
 
 def rules(config: Config) -> Rules:
-    """Who may register devices."""
-    return Rules(config.app_server.access_backends, config.app_server.max_registrations)
+    """Who may register devices, and how much may be asked of the app server."""
+    given = config.app_server
+    return Rules(
+        access=given.access_backends,
+        registrations_per_account=given.max_registrations,
+        shared_tokens=given.shared_tokens,
+        account_requests=PushRate.per_second(given.requests_per_account),
+        domain_requests=PushRate.per_second(given.requests_per_domain),
+        pushes=PushRate(given.push_interval, given.push_burst),
+        urgent_pushes=PushRate(given.urgent_interval, given.urgent_burst),
+    )
 
 
 def app_name(backend: Backend) -> str:

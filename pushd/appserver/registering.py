@@ -4,7 +4,7 @@ They are those of mod_push: `register-push-TYPE`, `list-push-registrations` and
 `unregister-push`, offered at each `register_host`.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +24,13 @@ from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.element import Element
-from pushd.wire.errors import Forbidden, ResourceConstraint
+from pushd.wire.errors import Forbidden
 from pushd.wire.jid import JID
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS
 from pushd.wire.secret import Secret
 
 LONGEST_NAME = 1_023  # bytes of a device's id or name, as of a resource
+LONGEST_FIELD = 4_096  # bytes of what a provider asks for; tokens have some hundreds
 LABELS = {
     "token": "Token, from the push provider",
     "application-id": "Application id",
@@ -124,17 +125,20 @@ class Registering:
         account, device = request.sender.bare, _device(form, request.sender)
         if not device:
             raise bad_payload("device-id: it is missing, and the sender has no resource")
+        device_name = _name(form, "device-name")
         fields = _provider_fields(app, form)
-        self._check_room(account, device)
+        token = Secret(fields.pop("token", ""))
+        for one, reason in self._displaced(account, device, app.name, token, fields):
+            self._unregister(one, reason, request.sender.full)
         registration, secret = self._registrations.register(
             account,
             device,
             self._host.clock.seconds(),
-            device_name=_name(form, "device-name"),
+            device_name=device_name,
             backend=app.name,
             type=app.provider.type,
             app=app.app_name,
-            token=Secret(fields.pop("token", "")),
+            token=token,
             fields=fields,
         )
         await self._host.database.committed()
@@ -152,11 +156,24 @@ class Registering:
         given = {"jid": app.pubsub_host, "node": registration.node, "secret": secret.reveal()}
         return Completed(forms.result(None, given))
 
-    def _check_room(self, account: str, device: str) -> None:
-        is_known = self._registrations.of_device(account, device) is not None
-        known = len(self._registrations.of(account))
-        if not is_known and known >= self._limiter.rules.registrations_per_account:
-            raise ResourceConstraint("too many registrations of this account")
+    def _displaced(
+        self, account: str, device: str, backend: str, token: Secret, fields: Mapping[str, str]
+    ) -> list[tuple[Registration, str]]:
+        """What has to go when this device registers, and why."""
+        rules = self._limiter.rules
+        old, twins = self._registrations.find(account, device, backend, token, fields)
+        gone = [(one, "its device is registered by another id") for one in twins]
+        if old is None:
+            known = sorted(self._registrations.of(account), key=lambda one: one.used_at)
+            surplus = len(known) + 1 - rules.registrations_per_account
+            gone += [(one, "too many devices, and used least") for one in known[: max(0, surplus)]]
+        if not rules.shared_tokens:
+            gone += [
+                (one, "another account has its device")
+                for one in self._registrations.everyone()
+                if one.account != account and one.is_of(backend, token, fields)
+            ]
+        return gone
 
     # list-push-registrations
 
@@ -224,9 +241,14 @@ def _flag(form: forms.Form, name: str) -> bool:
 
 def _name(form: forms.Form, name: str) -> str | None:
     value = _one(form, name)
-    if value is not None and len(value.encode()) > LONGEST_NAME:
-        raise bad_payload(f"{name}: it has {LONGEST_NAME} bytes at most")
+    if value is not None:
+        _check_length(name, value, LONGEST_NAME)
     return value
+
+
+def _check_length(name: str, value: str, longest: int) -> None:
+    if len(value.encode()) > longest:
+        raise bad_payload(f"{name}: it has {longest} bytes at most")
 
 
 def _device(form: forms.Form, sender: JID) -> str:
@@ -238,6 +260,8 @@ def _provider_fields(app: App, form: forms.Form) -> dict[str, str]:
     provider = app.provider
     asked = sorted(provider.register_fields | provider.optional_fields)
     fields = {name: value for name in asked if (value := _one(form, name)) is not None}
+    for name, value in fields.items():
+        _check_length(name, value, LONGEST_FIELD)
     try:
         provider.check(fields)
     except ValueError as error:

@@ -43,6 +43,23 @@ class Registration:
         found: dict[str, str] = json.loads(self.fields.reveal())
         return found
 
+    @property
+    def used_at(self) -> float:
+        """When its device registered last, or was pushed."""
+        return max(self.renewed_at, self.last_push_at or 0.0)
+
+    def is_of(self, backend: str, token: Secret, fields: Mapping[str, str]) -> bool:
+        """Whether a device that registers with these is the same one, whatever it is called.
+
+        Where a provider knows no tokens, an endpoint tells devices apart.
+        """
+        if self.backend != backend:
+            return False
+        if token:
+            return self.token.reveal() == token.reveal()  # no secret between these two
+        endpoint = fields.get("endpoint", "")
+        return bool(endpoint) and self.provider_fields().get("endpoint") == endpoint
+
     def hashes(self) -> list[bytes]:
         """Of all secrets that are valid, the oldest first."""
         joined = (self.previous_secret_hash or b"") + self.secret_hash
@@ -79,6 +96,19 @@ class Registrations:
     def of_device(self, account: str, device: str) -> Registration | None:
         return self._accounts.get(account, {}).get(device)
 
+    def find(
+        self, account: str, device: str, backend: str, token: Secret, fields: Mapping[str, str]
+    ) -> tuple[Registration | None, list[Registration]]:
+        """What a device has registered already, and what else of its account is the same device.
+
+        It is known by its id; else by its token, as where a resource stood for the id and the
+        client has another one today.
+        """
+        known = self._accounts.get(account, {}).values()
+        twins = [one for one in known if one.is_of(backend, token, fields)]
+        old = self.of_device(account, device) or (twins.pop(0) if twins else None)
+        return old, [one for one in twins if one is not old]
+
     def register(
         self,
         account: str,
@@ -92,9 +122,14 @@ class Registrations:
         token: Secret,
         fields: Mapping[str, str],
     ) -> tuple[Registration, Secret]:
-        """Register a device, or renew what it had: the node stays, the secret is new."""
+        """Register a device, or renew what it had: the node stays, the secret is new.
+
+        What else `find` gives is to be removed before.
+        """
         secret = secrets.token_urlsafe(24)
-        old = self.of_device(account, device)
+        old, _ = self.find(account, device, backend, token, fields)
+        if old is not None:
+            del self._accounts[account][old.device]
         registration = Registration(
             node=old.node if old is not None else secrets.token_urlsafe(16),
             account=account,

@@ -175,8 +175,26 @@ class AppServer:
 
     # Who may register devices: anyone, accounts of this server, or accounts of these domains.
     access_backends: Literal["all", "local"] | tuple[DomainName, ...] = "all"
-    # How many registrations an account may have.
+    # How many registrations an account may have; one more replaces the least recently used.
     max_registrations: Positive = 20
+    # Whether accounts may share a token, as those of an app with several accounts do. If not,
+    # the account that registers it last has it alone.
+    shared_tokens: bool = True
+    # How many commands an account may execute a second, and ten times as many at once; 0
+    # switches this off.
+    requests_per_account: Annotated[int, Whole()] = 5
+    # How much another domain may publish and execute a second, and ten times as much at once;
+    # its server is asked to wait. 0 switches this off.
+    requests_per_domain: Annotated[int, Whole()] = 1000
+    # A device is pushed so many times at once, and then once in ``push_interval``. What is
+    # published faster is taken, and goes as one when its time comes.
+    push_burst: Positive = 10
+    # How long a device is left alone then; 0 switches this off.
+    push_interval: Duration = 20.0
+    # The same for what is urgent, as calls are.
+    urgent_burst: Positive = 10
+    # How long a device is left alone after them; 0 switches this off.
+    urgent_interval: Duration = 2.0
     # The apps that are served, and how their provider is reached.
     backends: Annotated[tuple[Backend, ...], Backends()] = ()
 

@@ -224,8 +224,10 @@ def execute(
 
 
 def register(client: Client, type: str = "post", **fields: str) -> tuple[str, str]:
-    """Register a device: its node and secret."""
-    given = {name.replace("_", "-"): value for name, value in {"token": "tok", **fields}.items()}
+    """Register a device: its node and secret. Each has a token of its own; the phone's is "tok"."""
+    device = fields.get("device_id") or client.session.full.rpartition("/")[2]
+    token = "tok" if device == "phone" else f"tok{device}"
+    given = {name.replace("_", "-"): value for name, value in {"token": token, **fields}.items()}
     values = result(execute(client, f"register-push-{type}", given))
     return values["node"][0], values["secret"][0]
 

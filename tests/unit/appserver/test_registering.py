@@ -126,6 +126,7 @@ def test_a_provider_has_several_names() -> None:
         ("post", {"token": "tok", "device-name": ["a", "b"]}, "device-name"),
         ("post", {"token": "tok", "device-id": "x" * (LONGEST_NAME + 1)}, "device-id"),
         ("post", {"token": "tok", "device-name": "é" * 600}, "device-name"),
+        ("post", {"token": "t" * 4_097}, "token"),
         ("post", {"token": "tok", "silent-push": ["0", "1"]}, "silent-push"),
         ("pigeon", {"token": "tok"}, "application-id"),
     ],
@@ -138,6 +139,7 @@ def test_a_provider_has_several_names() -> None:
         "two names",
         "long device",
         "long name",
+        "long token",
         "two of an optional field",
         "checklist 100, missing field",
     ],
@@ -260,18 +262,116 @@ def test_an_app_is_named_where_there_are_several() -> None:
         assert "app: one of chat, mail is expected" in said(answer)
 
 
-def test_an_account_has_so_many_registrations() -> None:
+@pytest.mark.parametrize(("used", "left"), [("renewed", ["a", "c"]), ("pushed", ["a", "c"])])
+def test_one_device_too_many_takes_the_place_of_the_one_used_least(
+    used: str, left: list[str]
+) -> None:
     stage = Stage(rules=Rules(registrations_per_account=2))
     phone = stage.client()
-    for device in ("a", "b"):
-        register(phone, device_id=device)
-
-    answer = execute(phone, "register-push-post", {"token": "tok", "device-id": "c"})
-
-    assert outcome(answer) == "resource-constraint"
-    assert answer.error["type"] == "wait"
-    register(phone, device_id="a")
+    first, _ = register(phone, device_id="a")
+    stage.hall.advance(1)
+    second, secret = register(phone, device_id="b")
     register(stage.client("romeo@example.net/orchard"))
+    stage.hall.advance(1)
+    if used == "renewed":
+        register(phone, device_id="a")
+    else:
+        stage.server.registrations.pushed(first, stage.hall.clock.seconds())
+
+    register(phone, device_id="c")
+    stage.hall.advance(0)
+
+    assert [one.device for one in stage.server.registrations.of(JULIET)] == left
+    assert stage.publish(second, secret) == "item-not-found"
+    [event] = stage.hall.events(DeviceUnregistered)
+    assert (event.node, event.by) == (second, PHONE)
+    assert event.reason == "too many devices, and used least"
+    [notice] = [one for one in phone.received() if one.name == "message"]
+    assert notice.pubsub["node"] == second
+    assert len(stage.nodes("romeo@example.net")) == 1
+
+
+def test_where_less_are_allowed_than_before_a_new_device_makes_room() -> None:
+    stage = Stage()
+    phone = stage.client()
+    for device in "abc":
+        register(phone, device_id=device)
+        stage.hall.advance(1)
+    stage.server.rule(Rules(registrations_per_account=1))
+    register(phone, device_id="a")
+    assert len(stage.nodes()) == 3
+
+    register(phone, device_id="d")
+    assert [one.device for one in stage.server.registrations.of(JULIET)] == ["d"]
+
+
+# The same device again, by its token.
+
+
+def test_a_device_that_comes_back_by_another_resource_is_known_by_its_token() -> None:
+    stage = Stage()
+    node, secret = register(stage.client(), token="t0ken")
+    again, newer = register(stage.client(f"{JULIET}/another"), token="t0ken")
+
+    assert again == node
+    [known] = stage.server.registrations.of(JULIET)
+    assert known.device == "another"
+    assert stage.publish(node, secret) == stage.publish(node, newer) == ""
+    assert stage.hall.events(DeviceUnregistered) == []
+    assert stage.hall.rows("SELECT device FROM registrations") == [("another",)]
+    assert stage.server.registrations.of_device(JULIET, "phone") is None
+
+
+def test_a_device_that_takes_the_token_of_another_is_the_only_one_left() -> None:
+    stage = Stage()
+    phone = stage.client()
+    old, _ = register(phone, device_id="old", token="t0ken")
+    node, _ = register(phone, device_id="new", token="other")
+
+    again, _ = register(phone, device_id="new", token="t0ken")
+
+    assert (again, stage.nodes()) == (node, [node])
+    [event] = stage.hall.events(DeviceUnregistered)
+    assert (event.node, event.reason) == (old, "its device is registered by another id")
+    assert stage.hall.rows("SELECT node FROM registrations") == [(node,)]
+
+
+def test_a_token_of_another_app_is_of_another_device() -> None:
+    stage = Stage()
+    phone = stage.client()
+    register(phone, device_id="a", token="t0ken")
+    register(phone, "pigeon", device_id="b", token="t0ken", application_id="a")
+
+    assert len(stage.nodes()) == 2
+
+
+@pytest.mark.parametrize(("shared", "left"), [(True, 1), (False, 0)])
+def test_accounts_share_a_token_where_that_is_allowed(shared: bool, left: int) -> None:
+    """An app with several accounts has one token; one with one account may have changed it."""
+    stage = Stage(rules=Rules(shared_tokens=shared))
+    node, secret = register(stage.client(), token="t0ken")
+    register(stage.client("romeo@example.net/phone"), token="t0ken")
+    stage.hall.advance(0)
+
+    assert len(stage.nodes()) == left
+    assert len(stage.nodes("romeo@example.net")) == 1
+    assert stage.publish(node, secret) == ("" if shared else "item-not-found")
+    reasons = [event.reason for event in stage.hall.events(DeviceUnregistered)]
+    assert reasons == ([] if shared else ["another account has its device"])
+
+
+def test_bad_input_displaces_nobody() -> None:
+    stage = Stage(rules=Rules(registrations_per_account=1, shared_tokens=False))
+    phone = stage.client()
+    node, _ = register(phone)
+    for fields in (
+        {"token": "t", "device-id": "b", "device-name": "x" * (LONGEST_NAME + 1)},
+        {"token": "no token", "device-id": "b"},
+        {"token": "t" * 4_097, "device-id": "b"},
+    ):
+        assert outcome(execute(phone, "register-push-post", fields)) == BAD
+
+    assert stage.nodes() == [node]
 
 
 def test_a_registration_is_on_disk_before_it_is_answered() -> None:

@@ -21,7 +21,7 @@ def register(
         "backend": "b",
         "type": "post",
         "app": "any",
-        "token": Secret("tok"),
+        "token": Secret("tok" if device == "phone" else f"tok {device}"),
         "fields": {"silent-push": "1"},
         **changed,
     }

@@ -65,10 +65,15 @@ def test_the_same_configuration_changes_nothing() -> None:
             ["sessions.resume_timeout", "sessions.queue_stanzas", "sessions.queue_bytes"],
         ),
         (
-            {"app_server": AppServer("local", 3, (replace(FCM, options="new"),))},
+            {
+                "app_server": AppServer(
+                    "local", 3, push_interval=1.0, backends=(replace(FCM, options="new"),)
+                )
+            },
             [
                 "app_server.access_backends",
                 "app_server.max_registrations",
+                "app_server.push_interval",
                 "app_server.backends",
             ],
         ),
