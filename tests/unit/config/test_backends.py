@@ -90,6 +90,16 @@ def test_what_both_declare_is_complained_of_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.line(149)
+@pytest.mark.parametrize(
+    "text",
+    ["", "app_server: {backends: []}", "app_server: {backends: ~}", "mod_push: {backends: []}"],
+)
+def test_no_backends_at_all_is_valid(text: str, tmp_path: Path) -> None:
+    assert config_of(text, tmp_path).app_server.backends == ()
+
+
+@pytest.mark.line(148)
 def test_what_is_wrong_is_told_for_each_backend(tmp_path: Path) -> None:
     text = f"app_server: {{backends: [{{type: fcm}}, {{type: webhook, {HOSTS}, urk: x}}, 5]}}"
     assert problems_of(text, tmp_path) == [

@@ -12,6 +12,15 @@ from pushd.config.sections import Config, Limits, Push, Sessions, VirtualHost
 from tests.unit.config.support import value_of
 
 
+@pytest.mark.line(147)
+def test_of_a_message_only_its_count_is_told_unless_somebody_wishes_more() -> None:
+    defaults = Push()
+    assert not defaults.include_senders
+    assert defaults.include_message_count
+    assert defaults.include_subscription_count
+    assert not defaults.include_message_bodies
+
+
 def test_the_defaults_are_what_the_documents_promise() -> None:
     assert Push() == Push(72 * 3600.0, 10, False, True, True, False, "messages", 1.0, 30.0)
     assert Sessions() == Sessions(300.0, 600.0, 5000, 10_000_000)

@@ -205,6 +205,7 @@ class TestExchanges(TestCase):
         assert ("retry-after", "7") in headers
         assert [value for name, value in headers if name == "x-many"] == ["a", "b"]
 
+    @pytest.mark.line(146)
     async def test_a_certificate_of_another_authority_is_refused_before_anything_is_sent(
         self,
     ) -> None:
@@ -214,6 +215,7 @@ class TestExchanges(TestCase):
         assert "verify failed" in error.text
         assert service.requests == []
 
+    @pytest.mark.line(146)
     async def test_the_platform_does_not_trust_a_development_authority(self) -> None:
         url, service, _ = self.serve(lambda _: b"")
         client = http11(reactor)
@@ -221,6 +223,7 @@ class TestExchanges(TestCase):
         assert (await self.failed(url, client=client)).fault is Fault.TLS
         assert service.requests == []
 
+    @pytest.mark.line(146)
     async def test_a_certificate_for_another_host_is_refused_before_anything_is_sent(self) -> None:
         url, service, _ = self.serve(lambda _: b"", Authority.elsewhere)
         assert (await self.failed(url)).fault is Fault.TLS

@@ -171,6 +171,7 @@ def test_two_backends_cannot_have_one_name() -> None:
 # Again.
 
 
+@pytest.mark.line(139)
 def test_pauses_grow_from_the_floor_with_full_jitter_and_stop_growing() -> None:
     for point, expected in (
         (0, [10] * 9),
@@ -250,6 +251,7 @@ def test_a_newer_notification_moves_the_deadline_of_the_one_that_waits() -> None
     assert pushed.result == Accepted("message-1")
 
 
+@pytest.mark.line(139)
 def test_each_try_says_the_latest_to_the_device_as_it_is_then() -> None:
     office = Office()
     state = {"count": 1, "token": "old"}
@@ -292,6 +294,7 @@ def test_the_id_stays_while_the_content_does() -> None:
 # At once.
 
 
+@pytest.mark.line(142)
 def test_what_is_too_big_is_said_once_more_with_the_counts_alone() -> None:
     office = Office()
     pushed = office.push_and_answer(413)
@@ -415,6 +418,7 @@ def test_a_service_that_calls_for_a_credential_where_there_is_none_raises_an_ala
     assert [alarm.reason for alarm in office.reports.alarms] == ["401"]
 
 
+@pytest.mark.line(143)
 def test_a_credential_that_is_not_taken_stops_the_backend_and_keeps_the_pushes() -> None:
     refusal = Refused("token endpoint: HTTP 400 invalid_grant", alarm=True)
     office = Office(credential=Voucher(refusal, token("one", NOW + 30)))
@@ -620,6 +624,7 @@ def test_an_alarm_is_raised_once_per_reason_until_something_is_accepted() -> Non
     assert [alarm.reason for alarm in office.reports.alarms] == ["403", "403"]
 
 
+@pytest.mark.line(143)
 def test_what_only_the_operator_can_mend_keeps_the_push_and_deletes_nothing() -> None:
     office = Office()
     pushed = office.push_and_answer(403, what=note(expires_at=NOW + 15))
@@ -630,6 +635,7 @@ def test_what_only_the_operator_can_mend_keeps_the_push_and_deletes_nothing() ->
     assert pushed.result == Expired("403")
 
 
+@pytest.mark.line(146)
 def test_a_certificate_that_is_not_trusted_is_an_alarm() -> None:
     office = Office()
     office.push_and_answer(TLS)
@@ -639,6 +645,7 @@ def test_a_certificate_that_is_not_trusted_is_an_alarm() -> None:
 # Dead devices.
 
 
+@pytest.mark.line(141)
 def test_a_device_that_registered_again_meanwhile_is_tried_again_at_once() -> None:
     office = Office()
     current = [device("old")]
@@ -676,6 +683,7 @@ def test_a_device_that_is_forgotten_meanwhile_needs_no_answer() -> None:
     assert pushed.result == Withdrawn()
 
 
+@pytest.mark.line(141)
 @pytest.mark.parametrize(("renewed_at", "is_dead"), [(NOW - 51, True), (NOW - 49, False)])
 def test_a_death_before_the_registration_is_not_its_own(renewed_at: float, is_dead: bool) -> None:
     office = Office()
@@ -684,6 +692,7 @@ def test_a_death_before_the_registration_is_not_its_own(renewed_at: float, is_de
     assert isinstance(pushed.result, Unregistered if is_dead else Refused)
 
 
+@pytest.mark.line(143)
 @pytest.mark.parametrize("status", [404, 405])
 def test_more_than_ten_deaths_without_an_acceptance_are_held_and_raise_an_alarm(
     status: int,

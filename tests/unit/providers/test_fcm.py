@@ -53,6 +53,7 @@ def message(provider: FCM, note: Notification, sending: Sending = Sending()) -> 
 # What is sent.
 
 
+@pytest.mark.line(136)
 def test_a_notification_becomes_a_data_message(provider: FCM) -> None:
     note = Notification(
         "2100994384",
@@ -109,6 +110,7 @@ def test_what_is_urgent_or_can_be_shown_wakes_the_device(
     assert message(provider, note)["android"]["priority"] == priority
 
 
+@pytest.mark.line(138)
 @pytest.mark.parametrize(
     ("expires_at", "ttl"),
     [
@@ -156,6 +158,7 @@ ALL = {
 }
 
 
+@pytest.mark.line(142)
 @pytest.mark.parametrize(
     ("note", "keys"),
     [
@@ -337,6 +340,7 @@ def without_words(outcome: Outcome) -> Outcome:
             return Refused("", renew, alarm, shrink, remedy)
 
 
+@pytest.mark.line(140, 143)
 @pytest.mark.parametrize(("response", "outcome"), ROWS)
 def test_each_answer_has_its_outcome(provider: FCM, response: Response, outcome: Outcome) -> None:
     assert without_words(provider.outcome(response, NOW)) == outcome
