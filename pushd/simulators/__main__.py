@@ -1,6 +1,6 @@
 """A stand-in as a process of its own: `python -m pushd.simulators fcm --listen 127.0.0.1:0`.
 
-Says its URL on standard output, and all that a script wants to know as one JSON line in
+The networks are those of `alone.py`. Says its URL on standard output, and all that a script wants to know as one JSON line in
 `--ready-file`. Ends at SIGTERM and SIGINT, with exit code 0.
 """
 
@@ -16,28 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL, crypto
 from twisted.internet import reactor as global_reactor
-from twisted.internet import ssl
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
 
 from pushd.net.certificates import DevelopmentCA, write_whole
-from pushd.simulators.fcm import FCMSimulator
-from pushd.simulators.fcm_tokens import ServiceAccount
+from pushd.simulators.alone import NETWORKS, Stop
+from pushd.simulators.tls import server_options
 
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})")
-
-
-class Stop(Exception):
-    """Why it cannot start, for people to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
     """What the port shows, and what a client is to trust."""
 
-    options: ssl.CertificateOptions
+    options: CertificateOptions
     ca: Path
 
 
@@ -96,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pushd.simulators",
         description="Stand in for a push network, on a port of this machine.",
     )
-    parser.add_argument("network", choices=["fcm"], help="which network to stand in for")
+    parser.add_argument("network", choices=sorted(NETWORKS), help="which network to stand in for")
     parser.add_argument(
         "--listen",
         type=Place.read,
@@ -114,35 +110,49 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="keep certificates and credentials here; a temporary folder otherwise",
     )
-    parser.add_argument("--project", default="pushd-simulator", help="the project to serve")
+    parser.add_argument("--project", default="pushd-simulator", help="fcm: the project to serve")
+    parser.add_argument(
+        "--listen-sandbox",
+        type=Place.read,
+        metavar="HOST:PORT",
+        help="apns: where the sandbox listens (default: any free port of the same host)",
+    )
+    parser.add_argument(
+        "--topic",
+        action="append",
+        metavar="BUNDLE_ID",
+        help="apns: an app of the team, as often as it has some (default: any is)",
+    )
     parser.add_argument("--ready-file", type=Path, help="write one JSON line here once it listens")
     return parser
 
 
 def _start(options: argparse.Namespace, reactor: Any, stack: ExitStack) -> dict[str, Any]:
-    """Open the port; gives what the ready file is to say.
+    """Open the ports; gives what the ready file is to say.
 
     What is to be undone at the end goes on the stack. Raises Stop.
     """
     try:
         folder = _folder(options.folder, stack)
-        tls = None if options.plain else _tls(options, folder, reactor)
-        credentials = folder / f"{options.network}-service-account.json"
-        simulator = _simulator(options, credentials, reactor)
-        port = _listen(options.listen, simulator, tls, reactor)
-        scheme = "http" if tls is None else "https"
-        simulator.base_url = f"{scheme}://{options.listen.named(options.name)}:{port}"
-        account = json.dumps(simulator.service_account(), indent=2) + "\n"
-        write_whole(credentials, account.encode(), 0o600)
+        kind = NETWORKS[options.network]
+        tls = None if options.plain else _tls(options, folder, reactor, kind.asks_for_certificate)
+        network = kind(options, folder, reactor)
+        urls: dict[str, str] = {}
+        for name in kind.ports:
+            place = getattr(options, name) or Place(options.listen.host, 0)
+            port = _listen(place, network.factory(name), tls, reactor)
+            scheme = "http" if tls is None else "https"
+            urls[name] = f"{scheme}://{place.named(options.name)}:{port}"
+        told = network.reached(urls)
     except OSError as error:
         raise Stop(_words(error)) from None
+    simulator = network.simulator
     reactor.addSystemEventTrigger("before", "shutdown", simulator.close)
     return {
         "simulator": simulator.type,
         "url": simulator.base_url,
         "control_url": f"{simulator.base_url}/control",
-        "service_account": str(credentials.absolute()),
-        "project": simulator.project,
+        **told,
         "ca": None if tls is None else str(tls.ca.absolute()),
         "pid": os.getpid(),
     }
@@ -170,75 +180,42 @@ def _folder(wanted: Path | None, stack: ExitStack) -> Path:
     return wanted
 
 
-def _simulator(options: argparse.Namespace, credentials: Path, clock: IReactorTime) -> FCMSimulator:
-    """The stand-in, with the account it had when it last ran in the same folder."""
-    if not credentials.exists():
-        return FCMSimulator(clock, project=options.project)
-    try:
-        account = ServiceAccount.taken_up(json.loads(credentials.read_bytes()))
-    except (TypeError, ValueError):
-        raise Stop(
-            f"{credentials} is not a service account of an earlier run: remove it, "
-            "and a new one is made up"
-        ) from None
-    if account.project != options.project:
-        return FCMSimulator(clock, project=options.project)
-    return FCMSimulator(clock, account=account)
-
-
-def _tls(options: argparse.Namespace, folder: Path, reactor: IReactorTime) -> Tls:
+def _tls(options: argparse.Namespace, folder: Path, reactor: IReactorTime, asks: bool) -> Tls:
     if (options.certificate is None) != (options.key is None):
         raise Stop("--certificate and --key belong together: give both, or neither")
     if options.certificate is not None:
         ca = options.ca or options.certificate
-        return Tls(_options(options.certificate, options.key), ca)
+        return Tls(_options(options.certificate, options.key, asks), ca)
     try:
         authority = DevelopmentCA(folder, reactor.seconds())
         names = ["localhost", "127.0.0.1", "::1"]
-        for name in (options.listen.host, options.name):
+        for name in (options.listen.host, *_other_host(options), options.name):
             if name is not None and name not in ("0.0.0.0", "::", *names):  # noqa: S104
                 names.append(name)
         issued = authority.issue(names, options.network)
     except ValueError as error:
         raise Stop(str(error)) from None
-    return Tls(_options(issued.certificate, issued.key), authority.path)
+    return Tls(_options(issued.certificate, issued.key, asks), authority.path)
 
 
-def _options(certificate: Path, key: Path) -> ssl.CertificateOptions:
+def _other_host(options: argparse.Namespace) -> tuple[str, ...]:
+    return (options.listen_sandbox.host,) if options.listen_sandbox is not None else ()
+
+
+def _options(certificate: Path, key: Path, asks: bool) -> CertificateOptions:
     try:
-        chain = [
-            crypto.load_certificate(crypto.FILETYPE_PEM, pem)
-            for pem in re.findall(
-                rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?",
-                certificate.read_bytes(),
-                re.DOTALL,
-            )
-        ]
-    except crypto.Error:
-        chain = []
-    if not chain:
-        raise Stop(f"{certificate} is not a certificate in PEM form")
-    try:
-        private_key = crypto.load_privatekey(crypto.FILETYPE_PEM, key.read_bytes(), b"")
-    except (crypto.Error, ValueError):
-        raise Stop(f"{key} is not a private key in PEM form without a password") from None
-    options = ssl.CertificateOptions(
-        privateKey=private_key, certificate=chain[0], extraCertChain=chain[1:]
-    )
-    try:
-        options.getContext().check_privatekey()
-    except SSL.Error:
-        raise Stop(f"{key} is not the key of {certificate}") from None
-    return options
+        return server_options(certificate, key, asks_for_certificate=asks)
+    except ValueError as error:
+        raise Stop(str(error)) from None
 
 
-def _listen(place: Place, simulator: FCMSimulator, tls: Tls | None, reactor: Any) -> int:
+def _listen(place: Place, factory: Factory, tls: Tls | None, reactor: Any) -> int:
     """Open the port; gives its number."""
     try:
         if tls is None:
-            port = reactor.listenTCP(place.port, simulator.site, interface=place.host)
+            port = reactor.listenTCP(place.port, factory, interface=place.host)
         else:
-            port = reactor.listenSSL(place.port, simulator.site, tls.options, interface=place.host)
+            port = reactor.listenSSL(place.port, factory, tls.options, interface=place.host)
     except CannotListenError as error:
         reason = getattr(error.socketError, "strerror", None) or error.socketError
         raise Stop(f"cannot listen on {place.named(None)}:{place.port}: {reason}") from None

@@ -22,6 +22,7 @@ from pushd.simulators.base import LIMIT, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.fcm_errors import Refusal
 from pushd.simulators.fcm_tokens import ReceivedAssertion, ServiceAccount, TokenEndpoint
+from pushd.simulators.http2_web import Door
 from pushd.simulators.web import QuietSite, Replies, Reply, content_of, is_of_type, length_of
 
 SCOPES = frozenset(
@@ -70,6 +71,10 @@ class FCMSimulator(Simulator[ReceivedMessage]):
         self.foreign_projects = frozenset(foreign_projects)
         self._replies = Replies(clock)
         self.site = QuietSite(_Root(self, self._replies), clock)
+
+    def door(self) -> Door:
+        """What to put on a port that speaks HTTP/2, too; `site` speaks HTTP/1.1 alone."""
+        return Door(self.site)
 
     @property
     def project(self) -> str:

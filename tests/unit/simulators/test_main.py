@@ -20,6 +20,7 @@ import pytest
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.fcm_tokens import GRANT_TYPE
 from tests.unit.simulators.bench import SCOPE, note
+from tests.unit.simulators.over_tls import H2Client, bearer
 
 COMMAND = [sys.executable, "-m", "pushd.simulators"]
 
@@ -27,9 +28,12 @@ COMMAND = [sys.executable, "-m", "pushd.simulators"]
 class Running:
     """A stand-in that has said where it is."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, network: str = "fcm") -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "fcm", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*COMMAND, network, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -47,8 +51,8 @@ def started() -> Iterator[Any]:
     """Starts stand-ins that do not outlive the test."""
     running: list[Running] = []
 
-    def start(*arguments: str) -> Running:
-        running.append(Running(*arguments))
+    def start(*arguments: str, network: str = "fcm") -> Running:
+        running.append(Running(*arguments, network=network))
         return running[-1]
 
     yield start
@@ -220,3 +224,86 @@ def test_a_damaged_account_in_the_folder_is_named_with_the_remedy(tmp_path: Path
     file.write_text("{}")
     complaint = refused("fcm", "--plain", "--folder", str(tmp_path))
     assert complaint.startswith(f"{file} is not a service account of an earlier run: remove it")
+
+
+def test_fcm_answers_over_http2_too(tmp_path: Path, started: Any) -> None:
+    for arguments in ((), ("--plain",)):
+        running = started(*arguments, "--ready-file", str(tmp_path / "ready"))
+        ready = json.loads((tmp_path / "ready").read_text())
+        client = H2Client(running.url, ready["ca"])
+        assert client.ask("POST", "/v1/projects/pushd-simulator/messages:send", {}, b"{}")[0] == 401
+        status, said = client.ask("GET", "/control/requests", {})
+        assert (status, json.loads(said)["last"]) == (200, 1)
+        client.close()
+
+
+# --- APNs ----------------------------------------------------------------------------------
+
+
+def control(ready: dict[str, Any], path: str, order: Any = None) -> Any:
+    data = None if order is None else json.dumps(order).encode()
+    context = None if ready["ca"] is None else ssl.create_default_context(cafile=ready["ca"])
+    url = f"{ready['control_url']}/{path}"
+    with urllib.request.urlopen(url, data, timeout=10, context=context) as response:
+        return json.load(response)
+
+
+def started_apns(started: Any, tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    started(*arguments, "--ready-file", str(tmp_path / "ready"), network="apns")
+    ready: dict[str, Any] = json.loads((tmp_path / "ready").read_text())
+    return ready
+
+
+def test_the_ready_file_is_enough_to_push_to_both_environments(
+    tmp_path: Path, started: Any
+) -> None:
+    ready = started_apns(started, tmp_path)
+    authorization = bearer(ready["key_file"], ready["key_id"], ready["team_id"])
+    for url in (ready["url"], ready["sandbox_url"]):
+        client = H2Client(url, ready["ca"])
+        assert client.push(authorization) == (200, None)
+        assert client.push(None) == (403, {"reason": "MissingProviderToken"})
+        client.close()
+    found = control(ready, "requests")["requests"]
+    assert [(one["environment"], one["status"]) for one in found] == [
+        ("production", 200),
+        ("production", 403),
+        ("sandbox", 200),
+        ("sandbox", 403),
+    ]
+    assert [one["requests"] for one in control(ready, "connections")["connections"]] == [2, 2]
+
+
+def test_a_client_certificate_is_taken_in_the_handshake(tmp_path: Path, started: Any) -> None:
+    ready = started_apns(started, tmp_path)
+    order = {"topics": ["net.example.messenger"], "environments": ["production"]}
+    issued = control(ready, "certificates", order)
+    both = tmp_path / "client.pem"
+    both.write_text(issued["certificate"] + issued["key"])
+    for url, answer in (
+        (ready["url"], (200, None)),
+        (ready["sandbox_url"], (403, {"reason": "BadCertificateEnvironment"})),
+    ):
+        client = H2Client(url, ready["ca"], both)
+        assert client.push(None) == answer
+        client.close()
+    stranger = DevelopmentCA(tmp_path / "stranger", time.time()).issue(["localhost"])
+    both.write_text(stranger.certificate.read_text() + stranger.key.read_text())
+    client = H2Client(ready["url"], ready["ca"], both)
+    assert client.push(None) == (403, {"reason": "BadCertificate"})
+    client.close()
+
+
+def test_apns_without_tls_keeps_its_key_and_knows_its_apps(tmp_path: Path, started: Any) -> None:
+    kept = ("--plain", "--folder", str(tmp_path / "kept"), "--topic", "net.example.other")
+    first = started_apns(started, tmp_path, *kept)
+    again = started_apns(started, tmp_path, *kept, "--listen-sandbox", "127.0.0.1:0")
+    assert (again["key_id"], again["team_id"]) == (first["key_id"], first["team_id"])
+    assert stat.S_IMODE(Path(again["key_file"]).stat().st_mode) == 0o600
+    client = H2Client(again["url"], None)
+    authorization = bearer(again["key_file"], again["key_id"], again["team_id"])
+    assert client.push(authorization) == (400, {"reason": "TopicDisallowed"})
+    client.close()
+    (tmp_path / "kept" / "apns-key.json").write_text("[]")
+    complaint = refused("apns", "--plain", "--folder", str(tmp_path / "kept"))
+    assert complaint.startswith(f"{tmp_path}/kept/apns-key.json is not a key of an earlier run")
