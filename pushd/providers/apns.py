@@ -6,6 +6,7 @@ a device may register for the other.
 """
 
 import json
+import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
@@ -237,7 +238,7 @@ class APNs(contract.Provider):
         ends_at = now + min(self.options.lifetime, LONGEST_LIFE)
         if note.expires_at is not None:
             ends_at = min(ends_at, note.expires_at)
-        return int(ends_at) if ends_at > now else 0
+        return math.ceil(ends_at) if ends_at > now else 0
 
     def _aps(self, note: contract.Notification) -> Mapping[str, object]:
         """An alert with a text of the app's own choice, that the app may replace."""
