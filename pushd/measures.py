@@ -122,11 +122,6 @@ def rules(config: Config) -> Rules:
     )
 
 
-def app_name(backend: Backend) -> str:
-    """Registrations keep this name: it is the same whatever stands beside the backend."""
-    return f"{backend.type}/{backend.register_host}/{backend.app_name}"
-
-
 def provider(backend: Backend) -> Provider:
     """The translator of a backend. Raises BadOption, which names what is wrong."""
     kind = catalogue.find(backend.type)

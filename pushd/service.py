@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from pushd import measures
 from pushd.admin.operations import Operations
+from pushd.admin.pushes import Pushes, PushRecords, Whose
 from pushd.admin.reloads import Reloads, Reread
 from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import OperatorFactory
@@ -25,6 +26,7 @@ from pushd.admin.users import Users
 from pushd.admin.web import Pages, WatchFactory
 from pushd.appserver.apps import App
 from pushd.appserver.service import AppServer
+from pushd.appserver.shown import Shown
 from pushd.c2s.door import ClientFactory
 from pushd.c2s.guard import Guard
 from pushd.c2s.login import Logins
@@ -115,6 +117,7 @@ class Server:
             Limits(self.config.limits.stanza_bytes),
         )
         self.app_server = self._app_server()
+        self.host.push.registrations = Shown(self.app_server)
         try:
             self._listen()
             self._database.open()
@@ -190,8 +193,7 @@ class Server:
         running, self.config = self.config, taken_over(self.config, wanted)
         try:
             providers = {
-                measures.app_name(one): measures.provider(one)
-                for one in self.config.app_server.backends
+                one.name: measures.provider(one) for one in self.config.app_server.backends
             }
             if self._certificates is not None:
                 self._certificates.replace(measures.certificate_files(self.config))
@@ -252,7 +254,7 @@ class Server:
     def _app_server(self) -> AppServer:
         apps = []
         for backend in self.config.app_server.backends:
-            provider, name = measures.provider(backend), measures.app_name(backend)
+            provider, name = measures.provider(backend), backend.name
             self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
@@ -343,7 +345,18 @@ class Server:
         self._status = Status(
             host, self._dispatcher, self.app_server.outbox, self._certificates, self.places
         )
-        return Operations(users, sessions, self._status, Reloads(lambda: self.reread))
+        whose = Whose(host.domains, host.accounts)
+        pushes = Pushes(
+            host.clock, whose, host.database, host.push, host.decisions, self._dispatcher
+        )
+        return Operations(
+            users,
+            sessions,
+            self._status,
+            Reloads(lambda: self.reread),
+            PushRecords(whose, host.push, host.push, host.ledger),
+            pushes,
+        )
 
     def _listen_for_watchers(self) -> None:
         """From now on until everything is on disk: a server that does not serve says why."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pushd.cli import backups, tables
+from pushd.cli import backups, pushes, tables
 from pushd.cli.commands import (
     INTERRUPTED,
     REFUSED,
@@ -178,9 +178,13 @@ COMMANDS = (
         _restore,
         (_file("to read"),),
     ),
+    *pushes.COMMANDS,
     Command("demo", "watch a message to a sleeping phone become a push", _demo, (READY,)),
 )
-GROUPS = {"user": "accounts: add, passwd, del, disable, enable, list"}
+GROUPS = {
+    "user": "accounts: add, passwd, del, disable, enable, list",
+    "push": "push: registrations, enablements, decisions, ledger, queue, test, pause, block, ...",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -209,12 +213,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _overview() -> str:
     """All commands in one place."""
-    lines = "\n".join(f"  {command.usage:20}{command.help}" for command in COMMANDS)
+    lines = "\n".join(f"  {command.usage:32}{command.help}" for command in COMMANDS)
     return (
         f"commands:\n{lines}\n\n"
         "Without --config, --data and --socket: the development server that you run, or else\n"
         "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, 2 not understood,\n"
-        "3 something is wrong (status)."
+        "3 something is wrong (status), or did not arrive (push test)."
     )
 
 

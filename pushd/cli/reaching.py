@@ -10,7 +10,7 @@ import socket as sockets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pushd.cli import ready as ready_files
@@ -18,6 +18,8 @@ from pushd.storage.lock import DATABASE
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+    from pushd.admin.operations import Group
 
 DEFAULT_CONFIG = Path("/etc/pushd/pushd.yml")
 SOCKET = "pushd.sock"  # in a data folder, unless the configuration has another
@@ -71,13 +73,21 @@ def locate(config: Path | None, data: Path | None, socket: Path | None) -> "Plac
 class Place:
     """Where a server is. `domains` are those it serves, None where that is not known.
 
+    `services` are the hosts where servers publish, by the names of backends, as far as known.
     Whoever knows no `data` folder can but ask the server, should it run.
     """
 
-    def __init__(self, data: Path | None, socket: Path, domains: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        data: Path | None,
+        socket: Path,
+        domains: frozenset[str] | None,
+        services: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.data = data
         self.socket = socket
         self.domains = domains
+        self.services = services
 
     @property
     def runs(self) -> bool:
@@ -118,7 +128,8 @@ def _configured(path: Path) -> Place:
         config = load(path, catalogue.all_options(), available(), now=time.time())
     except ConfigErrors as errors:
         raise Unreachable(f"the configuration cannot be used\n{errors}") from None
-    return Place(config.data, config.admin_socket, frozenset(config.domains))
+    services = {one.name: one.pubsub_host for one in config.app_server.backends}
+    return Place(config.data, config.admin_socket, frozenset(config.domains), services)
 
 
 def _development_domains(data: Path) -> frozenset[str] | None:
@@ -228,14 +239,36 @@ class Stored:
             domains = frozenset(one.jid.rpartition("@")[2] for one in self._accounts.all())
             if not domains:
                 raise Unreachable("a data folder alone tells no domains: give --config")
-        operations = Operations(Users(domains, self._accounts, self._database, _at_once))
-        if not operations.knows(operation):
-            raise Unreachable("the server does not run")
+        groups: list[Group] = [Users(domains, self._accounts, self._database, _at_once)]
         try:
+            if operation.startswith("push-"):
+                groups.append(self._push_records(domains))
+            operations = Operations(*groups)
+            if not operations.knows(operation):
+                raise Unreachable("the server does not run")
             result: dict[str, Any] = self._wait(operations.call(operation, arguments))
         except (Refused, StorageError) as error:
             raise Unreachable(str(error)) from None
         return result
+
+    def _push_records(self, domains: frozenset[str]) -> "Group":
+        """What can be read of push; raises StorageError."""
+        from pushd.admin.pushes import PushRecords, Whose
+        from pushd.appserver.shown import Stored as Registrations
+        from pushd.modules.push.enablements import Enablements
+        from pushd.modules.push.shown import Stored as Shown
+        from pushd.routing.events import Events
+        from pushd.routing.ledger import Ledger
+
+        clock, database = self._clock, self._database
+        registrations = Registrations(clock, database, self._place.services)
+        enablements = Enablements(database)
+        self._wait(registrations.load())
+        self._wait(enablements.load(clock.seconds()))
+        ledger = Ledger(clock, database, Events(), self._accounts.exists)
+        return PushRecords(
+            Whose(domains, self._accounts), Shown(enablements), registrations, ledger
+        )
 
     def _wait(self, working: Any) -> Any:
         """Drive a coroutine whose only waits are for the storage."""

@@ -73,6 +73,14 @@ class Backend:
     ca_file: AuthoritiesFile | None = None
     options: Any = field(default=None, metadata=DERIVED)  # the provider's Options
 
+    @property
+    def name(self) -> str:
+        """What it is called wherever it is told of.
+
+        Registrations keep this name: it is the same whatever stands beside the backend.
+        """
+        return f"{self.type}/{self.register_host}/{self.app_name}"
+
 
 @dataclass(frozen=True)
 class Backends(Kind):

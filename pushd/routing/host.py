@@ -18,6 +18,7 @@ from pushd.routing.lifecycle import Lifecycle
 from pushd.routing.misses import Misses
 from pushd.routing.offline import OfflineMessages
 from pushd.routing.presence import Presence
+from pushd.routing.pushing import Pushing
 from pushd.routing.requests import IQ, Handler, Requests
 from pushd.routing.rosters import Rosters
 from pushd.routing.router import Router
@@ -45,6 +46,7 @@ class Host:
     requests: Requests
     disco: Disco
     commands: Commands
+    push: Pushing
     decisions: Decisions
     ledger: Ledger
     stream_features: list[Element] = field(default_factory=list)  # offered to who has logged in
@@ -87,6 +89,7 @@ def assemble(
         requests=requests,
         disco=disco,
         commands=Commands(requests, disco),
+        push=Pushing(clock, heard),
         decisions=Decisions(clock, heard),
         ledger=Ledger(clock, database, heard, _known(domains, accounts)),
     )

@@ -7,6 +7,7 @@ from pushd.modules.push.enabling import Target, Wishes, named, target, wishes
 from pushd.modules.push.judge import Kind, Worth, judge
 from pushd.modules.push.notices import ended_nodes
 from pushd.modules.push.publisher import Publisher, PushOptions
+from pushd.modules.push.shown import Stored
 from pushd.modules.push.waking import LastCalls
 from pushd.routing.delivery import unacknowledged
 from pushd.routing.events import (
@@ -56,6 +57,7 @@ class Push(Module):
         self.publisher = Publisher(host, self.enablements, self.options, self._refused)
         self.last_calls = LastCalls(host.clock, self._call_last)
         await self.enablements.load(host.clock.seconds())
+        host.push.known = Stored(self.enablements)
         if host.lifecycle.can_resume:
             host.disco.add_feature("account", NS_PUSH, owner_only=True)
             host.disco.add_form("account", self._options_form, owner_only=True)

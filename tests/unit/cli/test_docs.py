@@ -10,7 +10,7 @@ import pytest
 
 from pushd.admin import status
 from pushd.admin.eventlog import name_of
-from pushd.cli import pushdctl
+from pushd.cli import commands, pushdctl
 from pushd.cli.twistd import Options
 from pushd.providers import reports
 from pushd.routing import events
@@ -90,7 +90,7 @@ def test_every_option_of_a_command_is_explained() -> None:
 
 
 def test_the_exit_codes_are_those_that_the_page_has() -> None:
-    codes = {0, 2, pushdctl.REFUSED, pushdctl.WRONG, pushdctl.INTERRUPTED}
+    codes = {0, 2, commands.REFUSED, commands.WRONG, commands.INTERRUPTED}
     table = OPERATING[OPERATING.index("of ``pushdctl``") :]
     shown = re.findall(r"^(\d+) {2,}", table[: table.index("A disabled account")], re.MULTILINE)
 

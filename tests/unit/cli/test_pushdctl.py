@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from pushd.cli import pushdctl, reaching
 from pushd.storage.lock import Lock
@@ -301,12 +302,99 @@ def test_what_cannot_be_done_is_refused_in_words(
     assert (said.out, said.err) == ("", f"pushdctl: {words}\n")
 
 
-@pytest.mark.parametrize("command", [["sessions"], ["kick", "romeo@example.net"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sessions"],
+        ["kick", "romeo@example.net"],
+        ["push", "decisions", "romeo@example.net"],
+        ["push", "test", "romeo@example.net"],
+        ["push", "pause", "romeo@example.net", "--for", "2h"],
+        ["push", "resume", "romeo@example.net"],
+        ["push", "block", "example.com"],
+        ["push", "unblock", "example.com"],
+    ],
+)
 def test_what_needs_a_running_server_says_so(
     config: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     assert run("-c", config, *command) == 1
     assert capsys.readouterr().err == "pushdctl: the server does not run\n"
+
+
+def test_push_is_told_of_from_the_storage_of_a_server_that_does_not_run(
+    config: Path, pipe: Prompt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe("pilot\n")
+    assert run("-c", config, "user", "add", "romeo@example.net") == 0
+    database = Database(str(config.parent / "data" / "pushd.db"), Clock(), InlineRunner())
+    database.open()
+    for sql in (
+        "INSERT INTO push_enablements (account, service, node, session, created_at, used_at) "
+        "VALUES ('romeo@example.net', 'push.example.org', 'n1', 'romeo@example.net/pad', 9, 9)",
+        "INSERT INTO push_ledger VALUES (1, 'romeo@example.net', 'enablement', "
+        "'push.example.org', 'abc123', 'created', 'romeo@example.net/pad', '', 1, 9, 9)",
+        "INSERT INTO registrations (node, account, device, backend, type, app, token, secret_hash,"
+        " registered_at, renewed_at) VALUES ('n1', 'romeo@example.net', 'pad', "
+        "'fcm/example.net/any', 'fcm', 'any', 'tok', x'00', 9, 9)",
+        "INSERT INTO outbox (node, version, accepted_at, expires_at) VALUES ('n1', 1, 9, 99)",
+    ):
+        database.write(sql)
+    closing = database.close()
+    database._clock.advance(0)  # type: ignore[attr-defined]
+    database._clock.advance(0)  # type: ignore[attr-defined]
+    result_of(closing)
+    capsys.readouterr()
+
+    for words, told in (
+        (["enablements"], "romeo@example.net"),
+        (["registrations", "romeo@example.net"], "pad"),
+        (["queue"], "fcm/example.net/any"),
+        (["ledger", "romeo@example.net"], "abc123"),
+        (["blocked"], "nobody is blocked"),
+    ):
+        assert run("-c", config, "push", *words) == 0
+        assert told in capsys.readouterr().out
+    assert run("-c", config, "push", "ledger", "juliet@example.net") == 1
+    assert "there is no account juliet@example.net" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"),
+    [("90", "90"), ("90s", "90"), ("10m", "600"), ("2h", "7200"), ("1d", "86400")],
+)
+def test_for_how_long_is_typed_with_a_unit(
+    tmp_path: Path, serve: Callable[[Path, bytes], Server], typed: str, seconds: str
+) -> None:
+    server = serve(tmp_path / "s", b'{"result": {"paused": "x", "until": null}}\n')
+
+    assert run("--socket", tmp_path / "s", "push", "pause", "x", "--for", typed) == 0
+    assert server.asked["arguments"] == {"what": "x", "seconds": seconds}
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "1.5", "2w", "", "h", "9999999999"])
+def test_a_length_that_is_none_is_not_understood(tmp_path: Path, typed: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("--socket", tmp_path / "s", "push", "pause", "x", f"--for={typed}")
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("arrived", "code"), [("true", 0), ("false", 3)])
+def test_a_test_push_that_does_not_arrive_has_an_exit_code_of_its_own(
+    tmp_path: Path,
+    serve: Callable[[Path, bytes], Server],
+    capsys: pytest.CaptureFixture[str],
+    arrived: str,
+    code: int,
+) -> None:
+    one = (
+        f'{{"node": "abc123", "device": "pad", "service": "p", "enabled": true, "seconds": 0.5, '
+        f'"arrived": {arrived}, "published": "accepted", "settled": "accepted", "reason": ""}}'
+    )
+    serve(tmp_path / "s", f'{{"result": {{"account": "a@b", "tests": [{one}]}}}}\n'.encode())
+
+    assert run("--socket", tmp_path / "s", "push", "test", "a@b") == code
+    assert capsys.readouterr().out == "abc123 (pad): its provider took it after 0.5 s\n"
 
 
 def test_an_account_is_disabled_and_enabled_before_the_server_has_ever_run(

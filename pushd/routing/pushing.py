@@ -1,0 +1,292 @@
+"""What others may ask of push, in one place: who is woken through what, and who waits for what.
+
+The two halves of push hand down what they know and do; operators and users are served from
+here. A device is known twice where it registered with us: an enablement on the side of its
+account, a registration on the side of the app server. What joins them are service and node.
+Nodes are named by their digests, as logs have them; tokens and secrets do not come this way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from pushd.routing.events import Events, PushSettled
+from pushd.wire.secret import Secret
+
+_T = TypeVar("_T")
+
+Key = tuple[str, str, str]  # account, service, node
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """An enablement. Instants are seconds since the epoch."""
+
+    account: str
+    service: str
+    node: str = field(repr=False)  # "" where the service needs none
+    session: str  # full JID of the resource that enabled it last
+    created_at: float
+    used_at: float  # when it was enabled, or its service took a push, last
+    waiting: int = 0  # stanzas that were counted since its device was there
+    failures: int = 0  # pushes in a row that came to nothing
+    probation_since: float | None = None
+    is_paused: bool = False  # as is all of the account
+    paused_until: float | None = None  # None for a pause without an end
+
+    @property
+    def key(self) -> Key:
+        return (self.account, self.service, self.node)
+
+    @property
+    def digest(self) -> str:
+        return digest(self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registration with our app server. Instants are seconds since the epoch."""
+
+    account: str
+    service: str  # "" where its app is configured no more
+    node: str = field(repr=False)
+    device: str
+    name: str
+    type: str
+    app: str
+    backend: str
+    registered_at: float
+    renewed_at: float
+    last_push_at: float | None
+
+    @property
+    def called(self) -> str:
+        """What its owner calls it, or its device id."""
+        return self.name or self.device
+
+    @property
+    def key(self) -> Key:
+        return (self.account, self.service, self.node)
+
+    @property
+    def digest(self) -> str:
+        return digest(self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A push that was accepted, and that no provider has taken yet."""
+
+    registered: Registered
+    accepted_at: float
+    expires_at: float
+    urgent_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPublisher:
+    publisher: str  # a domain, or the bare JID of an account
+    reason: str
+    blocked_at: float
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a test push, as far as it is known: at the service, then at the provider."""
+
+    published: str = ""  # "accepted", or why not; "" where nothing was published
+    settled: str = ""  # the provider's outcome; "waiting" so far, "" where that is not known
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it got as far as can be known."""
+        return "accepted" in (self.settled, self.published) and self.settled in ("", "accepted")
+
+
+class KnownEnablements(Protocol):
+    def enabled(self, account: str = "") -> Iterable[Enabled]:
+        """The enablements of an account, or of all."""
+
+
+class KnownRegistrations(Protocol):
+    def registered(self, account: str = "") -> Iterable[Registered]:
+        """The registrations of an account, or of all."""
+
+    def waiting(self) -> Iterable[Waiting]:
+        """What no provider has taken yet, the oldest first."""
+
+    def blocked(self) -> Iterable[BlockedPublisher]: ...
+
+
+class Enablements(KnownEnablements, Protocol):
+    """The side of the accounts, as who does push hands it down."""
+
+    def disable(self, one: Enabled, reason: str, by: str) -> None:
+        """Wake it no more; durable with the next commit."""
+
+    def test(self, one: Enabled) -> Deferred[str]:
+        """Publish a test; fires with "accepted", or with why not."""
+
+    def pause(self, account: str, until: float | None) -> None:
+        """Publish nothing for an account until then, or until `unpause`."""
+
+    def unpause(self, account: str) -> None: ...
+
+    def paused_until(self, account: str) -> float | None:
+        """0 where it is not paused, None where that has no end."""
+
+
+class Registrations(KnownRegistrations, Protocol):
+    """The side of the app server."""
+
+    def unregister(self, one: Registered, reason: str, by: str) -> None:
+        """Forget a device, and tell its account's server; durable with the next commit."""
+
+    def test(self, one: Registered) -> Deferred[PushSettled]:
+        """Push to a device; fires with what became of it."""
+
+    def block(self, publisher: str, reason: str, until: float | None) -> None:
+        """Raises ValueError for what cannot be blocked."""
+
+    def unblock(self, publisher: str) -> bool:
+        """Tells whether there was a block. Raises ValueError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its owner sees it: what is known of it on either side."""
+
+    enabled: Enabled | None
+    registered: Registered | None
+
+    @property
+    def digest(self) -> str:
+        found = self.enabled or self.registered
+        return found.digest if found is not None else ""
+
+    @property
+    def name(self) -> str:
+        """What its owner calls it; else its device id, or the resource that enabled it."""
+        if self.registered is not None:
+            return self.registered.called
+        return self.enabled.session.partition("/")[2] if self.enabled is not None else ""
+
+    @property
+    def last_push_at(self) -> float | None:
+        return self.registered.last_push_at if self.registered is not None else None
+
+    def is_called(self, name: str) -> bool:
+        """Whether this is the device of a node, of its digest, or of a device id."""
+        found = [one.node for one in (self.enabled, self.registered) if one is not None]
+        if self.registered is not None:
+            found.append(self.registered.device)
+        return name in (*found, self.digest)
+
+
+class Pushing:
+    """The room itself. A half that is not there, as without its module, knows nothing."""
+
+    def __init__(self, clock: IReactorTime, events: Events) -> None:
+        self.enablements: Enablements | None = None
+        self.known: KnownEnablements | None = None
+        self.registrations: Registrations | None = None
+        self._clock = clock
+        self._expected: dict[Key, list[Deferred[PushSettled]]] = {}
+        events.listen(PushSettled, self._settled)
+
+    def enabled(self, account: str = "") -> Iterable[Enabled]:
+        """The enablements of an account, or of all."""
+        known = self.enablements or self.known
+        return known.enabled(account) if known is not None else ()
+
+    def registered(self, account: str = "") -> Iterable[Registered]:
+        """The registrations of an account, or of all."""
+        return self.registrations.registered(account) if self.registrations is not None else ()
+
+    def waiting(self) -> Iterable[Waiting]:
+        """What no provider has taken yet, the oldest first."""
+        return self.registrations.waiting() if self.registrations is not None else ()
+
+    def blocked(self) -> Iterable[BlockedPublisher]:
+        """Who may not publish."""
+        return self.registrations.blocked() if self.registrations is not None else ()
+
+    def devices(self, account: str) -> list[Device]:
+        """The devices of an account, those that are known longest first."""
+        known = {one.key: one for one in self.registered(account)}
+        found = [Device(one, known.pop(one.key, None)) for one in self.enabled(account)]
+        found += [Device(None, one) for one in known.values()]
+        return sorted(found, key=_since)
+
+    def find(self, account: str, name: str) -> Device | None:
+        """The device that `Device.is_called` so; None where there is none."""
+        return next((one for one in self.devices(account) if one.is_called(name)), None)
+
+    def remove(self, device: Device, reason: str, by: str) -> None:
+        """Forget it on both sides; durable with the next commit."""
+        if device.enabled is not None and self.enablements is not None:
+            self.enablements.disable(device.enabled, reason, by)
+        if device.registered is not None and self.registrations is not None:
+            self.registrations.unregister(device.registered, reason, by)
+
+    async def test(self, device: Device, patience: float) -> Tried:
+        """Send it a test push, the way of any other, and see for so many seconds what comes.
+
+        Raises StorageError when the push cannot be kept.
+        """
+        started_at = self._clock.seconds()
+        settled: Deferred[PushSettled] = Deferred()
+        published = ""
+        one, registered = device.enabled, device.registered
+        expected = self._expected.setdefault(registered.key, []) if registered is not None else []
+        expected.append(settled)
+        try:
+            if one is not None and self.enablements is not None:
+                answer = await _within(patience, self.enablements.test(one), self._clock)
+                published = answer or "no answer yet"
+            elif registered is not None and self.registrations is not None:
+                self.registrations.test(registered).addErrback(lambda failure: None)
+            if registered is None or published not in ("", "accepted"):
+                return Tried(published, seconds=self._clock.seconds() - started_at)
+            left = max(0.0, started_at + patience - self._clock.seconds())
+            event = await _within(left, settled, self._clock)
+            took = self._clock.seconds() - started_at
+            if event is None:
+                return Tried(published, "waiting", seconds=took)
+            return Tried(published, event.outcome, event.reason, took)
+        finally:
+            expected.remove(settled)
+            if registered is not None and not expected:
+                self._expected.pop(registered.key, None)
+
+    def _settled(self, event: PushSettled) -> None:
+        if self._expected:
+            key = (event.account, event.service, event.node)
+            for expected in self._expected.get(key, ())[:]:
+                if not expected.called:
+                    expected.callback(event)
+
+
+def digest(node: str) -> str:
+    """What a node is called where others read it; "" for none."""
+    return Secret(node).digest if node else ""
+
+
+def _since(device: Device) -> float:
+    if device.registered is not None:
+        return device.registered.registered_at
+    return device.enabled.created_at if device.enabled is not None else 0.0
+
+
+async def _within(seconds: float, waiting: "Deferred[_T]", clock: IReactorTime) -> "_T | None":
+    """What comes of it within that time; else None."""
+    try:
+        return await waiting.addTimeout(seconds, clock)
+    except TimeoutError:
+        return None

@@ -1,0 +1,324 @@
+"""Push as an operator asks about it, over both halves put together as in a server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pushd.admin.operations import Operations, Refused
+from pushd.admin.pushes import MOST_ROWS, Pushes, PushRecords, Whose
+from pushd.appserver.shown import Shown
+from pushd.cli import pushtables
+from pushd.providers.contract import Response
+from pushd.providers.dispatch import Dispatcher
+from pushd.routing.events import PushDecided, ServerStarted
+from pushd.wire import forms
+from pushd.wire.element import serialize
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
+from pushd.wire.secret import Secret
+from tests.hall import START, Client, Hall
+from tests.unit.appserver.stage import JULIET, PHONE, PUBSUB, Stage, app, register
+from tests.unit.providers.bench import FakeTransport
+
+ROMEO = "romeo@example.net"
+ELSEWHERE = "push.elsewhere.example"
+TOKEN = "token4711"
+SECRET = "secret of another service"
+
+
+class House:
+    """Both halves, a dispatcher, and an operator who asks."""
+
+    def __init__(self, path: Path | str = ":memory:", status: int = 200) -> None:
+        self.transport = FakeTransport(lambda request: Response(self.status))
+        self.status = status
+        self.dispatcher: Dispatcher
+
+        def dispatcher(hall: Hall) -> Dispatcher:
+            self.dispatcher = Dispatcher(hall.clock, self.transport, hall.host.events.emit)
+            for one in apps:
+                self.dispatcher.add(one.name, one.provider)
+            return self.dispatcher
+
+        apps = (app("post/example.net/any"),)
+        self.stage = Stage(
+            apps, path=path, modules={"offline": None, "push": None}, dispatcher=dispatcher
+        )
+        self.hall = self.stage.hall
+        host = self.host = self.hall.host
+        host.push.registrations = Shown(self.stage.server)
+        host.router.add_host(ELSEWHERE, lambda stanza: None)
+        self.hall.add_account(JULIET)
+        self.hall.add_account(ROMEO)
+        whose = Whose(host.domains, host.accounts)
+        self.pushes = Pushes(
+            host.clock, whose, host.database, host.push, host.decisions, self.dispatcher
+        )
+        self.operations = Operations(
+            PushRecords(whose, host.push, host.push, host.ledger), self.pushes
+        )
+        host.events.emit(ServerStarted())
+        self.hall.advance(0)
+
+    def ask(self, name: str, **arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.hall.wait(self.operations.call(f"push-{name}", arguments))
+        return found
+
+    def phone(self, address: str = PHONE, *, enabled: bool = True, **fields: str) -> Client:
+        """A phone that has registered, and enabled push."""
+        phone = self.hall.login(address, sm=True)
+        self.node, secret = register(phone, token=TOKEN, **fields)
+        if enabled:
+            enable(phone, PUBSUB, self.node, secret)
+        phone.acknowledge()
+        phone.received()
+        return phone
+
+    def write(self, to: str = JULIET) -> None:
+        romeo = self.hall.login(f"{ROMEO}/o", available=False)
+        romeo.send(f"<message to='{to}' type='chat'><body>But soft</body></message>")
+        romeo.close()
+        self.hall.advance(1)
+
+
+def enable(phone: Client, service: str, node: str, secret: str) -> None:
+    form = serialize(forms.submit(FORM_PUBLISH_OPTIONS, {"secret": secret})).decode()
+    at = f" node='{node}'" if node else ""
+    answer = phone.ask(
+        f"<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='{service}'{at}>"
+        f"{form}</enable></iq>"
+    )
+    assert answer["type"] == "result", answer.toXml()
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_registrations_are_told_without_what_is_secret(house: House) -> None:
+    house.phone(device_name="Juliet's phone")
+    house.phone(f"{ROMEO}/pad", enabled=False)
+
+    told = house.ask("registrations")
+
+    assert told["total"] == 2
+    one = next(one for one in told["registrations"] if one["account"] == JULIET)
+    assert one == {
+        "account": JULIET,
+        "service": PUBSUB,
+        "node": Secret(house.stage.nodes(JULIET)[0]).digest,
+        "device": "phone",
+        "name": "Juliet's phone",
+        "type": "post",
+        "app": "any",
+        "backend": "post/example.net/any",
+        "registered_at": START,
+        "renewed_at": START,
+        "last_push_at": None,
+        "enabled": True,
+    }
+    assert [
+        one["device"] for one in house.ask("registrations", account=ROMEO)["registrations"]
+    ] == ["pad"]
+    shown = pushtables.registrations(told)
+    assert "Juliet's phone" in shown
+    assert TOKEN not in shown + str(told)
+    assert not any(node in shown + str(told) for node in house.stage.nodes(JULIET))
+
+
+def test_enablements_are_told_with_the_device_where_it_is_one_of_ours(house: House) -> None:
+    phone = house.phone(device_name="Juliet's phone")
+    enable(phone, ELSEWHERE, "a-token-for-a-node", SECRET)
+    enable(phone, ELSEWHERE, "", SECRET)
+    phone.cut()
+    house.write()
+
+    told = house.ask("enablements", account=JULIET)
+
+    ours, theirs, nameless = told["enablements"]
+    assert (ours["device"], ours["service"], ours["waiting"]) == ("Juliet's phone", PUBSUB, 1)
+    assert ours["last_push_at"] is not None
+    assert (theirs["device"], theirs["session"]) == ("", PHONE)
+    assert theirs["node"] == Secret("a-token-for-a-node").digest
+    assert nameless["node"] == ""
+    shown = pushtables.enablements(told)
+    assert "a-token-for-a-node" not in shown + str(told)
+    assert SECRET not in shown + str(told)
+    assert house.ask("enablements")["total"] == 3
+    assert house.ask("enablements", account=ROMEO)["enablements"] == []
+
+
+def test_the_way_of_a_push_is_in_the_decisions(house: House) -> None:
+    house.phone(device_name="Juliet's phone").cut()
+    house.write()
+
+    told = house.ask("decisions", account=JULIET)
+
+    said = [(one["device"], one["what"]) for one in told["decisions"]]
+    assert ("Juliet's phone", "push") in said
+    assert said[-2:] == [
+        ("Juliet's phone", "publish accepted"),
+        ("Juliet's phone", "provider: accepted"),
+    ] or said[-2:] == [
+        ("Juliet's phone", "provider: accepted"),
+        ("Juliet's phone", "publish accepted"),
+    ]
+    assert "But soft" not in str(told)
+    assert "Juliet's phone" in pushtables.decisions(told)
+
+
+def test_the_ledger_of_an_account_has_both_sides(house: House) -> None:
+    house.phone(device_name="Juliet's phone").cut()
+    house.write()
+
+    told = house.ask("ledger", account=JULIET)
+
+    said = {(one["side"], one["what"], one["device"]) for one in told["ledger"]}
+    assert said == {
+        (side, what, "Juliet's phone")
+        for side in ("enablement", "registration")
+        for what in ("created", "pushed")
+    }
+    assert PHONE in pushtables.ledger(told)
+
+
+def test_what_waits_is_told_the_oldest_first(house: House) -> None:
+    house.status = 503
+    house.phone(device_name="Juliet's phone").cut()
+    house.write()
+    house.hall.advance(60)
+    house.phone(f"{ROMEO}/pad").cut()
+    house.hall.login(PHONE + "2").send(f"<message to='{ROMEO}'><body>Ay me</body></message>")
+
+    told = house.ask("queue")
+
+    assert [(one["account"], one["backend"]) for one in told["queue"]] == [
+        (JULIET, "post/example.net/any"),
+        (ROMEO, "post/example.net/any"),
+    ]
+    assert pushtables.queue(told).count("\n") == 2
+
+
+def test_of_everybody_so_many_rows_are_told_and_no_more(house: House) -> None:
+    shown = next(iter(house.host.push.registered()), None)
+    assert shown is None
+    house.phone()
+    [one] = house.host.push.registered()
+    many = [one] * (MOST_ROWS + 5)
+    house.host.push.registrations = type(  # type: ignore[assignment]
+        "Many", (), {"registered": staticmethod(lambda account="": many)}
+    )
+
+    told = house.ask("registrations")
+
+    assert (len(told["registrations"]), told["total"]) == (MOST_ROWS, MOST_ROWS + 5)
+    assert pushtables.registrations(told).endswith("\n… and 5 more")
+    assert len(house.ask("registrations", account=JULIET)["registrations"]) == MOST_ROWS + 5
+
+
+def test_nothing_is_a_line_too(house: House) -> None:
+    for name, shape, arguments in (
+        ("registrations", pushtables.registrations, {}),
+        ("enablements", pushtables.enablements, {}),
+        ("queue", pushtables.queue, {}),
+        ("decisions", pushtables.decisions, {"account": JULIET}),
+        ("ledger", pushtables.ledger, {"account": JULIET}),
+        ("blocked", pushtables.blocked, {}),
+    ):
+        shaped: Callable[[Any], str] = shape
+        assert len(shaped(house.ask(name, **arguments)).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("ledger", {"account": "nobody@example.net"}, "there is no account nobody@example.net"),
+        ("ledger", {"account": "example.net"}, "example.net is not of the form name@domain"),
+        ("ledger", {"account": PHONE}, f"{PHONE} is not of the form name@domain"),
+        ("ledger", {"account": "@"}, "@ is not an address"),
+        ("enablements", {"account": "r@example.org"}, "r@example.org is no account here"),
+        ("test", {"account": JULIET}, f"{JULIET} has no device that could be woken"),
+        ("test", {"account": JULIET, "node": "x"}, f"{JULIET} has no device x: see"),
+        (
+            "pause",
+            {"what": "apns"},
+            "apns is neither an account nor a backend; backends: post/exam",
+        ),
+        ("pause", {"what": "post/example.net/any", "seconds": "0"}, "for how long: whole seconds"),
+        ("pause", {"what": "post/example.net/any", "seconds": "9" * 40}, "for how long"),
+        ("pause", {"what": "post/example.net/any", "seconds": "٣"}, "for how long"),
+        ("resume", {"what": "nobody@example.net"}, "there is no account nobody@example.net"),
+        ("block", {"domain": PHONE}, "publisher: the address has a resource"),
+        ("block", {"domain": "a.example", "reason": "a\nb"}, "the reason: one line"),
+        ("unblock", {"domain": "a.example"}, "a.example is not blocked"),
+        ("unblock", {"domain": "a@b@c"}, "publisher: a domain or a bare address is expected"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(
+    house: House, name: str, arguments: dict[str, str], words: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        house.ask(name, **arguments)
+    assert str(refused.value).startswith(words)
+
+
+def test_a_backend_is_paused_for_a_while(house: House) -> None:
+    name = "post/example.net/any"
+    house.phone().cut()
+
+    told = house.ask("pause", what=name, seconds="600")
+    assert told == {"paused": name, "until": START + 600}
+    assert house.pushes.backends() == {name: START + 600}
+    house.write()
+    assert house.transport.sent == []
+
+    house.hall.advance(600)
+    assert len(house.transport.sent) == 1
+    assert house.pushes.backends() == {}
+
+
+def test_a_backend_is_paused_without_an_end_and_resumed(house: House) -> None:
+    name = "post/example.net/any"
+    house.ask("pause", what=name, seconds="600")
+    assert house.ask("pause", what=name) == {"paused": name, "until": None}
+    house.hall.advance(601)
+    assert house.pushes.backends() == {name: None}
+
+    house.ask("pause", what=name, seconds="600")
+    assert house.ask("resume", what=name) == {"resumed": name}
+    assert house.pushes.backends() == {}
+    house.ask("pause", what=name)
+    house.hall.advance(601)
+    assert house.pushes.backends() == {name: None}
+
+
+def test_a_publisher_is_blocked_for_a_while_and_told_why(house: House) -> None:
+    told = house.ask("block", domain="evil.example", reason="spam", seconds="60")
+    assert told == {"blocked": "evil.example", "until": START + 60}
+    [one] = house.ask("blocked")["blocked"]
+    assert (one["publisher"], one["reason"], one["until"]) == ("evil.example", "spam", START + 60)
+    assert "evil.example" in pushtables.blocked(house.ask("blocked"))
+
+    assert house.ask("unblock", domain="evil.example") == {"unblocked": "evil.example"}
+    assert house.ask("blocked") == {"blocked": []}
+
+
+def test_words_of_others_do_no_harm_to_a_terminal(house: House) -> None:
+    house.phone(device_name="\x9b31mRed\u202e" + "x" * 200)
+
+    shown = pushtables.registrations(house.ask("registrations"))
+
+    assert "?31mRed?xxx" in shown
+    assert max(map(len, shown.splitlines())) < 250
+
+
+def test_decisions_are_told_of_who_has_enabled_nothing(house: House) -> None:
+    house.host.events.emit(PushDecided(JULIET, "", "", False, "not enabled", "message"))
+
+    told = house.ask("decisions", account=JULIET)
+
+    [one] = told["decisions"]
+    assert (one["node"], one["device"], one["why"]) == ("", "", "not enabled")
+    assert "not enabled" in pushtables.decisions(told)
