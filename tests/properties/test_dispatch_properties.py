@@ -32,7 +32,7 @@ from tests.unit.providers.bench import (
     token,
 )
 
-ANSWERS = st.sampled_from([200, 400, 401, 403, 404, 409, 413, 429, 503, UNREACHABLE])
+ANSWERS = st.sampled_from([200, 400, 401, 403, 404, 406, 409, 413, 429, 502, 503, UNREACHABLE])
 TEXT = st.none() | st.text(max_size=3000)
 COUNT = st.none() | st.integers(0, 10**6)
 

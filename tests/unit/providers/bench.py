@@ -96,9 +96,11 @@ OUTCOMES: Mapping[int, Outcome] = {
     403: Refused("403", alarm=True),
     404: Unregistered(reason="404"),
     405: Unregistered(guarded=True, reason="405"),
+    406: Refused("406", alarm=True, fresh=True),
     409: Refused("409", remedy="clear"),
     413: Refused("413", shrink=True),
     429: Busy(None, Scope.DEVICE, "429"),
+    502: Busy(None, Scope.BACKEND, "502", fresh=True),
 }
 
 
