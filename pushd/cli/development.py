@@ -1,7 +1,7 @@
 """`--dev`: a server for trying out, with everything that a real one needs made on the spot.
 
 One domain, `localhost`, on a loopback address; a certificate of an authority of its own;
-two accounts; a push service whose provider is a simulator in this very process. A named
+two accounts; a push service whose providers are simulators in this very process. A named
 folder is kept, so that a restart finds its accounts, sessions and ports again.
 """
 
@@ -19,15 +19,12 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from pushd.admin.users import Users
-from pushd.config.backends import Backend
+from pushd.cli import standins
 from pushd.config.files import fits_socket
 from pushd.config.sections import Component, Config, watched_at
-from pushd.net.certificates import DevelopmentCA, write_whole
-from pushd.net.tls import CertificateFiles, CertificateStore
-from pushd.providers import catalogue
+from pushd.net.certificates import DevelopmentCA
+from pushd.net.tls import CertificateFiles
 from pushd.service import Server
-from pushd.simulators.fcm import FCMSimulator
-from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.storage.lock import DATABASE, Lock
 from pushd.wire.secret import Secret
 
@@ -36,7 +33,15 @@ log = Logger()
 DOMAIN = "localhost"
 PUSH_HOST = "push.localhost"
 COMPONENT = "component.localhost"
-USUAL_PORTS = {"client": 5222, "client_tls": 5223, "component": 5347, "metrics": 5270, "fcm": 5228}
+USUAL_PORTS = {
+    "client": 5222,
+    "client_tls": 5223,
+    "component": 5347,
+    "metrics": 5270,
+    "fcm": 5228,
+    "apns": 2197,
+    "apns_sandbox": 2198,
+}
 ACCOUNTS = ("romeo", "juliet")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - then reached at loopback
 
@@ -58,8 +63,7 @@ class Development:
         self._remembered = self.folder / "development.json"
         self._free_ports = free_ports
         self._known: dict[str, Any]
-        self._simulator: FCMSimulator
-        self._simulator_port: Any
+        self._stand_ins: list[standins.StandIn]
         self._server: Server
 
     def open(self) -> Server:
@@ -75,7 +79,9 @@ class Development:
         self._ca = authority.path
         files = CertificateFiles(issued.certificate, issued.key)
         ports = self._free() if self._free_ports else self._usual()
-        self._open_simulator(files, ports["fcm"])
+        self._stand_ins = [kind(self._reactor, self.folder) for kind in standins.ALL]
+        for one in self._stand_ins:
+            one.open(files, self._address, _url_host(self._reached_at), ports)
         try:
             self._server = self._opened(files, ports)
         except CannotListenError:
@@ -94,8 +100,8 @@ class Development:
                 await users.add(account["jid"], Secret(account["password"]))
 
     async def stop(self) -> None:
-        self._simulator.close()
-        await self._simulator_port.stopListening()
+        for one in self._stand_ins:
+            await one.stop()
         self.discard()
 
     def discard(self) -> None:
@@ -111,13 +117,7 @@ class Development:
             "push": {"register_host": DOMAIN, "pubsub_host": PUSH_HOST},
             "component_secret": self._known["component_secret"],
             "component_domain": COMPONENT,
-            "simulators": {
-                "fcm": {
-                    "url": self._simulator.base_url,
-                    "control": f"{self._simulator.base_url}/control",
-                    "service_account": str(self._account_file),
-                }
-            },
+            "simulators": {one.type: one.ready() for one in self._stand_ins},
             "data": str(self.folder),
         }
 
@@ -132,7 +132,7 @@ class Development:
             lines.append(f"  {_url_host(ready[key]['host'])}:{ready[key]['port']}  {text}")
         watched = f"http://{_url_host(ready['metrics']['host'])}:{ready['metrics']['port']}"
         lines.append(f"  {watched}  /metrics, /healthz, /readyz")
-        lines.append(f"  {self._simulator.base_url}  FCM simulator; what it got: /control/requests")
+        lines.extend(f"  {line}" for one in self._stand_ins for line in one.lines())
         lines.extend(
             f"  account {account['jid']}, password {account['password']}"
             for account in ready["accounts"]
@@ -162,17 +162,6 @@ class Development:
         return names if self._reached_at in names else [*names, self._reached_at]
 
     def _opened(self, files: CertificateFiles, ports: Mapping[str, int]) -> Server:
-        kind = catalogue.find("fcm")
-        assert kind is not None
-        options: Any = catalogue.options(kind)
-        backend = Backend(
-            type="fcm",
-            register_host=DOMAIN,
-            pubsub_host=PUSH_HOST,
-            base_url=self._simulator.base_url,
-            ca_file=self._ca,
-            options=options(service_account=self._account_file),
-        )
         config = Config.for_development(
             self.folder,
             DOMAIN,
@@ -184,7 +173,7 @@ class Development:
             certificate=files.certificate,
             key=files.key,
             components={COMPONENT: Component(Secret(self._known["component_secret"]))},
-            backends=(backend,),
+            backends=tuple(one.backend(DOMAIN, PUSH_HOST, self._ca) for one in self._stand_ins),
         )
         server = Server(config, self._reactor)
         server.open()
@@ -215,30 +204,6 @@ class Development:
                 return 0
         return port
 
-    def _open_simulator(self, files: CertificateFiles, port: int) -> None:
-        self._account_file = self.folder / "fcm-service-account.json"
-        self._simulator = FCMSimulator(self._reactor, account=self._taken_up())
-        tls = CertificateStore({DOMAIN: files}, alpn=b"http/1.1").options
-        for wanted in (port, 0):
-            try:
-                self._simulator_port = self._reactor.listenSSL(
-                    wanted, self._simulator.site, tls, interface=self._address
-                )
-                break
-            except CannotListenError:
-                if wanted == 0:
-                    raise
-        host = _url_host(self._reached_at)
-        self._simulator.base_url = f"https://{host}:{self._simulator_port.getHost().port}"
-        _write(self._account_file, self._simulator.service_account())
-
-    def _taken_up(self) -> ServiceAccount | None:
-        """The service account of an earlier run in this folder."""
-        try:
-            return ServiceAccount.taken_up(json.loads(self._account_file.read_bytes()))
-        except (OSError, TypeError, ValueError):
-            return None
-
     def _recall(self) -> dict[str, Any]:
         """What an earlier run in this folder left, or fresh passwords and no ports."""
         try:
@@ -260,12 +225,10 @@ class Development:
             name: self._server.ports[name][0].getHost().port
             for name in USUAL_PORTS
             if name in self._server.ports
-        } | {"fcm": self._simulator_port.getHost().port}
-        _write(self._remembered, self._known)
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(value, indent=2).encode() + b"\n", 0o600)
+        }
+        for one in self._stand_ins:
+            self._known["ports"] |= one.numbers()
+        standins.write(self._remembered, self._known)
 
 
 def _url_host(host: str) -> str:

@@ -1,7 +1,7 @@
 """A stand-in as a process of its own: `python -m pushd.simulators fcm --listen 127.0.0.1:0`.
 
-The networks are those of `alone.py`. Says its URL on standard output, and all that a script wants to know as one JSON line in
-`--ready-file`. Ends at SIGTERM and SIGINT, with exit code 0.
+The networks are those of `alone.py`. Says its URL on standard output, and all that a script
+wants to know as one JSON line in `--ready-file`. Ends at SIGTERM and SIGINT, with exit code 0.
 """
 
 import argparse

@@ -142,7 +142,9 @@ def free_port() -> str:
 
 def ports_of(ready: Any) -> dict[str, int]:
     ports = {name: ready[name]["port"] for name in ("c2s", "c2s_tls", "component")}
-    return ports | {"fcm": int(ready["simulators"]["fcm"]["url"].rpartition(":")[2])}
+    fcm, apns = ready["simulators"]["fcm"], ready["simulators"]["apns"]
+    urls = {"fcm": fcm["url"], "apns": apns["url"], "apns_sandbox": apns["sandbox_url"]}
+    return ports | {name: int(url.rpartition(":")[2]) for name, url in urls.items()}
 
 
 @pytest.fixture
@@ -176,7 +178,10 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
         socket.create_connection((place["host"], place["port"]), timeout=PATIENCE).close()
     for account in ready["accounts"]:
         assert f"  account {account['jid']}, password {account['password']}\n" in server.out
+    for network in ("fcm", "apns"):
+        assert f"  {ready['simulators'][network]['url']}  " in server.out
     assert "BEGIN CERTIFICATE" in Path(ready["ca"]).read_text()
+    assert "BEGIN PRIVATE KEY" in Path(ready["simulators"]["apns"]["key_file"]).read_text()
     data = Path(ready["data"])
     assert data.is_dir()
 
@@ -253,6 +258,7 @@ def test_a_restart_on_the_same_folder_keeps_accounts_and_ports(operator: Operato
     assert second["component_secret"] == first["component_secret"]
     assert second["ca"] == first["ca"]
     assert ports_of(second) == ports_of(first)
+    assert second["simulators"] == first["simulators"]
     listed = operator.pushdctl("user", "list")
     assert listed.stdout == "benvolio@localhost\njuliet@localhost\nromeo@localhost\n"
     # Logs in with the passwords of the first run.
