@@ -348,6 +348,21 @@ class Lifecycle:
         self._records.changed(session)
         self._schedule(session)
 
+    def release(self, session: Session, reason: str) -> None:
+        """Hold a detached session no longer than was promised, or somebody still asks for.
+
+        What is over by then ends at once, for this reason.
+        """
+        if session.detached_at is None or session.expiry is None:
+            return
+        session.hold = self.hold_of(session)
+        if session.detached_at + session.hold <= self._clock.seconds():
+            self.end(session, reason)
+            return
+        session.expiry.cancel()
+        self._records.changed(session)
+        self._schedule(session)
+
     def _schedule(self, session: Session) -> None:
         assert session.detached_at is not None
         left = session.detached_at + session.hold - self._clock.seconds()

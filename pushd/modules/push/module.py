@@ -300,9 +300,9 @@ class Push(Module):
                 self._let_go(self._session_of(one))
 
     def _let_go(self, session: Session | None) -> None:
-        """A detached session that nothing wakes any more is not held for its device."""
-        if session is not None and session.is_detached and not self._bound_to(session):
-            self.host.lifecycle.end(session, "its device is registered for push no more")
+        """A detached session that nothing wakes is held no longer than its client was told."""
+        if session is not None:
+            self.host.lifecycle.release(session, "its device is registered for push no more")
 
     @on(AccountRemoved)
     def forget_account(self, event: AccountRemoved) -> None:

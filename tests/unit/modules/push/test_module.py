@@ -682,16 +682,31 @@ def test_a_notice_to_another_account_removes_nothing() -> None:
     assert stage.nodes() == ["phone"]
 
 
+@pytest.mark.line(121)
 def test_a_notice_ends_the_detached_session_that_nothing_wakes_any_more() -> None:
-    """Checklist 121."""
     stage = Stage()
     phone = stage.asleep()
     stage.write("one")
+    stage.hall.advance(301)  # more than any client was promised
 
     stage.service.notice(notice("XEP-0357"))
 
     assert not stage.hall.host.lifecycle.is_alive(phone.session)
     assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(2,)]  # the notice, too
+
+
+@pytest.mark.line(121)
+def test_a_session_that_nothing_wakes_any_more_is_held_as_long_as_was_promised() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.hall.advance(100)
+
+    stage.service.notice(notice("XEP-0357"))
+
+    stage.hall.advance(199)
+    assert stage.hall.host.lifecycle.is_alive(phone.session)
+    stage.hall.advance(1)
+    assert not stage.hall.host.lifecycle.is_alive(phone.session)
 
 
 def test_a_notice_leaves_a_session_that_another_service_wakes() -> None:
