@@ -96,6 +96,8 @@ class House:
         for changed in backends:
             for key, value in backend.items():
                 changed.setdefault(key, value)
+            for key in [key for key, value in changed.items() if value is None]:
+                del changed[key]
         self.operator.configure(**(usual | sections))
 
     def start(self) -> None:

@@ -321,6 +321,16 @@ class Service(Peer):
             f"<error type='{type}'><{condition} xmlns='{NS_STANZA_ERRORS}'/></error></iq>"
         )
 
+    def ask_as(self, sender: str, to: str, payload: str | Element, type: str = "set") -> Element:
+        """Send a request of one of its own addresses; gives the answer."""
+        id = f"as-{next(_numbers)}"
+        asked = payload.encode() if isinstance(payload, str) else serialize(payload)
+        head = f"<iq type='{type}' id='{id}' from='{sender}' to='{to}'>"
+        self.say(head.encode() + asked + b"</iq>")
+        return self.take(
+            f"answer to {asked!r}", lambda one: one.name == "iq" and one.getAttribute("id") == id
+        )
+
     def say_to(self, account: str, payload: str) -> None:
         """A message."""
         self.say(f"<message from='{self.domain}' to='{account}'>{payload}</message>")
