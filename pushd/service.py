@@ -48,7 +48,7 @@ from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
 from pushd.providers.dispatch import Dispatcher
-from pushd.providers.transport import over_http11
+from pushd.providers.transport import over_https
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.storage.errors import StorageError
@@ -90,7 +90,7 @@ class Server:
         self._database = Database(
             str(config.data / DATABASE), reactor, ThreadRunner(reactor), linger=LINGER
         )
-        self._transport = over_http11(reactor)
+        self._transport = over_https(reactor)
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []
         self._admissions: list[Admission] = []

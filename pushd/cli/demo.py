@@ -21,7 +21,7 @@ from pushd.cli import ready as ready_files
 from pushd.cli.child import ChildServer, DidNotStart
 from pushd.client.client import Client
 from pushd.client.errors import ClientError
-from pushd.net.http import HTTPClient, HTTPError, http11
+from pushd.net.http import HTTPClient, HTTPError, Road, http11
 from pushd.wire import forms
 from pushd.wire.element import Element, child, element, text
 from pushd.wire.namespaces import (
@@ -186,7 +186,7 @@ class Demo:
 
     async def _scenes(self, ready: Mapping[str, Any]) -> int:
         """The play itself; gives the number of pushes."""
-        self._http = http11(self._reactor, Path(ready["ca"]))
+        self._http = http11(self._reactor, Road(Path(ready["ca"])))
         token = f"demo-{secrets.token_urlsafe(12)}"
         phone = await self._log_in(ready, PHONE, "phone")
         await phone.enable_sm()

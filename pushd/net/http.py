@@ -1,9 +1,9 @@
 """HTTPS out: what is asked of a client, and how it can fail.
 
 A client makes one exchange at a time for whoever asks, within limits: no redirects, no
-cookies, no compression, a cap on the body, one timeout for the whole exchange. `http11`
-gives one that speaks HTTP/1.1; another protocol stands beside it behind the same two
-methods. What weighs something is imported when the first client is made.
+cookies, no compression, a cap on head and body, one timeout for the whole exchange. `http11`
+gives one that speaks HTTP/1.1, `http2` one that speaks HTTP/2, `either` one whose servers
+choose. What weighs something is imported when the first client is made.
 """
 
 import re
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
+from pushd.config.proxies import Proxy
+
 if TYPE_CHECKING:
     from twisted.internet.ssl import Certificate
 
 BODY_LIMIT = 16_384  # bytes of an answer that are read; the rest is cut off with the connection
 CONNECTIONS = 50  # at a time to one origin (scheme, host, port)
 CONNECT_TIMEOUT = 10.0  # seconds
-IDLE_TIMEOUT = 240  # seconds that a connection is kept for the next request
+IDLE_TIMEOUT = 240.0  # seconds that a connection is kept for the next request
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -32,6 +34,7 @@ class Fault(Enum):
     TIMEOUT = "timeout"
     TLS = "tls"  # the handshake failed, or the certificate is not trusted
     BROKEN = "broken"  # the connection ended or the answer made no sense
+    PROXY = "proxy"  # it cannot be reached, or lets us not through
 
 
 class HTTPError(Exception):
@@ -55,28 +58,77 @@ class HTTPClient(Protocol):
     """Makes exchanges."""
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+        fresh: bool = False,
     ) -> Deferred[Answer]:
         """Make one exchange. Fails with HTTPError, or CancelledError when cancelled.
 
-        `timeout` is seconds from the moment that a connection is allowed to the end of the
-        answer.
+        `timeout` is seconds to the end of the answer; time in which a limit of our own on
+        connections keeps the exchange back may not count. With `fresh` the connections that
+        there are take no more exchanges, and a new one is opened.
         """
 
-    def close(self) -> Deferred[None]:
+    def close(self) -> Deferred[Any]:
         """Close the connections that are kept for later. Exchanges under way go on."""
 
 
-def http11(reactor: Any, ca_file: Path | None = None, connections: int = CONNECTIONS) -> HTTPClient:
+class Road(NamedTuple):
+    """How to get to servers. The files are PEM."""
+
+    ca_file: Path | None = None  # whose certificates are trusted. None: the platform's
+    certificate: Path | None = None  # who we are, to a server that asks
+    key: Path | None = None  # of that certificate. None: it is in the same file
+    proxy: Proxy | None = None
+
+
+STRAIGHT = Road()
+
+
+def http11(reactor: Any, road: Road = STRAIGHT, connections: int = CONNECTIONS) -> HTTPClient:
     """A client that speaks HTTP/1.1 over persistent connections, `connections` an origin.
 
-    Servers are checked against the certificates of `ca_file`, or against the platform's
-    where none is given. Raises ValueError when the file is of no use.
+    Raises ValueError when a file of the road is of no use.
     """
-    from pushd.net.http11 import HTTP11Client, agent
+    from pushd.net.http11 import HTTP11Client
+    from pushd.net.outward import Outward
 
-    trusted = authorities(ca_file) if ca_file is not None else None
-    return HTTP11Client(reactor, *agent(reactor, trusted, connections), connections)
+    return HTTP11Client(reactor, Outward(reactor, road), connections)
+
+
+def http2(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
+    """A client that speaks HTTP/2 alone, over connections that stay open.
+
+    Raises ValueError when a file of the road is of no use.
+    """
+    from pushd.net.http2 import HTTP2Client
+    from pushd.net.outward import Outward
+
+    return HTTP2Client(reactor, Outward(reactor, road).endpoint)
+
+
+def either(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
+    """A client that speaks what the server chooses, HTTP/2 first.
+
+    Raises ValueError when a file of the road is of no use.
+    """
+    from pushd.net.either import EitherClient
+    from pushd.net.http2 import HTTP2Client
+    from pushd.net.outward import Outward
+
+    outward = Outward(reactor, road)
+
+    def old() -> HTTPClient:
+        from pushd.net.http11 import HTTP11Client
+
+        return HTTP11Client(reactor, outward, CONNECTIONS)
+
+    new = HTTP2Client(reactor, outward.endpoint, (b"h2", b"http/1.1"), IDLE_TIMEOUT)
+    return EitherClient(reactor, new, old)
 
 
 def authorities(path: Path) -> "list[Certificate]":

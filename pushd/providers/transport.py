@@ -1,11 +1,12 @@
-"""Carries providers' requests over `net`: one HTTP client for each kind of link."""
+"""Carries providers' requests over `net`: one HTTP client for each link."""
 
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.python.failure import Failure
 
-from pushd.net.http import HTTPClient, HTTPError, http11
+from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road, either, http2
 from pushd.providers.contract import Failed, Link, Request, Response
 
 USER_AGENT = "pushd"
@@ -19,25 +20,53 @@ class HTTPTransport:
         self._clients: dict[Link, HTTPClient] = {}
 
     def send(self, request: Request, timeout: float) -> Deferred[Response | Failed]:
-        return Deferred.fromCoroutine(self._send(request, timeout))
+        link = request.link
+        try:
+            client = self._clients.get(link) or self._opened(link)
+            sending = client.send(
+                request.method,
+                request.url,
+                {"user-agent": USER_AGENT, **request.headers},
+                request.body,
+                timeout,
+                request.fresh,
+            )
+        except HTTPError as error:
+            return succeed(_failed(error))
+        return sending.addCallbacks(_response, _no_response)
 
     def close(self) -> Deferred[Any]:
         """Close the connections that are kept for later."""
         clients, self._clients = self._clients, {}
         return DeferredList([client.close() for client in clients.values()])
 
-    async def _send(self, request: Request, timeout: float) -> Response | Failed:
-        client = self._clients.get(request.link)
-        if client is None:
-            client = self._clients[request.link] = self._open(request.link)
-        headers = {"user-agent": USER_AGENT} | request.headers
+    def _opened(self, link: Link) -> HTTPClient:
         try:
-            answer = await client.send(request.method, request.url, headers, request.body, timeout)
-        except HTTPError as error:
-            return Failed(error.fault, error.text)
-        return Response(answer.status, dict(answer.headers), answer.body)
+            client = self._clients[link] = self._open(link)
+        except ValueError as error:  # its text names the file
+            raise HTTPError(Fault.TLS, str(error)) from None
+        return client
 
 
-def over_http11(reactor: Any) -> HTTPTransport:
-    """The transport of a server: HTTP/1.1 over TLS."""
-    return HTTPTransport(lambda link: http11(reactor, link.ca_file))
+def over_https(reactor: Any) -> HTTPTransport:
+    """The transport of a server: HTTP/2, or HTTP/1.1 where a link and its server allow that."""
+
+    def open_client(link: Link) -> HTTPClient:
+        road = Road(link.ca_file, link.certificate, link.key, link.proxy)
+        return http2(reactor, road) if link.http2 else either(reactor, road)
+
+    return HTTPTransport(open_client)
+
+
+def _response(answer: Answer) -> Response | Failed:
+    return Response(answer.status, dict(answer.headers), answer.body)
+
+
+def _no_response(failure: Failure) -> Failed | Failure:
+    if isinstance(failure.value, HTTPError):
+        return _failed(failure.value)
+    return failure  # it was cancelled
+
+
+def _failed(error: HTTPError) -> Failed:
+    return Failed(error.fault, error.text)

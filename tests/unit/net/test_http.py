@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from OpenSSL import SSL
@@ -19,71 +18,35 @@ from twisted.internet.error import (
     TimeoutError,
 )
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import Clock
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from pushd.net.certificates import DevelopmentCA
-from pushd.net.http import BODY_LIMIT, Answer, Fault, HTTPClient, HTTPError, authorities, http11
-from pushd.net.http11 import HTTP11Client
+from pushd.net.http import (
+    BODY_LIMIT,
+    STRAIGHT,
+    Answer,
+    Fault,
+    HTTPClient,
+    HTTPError,
+    Road,
+    authorities,
+    http11,
+)
+from pushd.net.http11 import ANSWER_LIMIT, HTTP11Client
+from pushd.net.outward import Outward
+from tests.unit.net.web_house import Authority, Watched
 
 reactor: Any = the_reactor  # listens, connects and tells the time: no one interface says so
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Authority:
-    """A development authority and its certificates, made once for all tests."""
-
-    _folder: ClassVar[TemporaryDirectory[str] | None] = None
-    ca: ClassVar[Path]
-    stranger: ClassVar[Path]
-    right: ClassVar[DefaultOpenSSLContextFactory]
-    elsewhere: ClassVar[DefaultOpenSSLContextFactory]
-
-    @classmethod
-    def prepare(cls) -> None:
-        if cls._folder is not None:
-            return
-        cls._folder = TemporaryDirectory()
-        folder = Path(cls._folder.name)
-        ours = DevelopmentCA(folder / "ours", time.time())
-        cls.ca = ours.path
-        cls.stranger = DevelopmentCA(folder / "strange", time.time()).path
-        cls.right = cls._context(ours, "127.0.0.1")
-        cls.elsewhere = cls._context(ours, "push.example.net")
-
-    @staticmethod
-    def _context(ca: DevelopmentCA, host: str) -> DefaultOpenSSLContextFactory:
-        issued = ca.issue([host], host)
-        return DefaultOpenSSLContextFactory(
-            str(issued.key), str(issued.certificate), sslmethod=SSL.TLS_SERVER_METHOD
-        )
-
-
-class Watched(WrappingFactory[Any]):
-    """Knows the connections of a server, and when each has ended."""
-
-    def __init__(self, wrapped: Any) -> None:
-        super().__init__(wrapped)  # type: ignore[no-untyped-call]
-        self.ends: list[Deferred[None]] = []
-
-    def registerProtocol(self, p: ProtocolWrapper) -> None:
-        super().registerProtocol(p)  # type: ignore[no-untyped-call]
-        self.ends.append(Deferred())
-        p.end = self.ends[-1]  # type: ignore[attr-defined]
-
-    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
-        super().unregisterProtocol(p)  # type: ignore[no-untyped-call]
-        p.end.callback(None)
 
 
 class Service(Resource):
@@ -147,7 +110,7 @@ class TestExchanges(TestCase):
         await DeferredList([end for server in self.servers for end in server.ends])
 
     def trusting(self, ca: Path, connections: int = 50) -> HTTPClient:
-        self.clients.append(http11(reactor, ca, connections))
+        self.clients.append(http11(reactor, Road(ca), connections))
         return self.clients[-1]
 
     def listen(self, factory: Any, context: Any = None) -> tuple[str, Watched]:
@@ -283,6 +246,46 @@ class TestExchanges(TestCase):
         assert came == (200, came.headers, b"x" * BODY_LIMIT)
         await watched.ends[0]
 
+    async def test_an_endless_head_is_a_broken_exchange_and_is_not_asked_for_again(self) -> None:
+        def boast(server: Rude) -> None:
+            server.say(b"HTTP/1.1 200 OK\r\n")
+            server.say(b"x-praise: me, me, me\r\n" * (ANSWER_LIMIT // 20))
+
+        factory = RudeServer(boast)
+        url, watched = self.listen(factory)
+        assert (await self.failed(url)).fault is Fault.BROKEN
+        await watched.ends[0]
+        assert len(factory.connections) == 1
+
+    async def test_a_kept_connection_has_the_whole_room_for_each_answer(self) -> None:
+        url, _, watched = self.serve(lambda _: b"x" * BODY_LIMIT)
+        for _ in range(2 * ANSWER_LIMIT // BODY_LIMIT):
+            assert len((await self.post(url)).body) == BODY_LIMIT
+        assert len(watched.ends) == 1
+
+    async def test_a_fresh_request_opens_a_connection_and_older_ones_are_used_no_more(
+        self,
+    ) -> None:
+        waiting: list[Request] = []
+
+        def answer(request: Request) -> Any:
+            if len(service.requests) != 1:
+                return b""
+            waiting.append(request)
+            arrived.callback(None)
+            return NOT_DONE_YET
+
+        url, service, watched = self.serve(answer)
+        arrived: Deferred[None] = Deferred()
+        first = self.client.send("POST", url, {}, b"", 10.0)
+        await arrived
+        await self.client.send("POST", url, {}, b"", 10.0, fresh=True)
+        waiting[0].finish()
+        await first
+        await self.post(url)
+        assert len(watched.ends) == 2
+        await watched.ends[0]
+
     async def test_silence_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
         url, service, watched = self.serve(lambda _: NOT_DONE_YET)
         assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
@@ -392,9 +395,15 @@ class FailingAgent:
         return fail(self.errors.pop(0))
 
 
+def failing_client(clock: Any, *errors: Exception) -> HTTP11Client:
+    client = HTTP11Client(clock, Outward(clock, STRAIGHT), 1)
+    client._agent = FailingAgent(*errors)
+    return client
+
+
 def failure_of(*errors: Exception) -> HTTPError:
     clock = Clock()
-    client = HTTP11Client(clock, FailingAgent(*errors), HTTPConnectionPool(clock), 1)
+    client = failing_client(clock, *errors)
     found: list[Failure] = []
     client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(found.append)
     error = found[0].value
@@ -426,7 +435,7 @@ def test_a_second_closing_connection_is_a_fault() -> None:
 
 def test_an_origin_is_forgotten_when_its_last_exchange_ends() -> None:
     clock = Clock()
-    client = HTTP11Client(clock, FailingAgent(TimeoutError()), HTTPConnectionPool(clock), 1)
+    client = failing_client(clock, TimeoutError())
     client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(lambda _: None)
     assert client._gates == {}
 

@@ -14,14 +14,20 @@ from pushd.providers.transport import HTTPTransport
 
 class FakeClient:
     def __init__(self) -> None:
-        self.calls: list[tuple[str, str, dict[str, str], bytes, float]] = []
+        self.calls: list[tuple[str, str, dict[str, str], bytes, float, bool]] = []
         self.answers: list[Deferred[Answer]] = []
         self.is_closed = False
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+        fresh: bool = False,
     ) -> Deferred[Answer]:
-        self.calls.append((method, url, dict(headers), body, timeout))
+        self.calls.append((method, url, dict(headers), body, timeout, fresh))
         self.answers.append(Deferred())
         return self.answers[-1]
 
@@ -63,6 +69,7 @@ def test_a_request_is_carried_and_its_answer_becomes_a_response() -> None:
             {"user-agent": "pushd", "authorization": "Bearer x"},
             b"hi",
             7.0,
+            False,
         )
     ]
     client.answers[0].callback(Answer(503, [("Retry-After", "3")], b"later"))

@@ -1,0 +1,130 @@
+"""HTTP/2 for whoever asks over HTTPS: exchanges share long-lived connections.
+
+What was certainly not processed is sent again, within its time: what never left, what a
+server refused or was too late for (RFC 9113 §8.7). All else that breaks off is a fault.
+"""
+
+from collections.abc import Callable, Mapping
+from random import Random, SystemRandom
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+
+from pushd.net.http import IDLE_TIMEOUT, Answer, Fault, HTTPError
+from pushd.net.http2_connection import Connection, Owner
+from pushd.net.http2_exchange import Exchange, request_headers
+from pushd.net.http2_origin import Origin
+
+ALPN = (b"h2",)
+PORTS = {"https": 443, "http": 80}
+
+ORIGINS = 64  # of which those that have been quiet are not forgotten
+
+Endpoint = Callable[[str, str, int, tuple[bytes, ...]], IStreamClientEndpoint]
+
+
+class HTTP2Client:
+    """See `http.HTTPClient`. Plain http is HTTP/2 with prior knowledge (RFC 9113 §3.3).
+
+    `endpoint` says how to get to a scheme, host and port with the protocols offered. What
+    `timeout` counts begins with `send`. The first connection to an origin stays open for
+    `idle_limit` seconds without an exchange, for ever if that is None.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        endpoint: Endpoint,
+        alpn: tuple[bytes, ...] = ALPN,
+        idle_limit: float | None = None,
+        random: Random | None = None,
+        is_checked: bool = False,
+    ) -> None:
+        self._clock = clock
+        self._endpoint = endpoint
+        self._alpn = alpn
+        self._idle_limit = idle_limit
+        self._random = random or SystemRandom()
+        self._is_checked = is_checked
+        self._origins: dict[str, _Named] = {}
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+        fresh: bool = False,
+    ) -> Deferred[Answer]:
+        base, path = _split(url)
+        named = self._origins.get(base) or self._named(base)
+        until = self._clock.seconds() + timeout
+        exchange = Exchange(
+            request_headers(method, named.scheme, named.authority, path, headers, body),
+            body,
+            until,
+        )
+        exchange.timer = self._clock.callLater(timeout, exchange.expire, timeout)
+        named.origin.send(exchange, fresh)
+        return exchange.done
+
+    def close(self) -> Deferred[Any]:
+        return DeferredList([named.origin.close() for named in self._origins.values()])
+
+    def _named(self, base: str) -> "_Named":
+        scheme, authority, host, port = _parts(base)
+        if len(self._origins) >= ORIGINS:
+            for name, quiet in list(self._origins.items()):
+                if quiet.origin.is_forgettable:
+                    del self._origins[name]
+
+        def connect(owner: Owner, is_relief: bool) -> Deferred[Connection]:
+            connection = Connection(
+                self._clock,
+                owner,
+                scheme == "https",
+                IDLE_TIMEOUT if is_relief else self._idle_limit,
+                self._is_checked,
+            )
+            endpoint = self._endpoint(scheme, host, port, self._alpn)
+            opening: Deferred[Any] = endpoint.connect(Factory.forProtocol(lambda: connection))
+            return opening
+
+        origin = Origin(f"{host}:{port}", self._clock, connect, self._random)
+        self._origins[base] = named = _Named(scheme, authority, origin)
+        return named
+
+
+class _Named:
+    """An origin, and how requests name it."""
+
+    __slots__ = ("authority", "origin", "scheme")
+
+    def __init__(self, scheme: str, authority: str, origin: Origin) -> None:
+        self.scheme = scheme
+        self.authority = authority
+        self.origin = origin
+
+
+def _split(url: str) -> tuple[str, str]:
+    """The origin as it is spelt, and the path with its query."""
+    start = url.find("/", 8)
+    if start < 0:
+        return url, "/"
+    return url[:start], url[start:].partition("#")[0]
+
+
+def _parts(base: str) -> tuple[str, str, str, int]:
+    """Scheme, authority, host and port of an origin. Raises HTTPError where it is none."""
+    try:
+        parts = urlsplit(base)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+        if host and scheme in PORTS and not (parts.path or parts.query or parts.username):
+            return scheme, parts.netloc, host, port or PORTS[scheme]
+    except ValueError:
+        pass
+    raise HTTPError(Fault.UNREACHABLE, "the address is no web address")

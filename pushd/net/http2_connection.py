@@ -1,0 +1,440 @@
+"""HTTP/2 (RFC 9113) over one connection, from the client's side, on the h2 library.
+
+A connection carries as many exchanges as its server allows, and belongs to an `Owner`, who
+gives it exchanges and takes back those that it could not carry.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import NoAvailableStreamIDError, ProtocolError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    INegotiated,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pushd.net.faults import fault
+from pushd.net.http import CONNECT_TIMEOUT, Fault, HTTPError
+from pushd.net.http2_exchange import Exchange
+from pushd.net.http2_frames import FrameError, Goaway, Splitter
+from pushd.net.http2_library import goodbye, library, name_of
+
+STREAMS = 1000  # at a time, if the server allows that many
+DOUBTFUL_AFTER = 60.0  # seconds of silence after which a connection is asked before it is used
+PING_AFTER = 3600.0  # seconds of silence after which it is asked anyway
+PING_TIMEOUT = 10.0  # seconds for the answer
+FAREWELL = 5.0  # seconds for a connection to end properly
+
+
+class Declined(HTTPError):
+    """The server does not speak HTTP/2. Nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(Fault.BROKEN, "the server does not speak HTTP/2")
+
+
+class Owner(Protocol):
+    """Who has connections, and exchanges for them."""
+
+    def has_room(self, connection: "Connection") -> None:
+        """It can take exchanges, for the first time or again."""
+
+    def again(self, exchanges: list[Exchange]) -> None:
+        """These were certainly not processed. They came in this order."""
+
+    def leaves(self, connection: "Connection") -> None:
+        """It takes no more exchanges; those it has go on."""
+
+    def ended(self, connection: "Connection", error: HTTPError) -> None:
+        """It is no more. What it had is given back or fails after this."""
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Connection(TwistedProtocol):
+    """See the module's text. Without TLS (`is_secure`), the server is known to speak HTTP/2."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        owner: Owner,
+        is_secure: bool = True,
+        idle_limit: float | None = None,  # seconds without an exchange before it ends
+        is_checked: bool = False,  # have h2 look at every header
+    ) -> None:
+        self.is_ready = False  # the server has told its settings
+        self.is_leaving = False
+        self.opened_at = 0.0  # when it became ready
+        self.has_answered = False
+        self._clock = clock
+        self._owner = owner
+        self._is_secure = is_secure
+        self._idle_limit = idle_limit
+        self._splitter = Splitter()
+        self._h2 = library(is_checked)
+        self._streams: dict[int, Exchange] = {}
+        self._unsent: list[Exchange] = []  # those begun since the last write
+        self._bodies: dict[int, memoryview] = {}  # what the server's windows keep back
+        self._heard_at = 0.0
+        self._used_at = 0.0
+        self._has_paused = False  # the network takes no more
+        self._is_writing = False  # in this turn, later
+        self._is_doubtful = False
+        self._has_ended = False
+        self._trouble: HTTPError | None = None  # why it is about to end
+        self._goodbye = ""  # what the server said with its GOAWAY
+        self._idle: IDelayedCall | None = None
+        self._patience: IDelayedCall | None = None  # for whatever it must do next, at most one
+
+    # What its owner asks.
+
+    @property
+    def is_promising(self) -> bool:
+        """Is it about to take exchanges?"""
+        return not self.is_leaving and (not self.is_ready or self._is_doubtful)
+
+    @property
+    def limit(self) -> int:
+        """How many exchanges at a time the server allows."""
+        return min(STREAMS, self._h2.remote_settings.max_concurrent_streams)
+
+    @property
+    def load(self) -> int:
+        """How many it has."""
+        return len(self._streams)
+
+    def takes(self, exchange: Exchange) -> bool:
+        """Could it be started now? To be asked may make it look whether its peer is there."""
+        if self.is_leaving or not self.is_ready or self._is_doubtful or self._has_paused:
+            return False
+        streams = self._streams
+        if not streams:
+            if self._clock.seconds() - self._heard_at < DOUBTFUL_AFTER:
+                return True
+            self._is_doubtful = True
+            self._ping()
+            return False
+        # A body that the windows hold back would be neither safe to send again nor under way.
+        # With nothing else under way it goes as far as it gets: the rest follows.
+        return len(streams) < self.limit and (
+            self._h2.outbound_flow_control_window >= len(exchange.body)
+        )
+
+    def start(self, exchange: Exchange) -> None:
+        """Carry it; `takes` said yes."""
+        h2 = self._h2
+        try:
+            stream = h2.get_next_available_stream_id()
+        except NoAvailableStreamIDError:
+            self.leave()
+            self._owner.again([exchange])
+            return
+        body = exchange.body
+        h2.send_headers(stream, exchange.headers, not body)
+        exchange.stream = stream
+        exchange.place = self
+        exchange.sent_at = self._used_at = self._clock.seconds()
+        self._streams[stream] = exchange
+        self._unsent.append(exchange)
+        if body:
+            self._send_body(stream, memoryview(body))
+        self._write_soon()
+
+    def withdraw(self, exchange: Exchange) -> None:
+        stream, exchange.stream = exchange.stream, 0
+        self._forget(stream)
+        self._reset(stream, ErrorCodes.CANCEL)
+        if self._heard_at <= exchange.sent_at:
+            self._ping()  # is anyone there?
+        self._settle()
+
+    def leave(self) -> None:
+        """Take no more, and end with the last exchange."""
+        if not self.is_leaving:
+            self.is_leaving = True
+            self._owner.leaves(self)
+            self._settle()
+
+    # What the network says.
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self._expect("no HTTP/2 within {seconds:g} s", CONNECT_TIMEOUT)
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        if not self._is_secure:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        if not self._is_secure:
+            return
+        if INegotiated(self.transport).negotiatedProtocol == b"h2":
+            self._begin()
+        else:
+            self._break(Declined())
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._has_ended or self._trouble is not None:
+            return
+        self._heard_at = self._clock.seconds()
+        try:
+            for part in self._splitter.feed(data):
+                if isinstance(part, Goaway):
+                    self._goaway(part)
+                else:
+                    for event in self._h2.receive_data(part):
+                        react = _REACTIONS.get(event.__class__)
+                        if react is not None:
+                            react(self, event)
+        except (ProtocolError, FrameError, ValueError) as error:
+            self._break(
+                HTTPError(Fault.BROKEN, f"the server breaks HTTP/2: {type(error).__name__}")
+            )
+            return
+        self._write_soon()
+        self._settle()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._has_ended = self.is_leaving = True
+        for timer in (self._idle, self._patience):
+            if timer is not None and timer.active():
+                timer.cancel()
+        error = self._trouble or self._explained(reason)
+        streams, self._streams = self._streams, {}
+        unsent = {exchange.stream for exchange in self._unsent}
+        self._bodies.clear()
+        self._owner.ended(self, error)
+        self._owner.again([one for stream, one in streams.items() if stream in unsent])
+        for stream, exchange in streams.items():
+            if stream not in unsent:
+                exchange.fail(error)
+
+    def pauseProducing(self) -> None:
+        """The network is slow: start nothing more, and read nothing that wants an answer."""
+        self._has_paused = True
+        self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def resumeProducing(self) -> None:
+        self._has_paused = False
+        self.transport.resumeProducing()  # type: ignore[union-attr]
+        if not self.is_leaving and self.is_ready:
+            self._owner.has_room(self)
+
+    def stopProducing(self) -> None:
+        """The connection has ended, as `connectionLost` will say."""
+
+    # What comes of it.
+
+    def _begin(self) -> None:
+        self._h2.initiate_connection()
+        self._write_soon()
+
+    def _settings(self, event: RemoteSettingsChanged) -> None:
+        if not self.is_ready:
+            self._relax()
+            self.is_ready = True
+            self.opened_at = self._used_at = self._clock.seconds()
+            self._look_later()
+        self._go_on()
+
+    def _head(self, event: ResponseReceived) -> None:
+        exchange = self._streams.get(event.stream_id)
+        if exchange is not None and not exchange.head(event.headers):
+            self._forget(event.stream_id)
+            self._reset(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+            exchange.fail(HTTPError(Fault.BROKEN, "an answer without a status"))
+
+    def _data(self, event: DataReceived) -> None:
+        stream = event.stream_id
+        self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
+        exchange = self._streams.get(stream)
+        if exchange is not None and not exchange.data(event.data):
+            self._forget(stream)
+            self._reset(stream, ErrorCodes.CANCEL)
+            exchange.finish()
+
+    def _end(self, event: StreamEnded) -> None:
+        stream = event.stream_id
+        exchange = self._streams.get(stream)
+        if exchange is None:
+            return
+        self.has_answered = True
+        if stream in self._bodies:  # it has heard enough
+            self._reset(stream, ErrorCodes.NO_ERROR)
+        self._forget(stream)
+        exchange.finish()
+
+    def _was_reset(self, event: StreamReset) -> None:
+        exchange = self._streams.get(event.stream_id)
+        if exchange is None:
+            return
+        self._forget(event.stream_id)
+        if event.error_code == ErrorCodes.REFUSED_STREAM:
+            self._owner.again([exchange])
+            return
+        text = f"the server broke the exchange off ({name_of(event.error_code or 0)})"
+        exchange.fail(HTTPError(Fault.BROKEN, text))
+
+    def _window(self, event: WindowUpdated) -> None:
+        self._go_on(event.stream_id)
+
+    def _pong(self, event: PingAckReceived) -> None:
+        self._relax()
+        self._is_doubtful = False
+
+    def _goaway(self, told: Goaway) -> None:
+        self._goodbye = goodbye(told)
+        self.leave()
+        lost = [stream for stream in self._streams if stream > told.last_stream]
+        exchanges = [self._streams[stream] for stream in lost]
+        for stream in lost:
+            self._forget(stream)
+        self._owner.again(exchanges)
+
+    # Doing.
+
+    def _go_on(self, stream: int = 0) -> None:
+        """A window, or all of them, may be open again."""
+        for waiting in [stream] if stream else list(self._bodies):
+            if waiting in self._bodies:
+                self._send_body(waiting, self._bodies[waiting])
+
+    def _send_body(self, stream: int, body: memoryview) -> None:
+        h2 = self._h2
+        while True:
+            size = min(len(body), h2.local_flow_control_window(stream), h2.max_outbound_frame_size)
+            if size <= 0:
+                self._bodies[stream] = body
+                return
+            is_last = size == len(body)
+            h2.send_data(stream, body[:size], is_last)
+            if is_last:
+                self._bodies.pop(stream, None)
+                return
+            body = body[size:]
+
+    def _forget(self, stream: int) -> None:
+        del self._streams[stream]
+        self._bodies.pop(stream, None)
+        self._used_at = self._clock.seconds()
+
+    def _reset(self, stream: int, code: ErrorCodes) -> None:
+        with suppress(ProtocolError):  # the server was faster
+            self._h2.reset_stream(stream, code)
+        self._write_soon()
+
+    def _settle(self) -> None:
+        """Say that there is room; end where nothing is left to do."""
+        if self._has_ended:
+            return
+        if not self.is_leaving:
+            if self.is_ready and not self._is_doubtful and not self._has_paused:
+                self._owner.has_room(self)
+        elif not self._streams and self._trouble is None:
+            self._farewell()
+
+    def _write_soon(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._clock.callLater(0, self._write)
+
+    def _write(self) -> None:
+        self._is_writing = False
+        if self._has_ended:
+            return
+        data = self._h2.data_to_send()
+        if data:
+            self._unsent.clear()
+            self.transport.write(data)  # type: ignore[union-attr]
+
+    def _ping(self) -> None:
+        """Ask whether the server is still there."""
+        if self.is_ready and self._patience is None and self._trouble is None:
+            self._expect("no answer to a ping within {seconds:g} s", PING_TIMEOUT)
+            self._h2.ping(b"pushd at")
+            self._write_soon()
+
+    def _look_later(self) -> None:
+        delay = min(PING_AFTER, self._idle_limit or PING_AFTER)
+        self._idle = self._clock.callLater(delay, self._look)
+
+    def _look(self) -> None:
+        """From time to time: is it of use, and is anyone there?"""
+        now = self._clock.seconds()
+        limit = self._idle_limit
+        if limit is not None and not self._streams and now - self._used_at >= limit:
+            self.leave()
+            return
+        if now - self._heard_at >= PING_AFTER:
+            self._ping()
+        self._look_later()
+
+    # Ending.
+
+    def _expect(self, text: str, seconds: float) -> None:
+        """Something must happen in so many seconds, or the connection is given up."""
+        error = HTTPError(Fault.TIMEOUT, text.format(seconds=seconds))
+        self._patience = self._clock.callLater(seconds, self._break, error)
+
+    def _relax(self) -> None:
+        """It has happened."""
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
+
+    def _break(self, error: HTTPError) -> None:
+        """Give the connection up."""
+        if self._trouble is not None:
+            return
+        self._trouble = error
+        self.is_leaving = True
+        self._write()
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _farewell(self) -> None:
+        """End it properly."""
+        self._trouble = HTTPError(Fault.BROKEN, "the connection was closed")
+        self._relax()
+        if self.is_ready:
+            self._h2.close_connection()
+        self._write()
+        transport: Any = self.transport
+        self._patience = self._clock.callLater(FAREWELL, transport.abortConnection)
+        transport.unregisterProducer()  # TLS is not ended while anyone may produce
+        transport.loseConnection()
+
+    def _explained(self, reason: Failure) -> HTTPError:
+        error = fault(reason.value) if isinstance(reason.value, Exception) else None
+        if not isinstance(error, HTTPError):
+            error = HTTPError(Fault.BROKEN, "the connection ended before the answer did")
+        if self._goodbye:
+            return HTTPError(error.fault, f"{error.text} ({self._goodbye})")
+        return error
+
+
+_REACTIONS: dict[type[Event], Callable[[Connection, Any], None]] = {
+    DataReceived: Connection._data,
+    PingAckReceived: Connection._pong,
+    RemoteSettingsChanged: Connection._settings,
+    ResponseReceived: Connection._head,
+    StreamEnded: Connection._end,
+    StreamReset: Connection._was_reset,
+    WindowUpdated: Connection._window,
+}

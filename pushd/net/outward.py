@@ -1,0 +1,127 @@
+"""The way out of the house: which certificates are trusted, who we are, through which proxy."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.logger import Logger
+from twisted.web.client import URI
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from pushd.config.checks import key_fault, load_key, read_file
+from pushd.net.http import CONNECT_TIMEOUT, Road, authorities
+from pushd.net.proxy import Tunnel
+
+log = Logger()
+
+REMEMBERED = 20  # hosts whose TLS context is kept: to make one reads all trusted certificates
+
+State = tuple[tuple[int, int, int], ...]
+
+
+@implementer(IAgentEndpointFactory)
+class Outward:
+    """Makes endpoints for a road. Raises ValueError when one of its files is of no use.
+
+    Files that change later count for connections made later; while they are of no use, what
+    they held last does.
+    """
+
+    def __init__(self, reactor: Any, road: Road) -> None:
+        self._reactor = reactor
+        self._road = road
+        self._files = [file for file in (road.ca_file, road.certificate, road.key) if file]
+        self._state = self._look()
+        self._given = _given(road)
+        self._options: OrderedDict[
+            tuple[str, tuple[bytes, ...]], IOpenSSLClientConnectionCreator
+        ] = OrderedDict()
+
+    def endpoint(
+        self, scheme: str, host: str, port: int, alpn: tuple[bytes, ...] = ()
+    ) -> IStreamClientEndpoint:
+        """Names are looked up whenever it connects. TLS, unless the scheme is http."""
+        road = self._road
+        way: IStreamClientEndpoint
+        if road.proxy is not None:
+            way = Tunnel(self._reactor, road.proxy, host, port)
+        else:
+            way = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
+        if scheme == "http":
+            return way
+        tls: IStreamClientEndpoint = wrapClientTLS(self._tls(host, alpn), way)
+        return tls
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """For HTTP/1.1."""
+        return self.endpoint(uri.scheme.decode(), uri.host.decode(), uri.port)
+
+    def _tls(self, host: str, alpn: tuple[bytes, ...]) -> IOpenSSLClientConnectionCreator:
+        self._read_again()
+        options = self._options.get((host, alpn))
+        if options is None:
+            trust, extra = self._given
+            options = optionsForClientTLS(
+                host, trust, acceptableProtocols=alpn or None, extraCertificateOptions=dict(extra)
+            )
+            if len(self._options) >= REMEMBERED:
+                self._options.popitem(last=False)
+            self._options[host, alpn] = options
+        return options
+
+    def _read_again(self) -> None:
+        """Have the files changed?"""
+        state = self._look()
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._given = _given(self._road)
+        except ValueError as error:
+            log.error("{error}: what was there before stays in use", error=str(error))
+        else:
+            self._options.clear()
+
+    def _look(self) -> State:
+        found = []
+        for file in self._files:
+            try:
+                stat = file.stat()
+            except OSError:
+                found.append((0, 0, 0))
+            else:
+                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        return tuple(found)
+
+
+def _given(road: Road) -> tuple[Any, dict[str, Any]]:
+    """What TLS is made with: whom to trust, and who we are."""
+    trust = platformTrust()
+    if road.ca_file is not None:
+        trust = trustRootFromCertificates(authorities(road.ca_file))
+    if road.certificate is None:
+        return trust, {}
+    return trust, identity(road.certificate, road.key or road.certificate)
+
+
+def identity(certificate: Path, key: Path) -> dict[str, Any]:
+    """A certificate, those that issued it, and its key, in the words of CertificateOptions.
+
+    Raises ValueError naming the file and what is wrong.
+    """
+    from cryptography.x509 import load_pem_x509_certificates
+
+    authorities(certificate)  # says what is wrong with it
+    chain = load_pem_x509_certificates(read_file(certificate))
+    try:
+        data = read_file(key)
+    except OSError as error:
+        raise ValueError(f"{key}: {error.strerror}") from None
+    fault = key_fault(chain[0], data)
+    if fault:
+        raise ValueError(f"{key}, {fault}")
+    return {"certificate": chain[0], "privateKey": load_key(data), "extraCertChain": chain[1:]}
