@@ -89,6 +89,7 @@ class Router:
         self._misses = misses
         self._blocked = blocks.lists
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
+        self._services: set[str] = set()  # hosts that we are ourselves
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         self._guarded: dict[str, Guard] = {}
         requests.router = self
@@ -103,26 +104,29 @@ class Router:
 
     def add_host(self, domain: str, receive: Callable[[Stanza], None]) -> None:
         """Give everything addressed to this domain, and to whatever is at it, to `receive`."""
-        if domain in self._domains or domain in self._hosts:
-            raise ValueError(f"{domain} is served already")
+        self._claim(domain)
         self._hosts[domain] = receive
 
     def add_service(self, domain: str) -> None:
         """Serve this domain ourselves: its requests are answered by the table of handlers."""
+        self._claim(domain)
+        self._services.add(domain)
 
-        def receive(stanza: Stanza) -> None:
-            if stanza.name == "iq":
-                to = parse(stanza.attributes["to"])
-                if not _is_sound(stanza):
-                    self.refuse(stanza, UNSOUND)
-                elif to.full != domain:
-                    self.refuse(stanza, ItemNotFound())
-                else:
-                    self._requests.handle(stanza, to, domain)
-            elif stanza.name == "message":
-                self.refuse(stanza, ServiceUnavailable())
+    def _claim(self, domain: str) -> None:
+        if self.is_reachable(domain):
+            raise ValueError(f"{domain} is served already")
 
-        self.add_host(domain, receive)
+    def _serve(self, stanza: Stanza, to: JID, session: Session | None) -> None:
+        """A service of ours is spoken to."""
+        if stanza.name == "iq":
+            if not _is_sound(stanza):
+                self.refuse(stanza, UNSOUND)
+            elif to.full != to.domain:
+                self.refuse(stanza, ItemNotFound())
+            else:
+                self._requests.handle(stanza, to, to.domain, session)
+        elif stanza.name == "message":
+            self.refuse(stanza, ServiceUnavailable())
 
     def watch(self, child: str, listener: Callable[[Stanza, JID], None]) -> None:
         """Have `listener` see messages to a bare JID that hold this child ("namespace name")."""
@@ -137,7 +141,7 @@ class Router:
 
     def is_reachable(self, domain: str) -> bool:
         """Whether this domain is served here, by us or by a component."""
-        return domain in self._domains or domain in self._hosts
+        return domain in self._domains or domain in self._hosts or domain in self._services
 
     def is_account(self, bare: str) -> bool:
         """Whether this bare JID is a local account."""
@@ -173,10 +177,12 @@ class Router:
         domain = to.domain
         if domain not in self._domains:
             receive = self._hosts.get(domain)
-            if receive is None:
-                self.refuse(stanza, RemoteServerNotFound())
-            else:
+            if receive is not None:
                 receive(stanza)
+            elif domain in self._services:
+                self._serve(stanza, to, session)
+            else:
+                self.refuse(stanza, RemoteServerNotFound())
         elif to.bare in self._blocked and self._is_blocked(stanza, to):
             pass
         elif stanza.name == "message":

@@ -3,6 +3,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from pushd.routing.delivery import QueueLimits, stamped
 from pushd.routing.events import Cause, SessionDetached, SessionEnded, Undelivered
@@ -65,6 +66,30 @@ def test_an_acknowledgement_is_sent_unasked_after_the_commit(hall: Hall, juliet:
     hall.advance(0)
 
     assert [one["h"] for one in juliet.nonzas("a")] == [str(before + 2)]
+
+
+def test_a_request_to_a_service_of_ours_is_not_acknowledged_before_its_answer(
+    hall: Hall, juliet: Client
+) -> None:
+    handled = juliet.session.handled
+    assert handled is not None
+    before = handled.h
+    answer: Deferred[None] = Deferred()
+    hall.host.router.add_service("push.example.net")
+    hall.host.requests.add("set", "urn:t", "wait", "push.example.net", lambda iq: until(answer))
+    request = "<iq type='set' id='a' to='push.example.net'><wait xmlns='urn:t'/></iq>"
+
+    juliet.send(request)
+    assert handled.h == before
+    answer.callback(None)
+    hall.advance(0)
+
+    assert handled.h == before + 1
+    assert [one.attributes["id"] for one in juliet.received()] == ["a"]
+
+
+async def until(something: "Deferred[None]") -> None:
+    await something
 
 
 def test_when_h_covers_a_message_it_is_on_disk(
