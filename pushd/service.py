@@ -41,6 +41,7 @@ from pushd.modules import base as modules
 from pushd.net.admission import Admission
 from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.handshakes import Handshakes
+from pushd.net.names import Names
 from pushd.net.origins import Origins
 from pushd.net.pace import Budgets
 from pushd.net.prompt import PromptPort
@@ -100,6 +101,7 @@ class Server:
         self._status: Status
         self._lag = Lag(reactor)
         self._watched: WatchFactory | None = None
+        self._names_before: Any = None  # the resolver of whoever had the reactor before
         self._stage = "is starting"  # "" while it serves
         self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
 
@@ -110,6 +112,7 @@ class Server:
         CannotListenError.
         """
         self._make_room()
+        self._names_before = self._reactor.installNameResolver(Names(self._reactor))
         self.host = self._hall()
         self.components = Components(
             self.host,
@@ -175,6 +178,8 @@ class Server:
                 raise StorageError("the last commit takes too long")
         finally:
             self._close_metrics()
+            if self._names_before is not None:
+                self._reactor.installNameResolver(self._names_before)
 
     async def _within(self, seconds: float, ending: "Deferred[None]", what: str) -> bool:
         """Wait for an end, but no longer than that; tells whether it came."""
