@@ -347,12 +347,12 @@ class Server:
             sessions.end_all,
             sessions.cut_all,
         )
-        self._status = Status(
-            host, self._dispatcher, self.app_server.outbox, self._certificates, self.places
-        )
         whose = Whose(host.domains, host.accounts)
         pushes = Pushes(
             host.clock, whose, host.database, host.push, host.decisions, self._dispatcher
+        )
+        self._status = Status(
+            host, self._dispatcher, self._certificates, self.places, pushes.backends
         )
         return Operations(
             users,

@@ -12,16 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-    SummaryMetricFamily,
-)
+from prometheus_client.core import InfoMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from pushd.admin.families import counter, counters, gauge, gauges
+from pushd.admin.pushmetrics import push
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies
 from pushd.c2s.options import Door
@@ -29,8 +25,6 @@ from pushd.net.admission import Admission
 from pushd.routing.host import Host
 from pushd.storage.sqlite import Database
 from pushd.wire.stream import State
-
-Labelled = Mapping[Any, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ class Metrics(Collector):
         yield from _sessions(sources, told["sessions"])
         yield from _doors(sources)
         yield from _messages(sources)
-        yield from _push(sources, told)
+        yield from push(sources.tallies.push, told)
         yield from _storage(sources.host.database, told["database"])
         yield from _process(sources.lag)
 
@@ -77,122 +71,75 @@ class Metrics(Collector):
 def _server(told: Mapping[str, Any]) -> Iterator[Metric]:
     build = {"version": told["version"], **told["software"]}
     yield InfoMetricFamily("pushd_build", "The version, and what it stands on.", build)
-    yield _gauge("pushd_start_time_seconds", "When it started, since 1970.", told["started_at"])
-    yield _gauge("pushd_uptime_seconds", "For how long it has run.", told["uptime"])
-    yield _gauge("pushd_problems", "What `pushdctl status` finds wrong.", len(told["problems"]))
+    yield gauge("pushd_start_time_seconds", "When it started, since 1970.", told["started_at"])
+    yield gauge("pushd_uptime_seconds", "For how long it has run.", told["uptime"])
+    yield gauge("pushd_problems", "What `pushdctl status` finds wrong.", len(told["problems"]))
     left = {
         domain: certificate["days_left"] * 86_400.0
         for domain, certificate in told["domains"].items()
         if certificate is not None
     }
-    yield _gauges("pushd_certificate_left_seconds", "Until it expires.", ["domain"], left)
+    yield gauges("pushd_certificate_left_seconds", "Until it expires.", ["domain"], left)
 
 
 def _sessions(sources: Sources, now: Mapping[str, int]) -> Iterator[Metric]:
     states = {state: now[state] for state in ("live", "detached")}
-    yield _gauges("pushd_sessions", "Sessions, by whether they have a stream.", ["state"], states)
-    yield _gauge("pushd_queued_stanzas", "Unacknowledged, of all sessions.", now["queued_stanzas"])
-    yield _gauge("pushd_queued_bytes", "What these have.", now["queued_bytes"])
+    yield gauges("pushd_sessions", "Sessions, by whether they have a stream.", ["state"], states)
+    yield gauge("pushd_queued_stanzas", "Unacknowledged, of all sessions.", now["queued_stanzas"])
+    yield gauge("pushd_queued_bytes", "What these have.", now["queued_bytes"])
     words = "Waiting on detached sessions."
-    yield _gauge("pushd_detached_queued_stanzas", words, now["detached_stanzas"])
-    yield _gauge("pushd_detached_queued_bytes", "What these have.", now["detached_bytes"])
+    yield gauge("pushd_detached_queued_stanzas", words, now["detached_stanzas"])
+    yield gauge("pushd_detached_queued_bytes", "What these have.", now["detached_bytes"])
     tallies = sources.tallies
-    yield _counter("pushd_sessions_bound", "Sessions that began.", tallies.bound)
-    yield _counter("pushd_sessions_ended", "Sessions that ended for good.", tallies.ended)
+    yield counter("pushd_sessions_bound", "Sessions that began.", tallies.bound)
+    yield counter("pushd_sessions_ended", "Sessions that ended for good.", tallies.ended)
     words = "Sessions that lost their stream and wait, by class of reason."
-    yield _counters("pushd_sessions_detached", words, ["reason"], tallies.detached)
+    yield counters("pushd_sessions_detached", words, ["reason"], tallies.detached)
     words = "Attempts to resume a session, by what came of them."
-    yield _counters("pushd_resumptions", words, ["outcome"], sources.door.resumptions)
+    yield counters("pushd_resumptions", words, ["outcome"], sources.door.resumptions)
 
 
 def _doors(sources: Sources) -> Iterator[Metric]:
     found = Counter(stream.state for stream in sources.door.streams)
     stages = {state.name.lower(): found[state] for state in State}
-    yield _gauges("pushd_streams", "Streams of clients, by how far they are.", ["stage"], stages)
+    yield gauges("pushd_streams", "Streams of clients, by how far they are.", ["stage"], stages)
     crowds = sources.crowds.items()
-    yield _gauges(
+    yield gauges(
         "pushd_connections",
         "Open connections.",
         ["door"],
         {name: len(crowd.connections) for name, crowd in crowds},
     )
-    yield _gauges(
+    yield gauges(
         "pushd_unauthenticated_connections",
         "Those of them that have not logged in.",
         ["door"],
         {name: len(crowd.strangers) for name, crowd in crowds},
     )
     words = "Attempts to log in, by their outcome: success, or a condition of RFC 6120."
-    yield _counters("pushd_logins", words, ["outcome"], sources.door.logins.outcomes)
+    yield counters("pushd_logins", words, ["outcome"], sources.door.logins.outcomes)
 
 
 def _messages(sources: Sources) -> Iterator[Metric]:
     words = "Stanzas that did not reach a device, by cause."
-    yield _counters("pushd_undelivered", words, ["cause"], sources.tallies.undelivered)
+    yield counters("pushd_undelivered", words, ["cause"], sources.tallies.undelivered)
     waiting = sources.host.offline.total
-    yield _gauge("pushd_offline_messages", "Messages in the offline store.", waiting)
-
-
-def _push(sources: Sources, told: Mapping[str, Any]) -> Iterator[Metric]:
-    tallies = sources.tallies
-    pushed = {"yes" if yes else "no": count for yes, count in tallies.decided.items()}
-    words = "Whether an undelivered stanza was to wake a device."
-    yield _counters("pushd_push_decisions", words, ["pushed"], pushed)
-    words = "Publishes to push services, by their answer."
-    yield _counters("pushd_push_publishes", words, ["outcome"], tallies.published)
-    yield _counter("pushd_devices_registered", "Registrations of devices.", tallies.registered)
-    words = "Registrations that ended."
-    yield _counter("pushd_devices_unregistered", words, tallies.unregistered)
-    yield _gauge("pushd_outbox_pushes", "Pushes that no provider has taken yet.", told["outbox"])
-    yield _counters(
-        "pushd_notifications",
-        "Requests to a provider, by what they were answered with.",
-        ["provider", "outcome"],
-        tallies.attempts,
-    )
-    times = SummaryMetricFamily(
-        "pushd_provider_request_seconds", "How long these took.", labels=["provider"]
-    )
-    for name, count in tallies.exchanges.items():
-        times.add_metric([name], count, tallies.seconds[name])
-    yield times
-    words = "Alarms of a provider, each told once until it recovers."
-    yield _counters("pushd_provider_alarms", words, ["provider"], tallies.alarms)
-    providers = told["providers"]
-    for name, key, words in (
-        ("pushd_provider_pending_pushes", "pending", "Pushes without a final answer."),
-        ("pushd_provider_active_requests", "active", "Pushes that have their turn."),
-    ):
-        asked = {provider: one[key] for provider, one in providers.items()}
-        yield _gauges(name, words, ["provider"], asked)
-    closed = {
-        provider: int(one["opens_at"] is None and not one["is_paused"])
-        for provider, one in providers.items()
-    }
-    left = {
-        provider: one["days_left"] * 86_400.0
-        for provider, one in providers.items()
-        if one["days_left"] is not None
-    }
-    words = "Until the credential that the operator gave expires."
-    yield _gauges("pushd_provider_credential_left_seconds", words, ["provider"], left)
-    words = "1, or 0 while nothing is sent: its breaker is open, or it asked for a pause."
-    yield _gauges("pushd_provider_up", words, ["provider"], closed)
+    yield gauge("pushd_offline_messages", "Messages in the offline store.", waiting)
 
 
 def _storage(storage: Database, told: Mapping[str, Any]) -> Iterator[Metric]:
     commits = storage.commits
     outcomes = {"success": commits.succeeded, "failure": commits.failed}
-    yield _counters("pushd_commits", "Transactions that write.", ["outcome"], outcomes)
-    yield _counter("pushd_commit_seconds", "What all of them took.", commits.seconds)
+    yield counters("pushd_commits", "Transactions that write.", ["outcome"], outcomes)
+    yield counter("pushd_commit_seconds", "What all of them took.", commits.seconds)
     words = "Statements in those that succeeded."
-    yield _counter("pushd_committed_statements", words, commits.statements)
+    yield counter("pushd_committed_statements", words, commits.statements)
     failing = int(told["writer"] == "failing")
-    yield _gauge("pushd_storage_failing", "1 while commits fail.", failing)
-    yield _gauge("pushd_commit_busy_seconds", "Age of the commit under way.", told["busy"])
-    yield _gauge("pushd_write_queue", "Statements no commit has taken.", storage.waiting)
-    yield _gauge("pushd_database_bytes", "The database with its log.", told["bytes"])
-    yield _gauge("pushd_database_free_bytes", "Space that is free beside it.", told["free"])
+    yield gauge("pushd_storage_failing", "1 while commits fail.", failing)
+    yield gauge("pushd_commit_busy_seconds", "Age of the commit under way.", told["busy"])
+    yield gauge("pushd_write_queue", "Statements no commit has taken.", storage.waiting)
+    yield gauge("pushd_database_bytes", "The database with its log.", told["bytes"])
+    yield gauge("pushd_database_free_bytes", "Space that is free beside it.", told["free"])
 
 
 def _process(lag: Lag) -> Iterator[Metric]:
@@ -200,13 +147,13 @@ def _process(lag: Lag) -> Iterator[Metric]:
     late.add_metric([], lag.looks, lag.seconds)
     yield late
     words = "The longest of the last minute."
-    yield _gauge("pushd_reactor_lag_longest_seconds", words, lag.longest)
+    yield gauge("pushd_reactor_lag_longest_seconds", words, lag.longest)
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = used.ru_utime + used.ru_stime
-    yield _counter("process_cpu_seconds", "User and system time.", cpu)
+    yield counter("process_cpu_seconds", "User and system time.", cpu)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     most = float("inf") if files == resource.RLIM_INFINITY else files
-    yield _gauge("process_max_fds", "How many files may be open.", most)
+    yield gauge("process_max_fds", "How many files may be open.", most)
     try:  # Linux
         with open("/proc/self/statm", encoding="ascii") as statm:
             resident = int(statm.read().split()[1]) * resource.getpagesize()
@@ -214,31 +161,8 @@ def _process(lag: Lag) -> Iterator[Metric]:
     except OSError:
         pass
     else:
-        yield _gauge("process_resident_memory_bytes", "Memory in use.", resident)
-        yield _gauge("process_open_fds", "Files that are open.", open_files)
+        yield gauge("process_resident_memory_bytes", "Memory in use.", resident)
+        yield gauge("process_open_fds", "Files that are open.", open_files)
     collections = {str(age): one["collections"] for age, one in enumerate(gc.get_stats())}
     words = "Runs of the garbage collector."
-    yield _counters("python_gc_collections", words, ["generation"], collections)
-
-
-def _gauge(name: str, words: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, words, value)
-
-
-def _gauges(name: str, words: str, labels: list[str], values: Labelled) -> Metric:
-    return _filled(GaugeMetricFamily(name, words, labels=labels), values)
-
-
-def _counter(name: str, words: str, value: float) -> Metric:
-    return CounterMetricFamily(name, words, value)
-
-
-def _counters(name: str, words: str, labels: list[str], values: Labelled) -> Metric:
-    return _filled(CounterMetricFamily(name, words, labels=labels), values)
-
-
-def _filled(family: Any, values: Labelled) -> Metric:
-    for key in sorted(values):
-        family.add_metric(key if isinstance(key, tuple) else [key], values[key])
-    filled: Metric = family
-    return filled
+    yield counters("python_gc_collections", words, ["generation"], collections)

@@ -8,8 +8,9 @@ import os
 import platform
 import pyexpat
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +30,30 @@ DAY = 86_400.0
 ENDS_SOON = 14 * DAY  # whoever renews certificates by himself has done so long before
 LEAST_SPACE = 100 << 20  # bytes
 SLOW = 10.0  # seconds that a commit may take
+OVERDUE = 1_800.0  # seconds that a push may wait for its provider
 
 Places = Callable[[], Mapping[str, list[str]]]
+Pauses = Callable[[], Mapping[str, float | None]]
 
 
 class Status:
-    """The state of a running server; `listeners` tells where it listens, by the kind of door,
-    and `outbox` holds the pushes that wait."""
+    """The state of a running server.
+
+    `listeners` tells where it listens, by the kind of door, and `pauses` which backends the
+    operator has paused until when.
+    """
 
     def __init__(
         self,
         host: Host,
         dispatcher: Dispatcher,
-        outbox: Sized,
         certificates: CertificateStore | None,
         listeners: Places,
+        pauses: Pauses = dict,
     ) -> None:
         self._host = host
         self._dispatcher = dispatcher
-        self._outbox = outbox
+        self._pauses = pauses
         self._certificates = certificates
         self._listeners = listeners
         self._started_at = host.clock.seconds()
@@ -72,7 +78,7 @@ class Status:
             "software": software(),
             "domains": self._domains(now),
             "sessions": totals(self._host.sessions.everyone()),
-            "outbox": len(self._outbox),
+            "push": self._push(now),
             "providers": {
                 name: self._provider(name, now) for name in sorted(self._dispatcher.backends)
             },
@@ -91,7 +97,15 @@ class Status:
     def _provider(self, name: str, now: float) -> dict[str, Any]:
         health = self._dispatcher.health(name)
         ends_at = health.expires_at
-        return asdict(health) | {"days_left": None if ends_at is None else (ends_at - now) / DAY}
+        return asdict(health) | {
+            "days_left": None if ends_at is None else (ends_at - now) / DAY,
+            "paused_until": self._pauses().get(name),
+        }
+
+    def _push(self, now: float) -> dict[str, Any]:
+        totals = self._host.push.totals()
+        oldest = 0.0 if totals.oldest_at is None else max(0.0, now - totals.oldest_at)
+        return asdict(totals) | {"oldest": oldest}
 
 
 def software() -> dict[str, str]:
@@ -131,8 +145,17 @@ def problems(told: Mapping[str, Any]) -> Iterator[str]:
         for reason in provider["alarms"]:
             yield f"provider {name}: {reason}"
         if provider["is_paused"]:
-            yield f"provider {name}: it is paused"
+            yield f"provider {name}: it is paused{_until(provider.get('paused_until'))}"
         yield from _of_credential(name, provider.get("days_left"))
+    waits = told["push"]["oldest"]
+    if waits > OVERDUE:
+        yield f"a push waits for its provider since {waits / 60:.0f} minutes"
+
+
+def _until(at: float | None) -> str:
+    if at is None:
+        return ""
+    return f" until {datetime.fromtimestamp(at).astimezone().isoformat(' ', 'seconds')}"
 
 
 def of_database(told: Mapping[str, Any]) -> Iterator[str]:

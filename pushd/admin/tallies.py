@@ -3,17 +3,13 @@
 Labels come from small closed sets: a reason that anybody could have worded becomes a class.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pushd.providers.reports import Alarm, Attempt
+from pushd.admin.pushtallies import PushTallies
 from pushd.routing.events import (
-    DeviceRegistered,
-    DeviceUnregistered,
     Events,
-    PublishAnswered,
-    PushDecided,
     SessionBound,
     SessionDetached,
     SessionEnded,
@@ -63,24 +59,11 @@ class Tallies:
         self.ended = 0
         self.detached: Counter[str] = Counter()  # by class of reason
         self.undelivered: Counter[str] = Counter()  # by cause
-        self.decided: Counter[bool] = Counter()
-        self.published: Counter[str] = Counter()  # by outcome
-        self.attempts: Counter[tuple[str, str]] = Counter()  # by backend and outcome
-        self.exchanges: Counter[str] = Counter()  # by backend
-        self.seconds: defaultdict[str, float] = defaultdict(float)  # that these took
-        self.alarms: Counter[str] = Counter()  # by backend
-        self.registered = 0
-        self.unregistered = 0
+        self.push = PushTallies(events)
         events.listen(SessionBound, self._bound)
         events.listen(SessionEnded, self._ended)
         events.listen(SessionDetached, self._detached)
         events.listen(Undelivered, self._undelivered)
-        events.listen(PushDecided, self._decided)
-        events.listen(PublishAnswered, self._published)
-        events.listen(Attempt, self._attempted)
-        events.listen(Alarm, self._alarmed)
-        events.listen(DeviceRegistered, self._registered)
-        events.listen(DeviceUnregistered, self._unregistered)
 
     def _bound(self, event: SessionBound) -> None:
         self.bound += 1
@@ -93,26 +76,6 @@ class Tallies:
 
     def _undelivered(self, event: Undelivered) -> None:
         self.undelivered[event.cause.value] += 1
-
-    def _decided(self, event: PushDecided) -> None:
-        self.decided[event.pushed] += 1
-
-    def _published(self, event: PublishAnswered) -> None:
-        self.published[event.outcome] += 1
-
-    def _attempted(self, event: Attempt) -> None:
-        self.attempts[event.backend, event.verdict] += 1
-        self.exchanges[event.backend] += 1
-        self.seconds[event.backend] += event.seconds
-
-    def _alarmed(self, event: Alarm) -> None:
-        self.alarms[event.backend] += 1
-
-    def _registered(self, event: DeviceRegistered) -> None:
-        self.registered += 1
-
-    def _unregistered(self, event: DeviceUnregistered) -> None:
-        self.unregistered += 1
 
 
 def class_of(reason: str) -> str:

@@ -68,6 +68,11 @@ class Outbox:
         """Whether something waits for this node."""
         return node in self._waiting
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the push was accepted that waits longest; None where none does."""
+        return min((push.accepted_at for push in self._waiting.values()), default=None)
+
     def waiting(self) -> list[Push]:
         """What no provider has taken yet, the oldest first."""
         return sorted(self._waiting.values(), key=lambda push: push.accepted_at)

@@ -89,6 +89,9 @@ class Registrations:
         known = self._accounts.get(account, {}).values()
         return sorted(known, key=lambda one: one.registered_at)
 
+    def __len__(self) -> int:
+        return len(self._nodes)
+
     def everyone(self) -> Iterator[Registration]:
         """All of them."""
         yield from list(self._nodes.values())

@@ -10,7 +10,7 @@ from pushd.appserver.pushes import ROWS, Push
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.service import AppServer
 from pushd.routing.events import PushSettled
-from pushd.routing.pushing import BlockedPublisher, Registered, Waiting
+from pushd.routing.pushing import BlockedPublisher, Registered, Totals, Waiting
 from pushd.storage.sqlite import Database
 
 
@@ -33,6 +33,15 @@ class Shown:
 
     def blocked(self) -> Iterator[BlockedPublisher]:
         return map(shown_block, self._server.publishers.blocked())
+
+    def totals(self) -> Totals:
+        outbox = self._server.outbox
+        return Totals(
+            registrations=len(self._server.registrations),
+            waiting=len(outbox),
+            oldest_at=outbox.oldest_at,
+            blocked=len(self._server.publishers.blocked()),
+        )
 
     def unregister(self, one: Registered, reason: str, by: str) -> None:
         registration = self._server.registrations.get(one.node)
@@ -91,6 +100,14 @@ class Stored:
 
     def blocked(self) -> Iterator[BlockedPublisher]:
         return map(shown_block, self._publishers.blocked())
+
+    def totals(self) -> Totals:
+        return Totals(
+            registrations=len(self._registrations),
+            waiting=len(self._waiting),
+            oldest_at=self._waiting[0].accepted_at if self._waiting else None,
+            blocked=len(self._publishers.blocked()),
+        )
 
     def _shown(self, one: Registration) -> Registered:
         return shown_registration(one, self._services.get(one.backend, ""))

@@ -50,12 +50,28 @@ def _running(result: dict[str, Any]) -> list[str]:
         f"sessions: {known['live']} live, {known['detached']} detached; queued "
         f"{known['queued_stanzas']} stanzas ({size(known['queued_bytes'])})"
     )
-    lines.append(f"pushes waiting: {result['outbox']}")
+    lines.append(_push(result["push"]))
     for name, one in result["providers"].items():
         ends = one.get("days_left")
         has = "" if ends is None else f", certificate for {ends:.0f} days"
         lines.append(f"provider {name}: {one['pending']} under way{has}")
     return lines
+
+
+def _push(told: dict[str, Any]) -> str:
+    known = [counted(told["enablements"], "enablement")]
+    if told["on_probation"]:
+        known[0] += f" ({told['on_probation']} on probation)"
+    known.append(counted(told["registrations"], "registration"))
+    if told["blocked"]:
+        known.append(f"{counted(told['blocked'], 'publisher')} blocked")
+    waiting = "1 push waits" if told["waiting"] == 1 else f"{told['waiting']} pushes wait"
+    oldest = f", the oldest for {duration(told['oldest'])}" if told["waiting"] else ""
+    return f"push: {', '.join(known)}; {waiting}{oldest}"
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def reloaded(result: dict[str, Any]) -> str:

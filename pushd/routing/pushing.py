@@ -7,7 +7,7 @@ Nodes are named by their digests, as logs have them; tokens and secrets do not c
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -109,9 +109,24 @@ class Tried:
         return "accepted" in (self.settled, self.published) and self.settled in ("", "accepted")
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there is of all."""
+
+    enablements: int = 0
+    on_probation: int = 0  # of these
+    registrations: int = 0
+    waiting: int = 0  # pushes that no provider has taken yet
+    oldest_at: float | None = None  # when the one of these was accepted that waits longest
+    blocked: int = 0  # publishers
+
+
 class KnownEnablements(Protocol):
     def enabled(self, account: str = "") -> Iterable[Enabled]:
         """The enablements of an account, or of all."""
+
+    def totals(self) -> Totals:
+        """As far as they concern enablements."""
 
 
 class KnownRegistrations(Protocol):
@@ -122,6 +137,9 @@ class KnownRegistrations(Protocol):
         """What no provider has taken yet, the oldest first."""
 
     def blocked(self) -> Iterable[BlockedPublisher]: ...
+
+    def totals(self) -> Totals:
+        """As far as they concern registrations."""
 
 
 class Enablements(KnownEnablements, Protocol):
@@ -216,6 +234,12 @@ class Pushing:
     def blocked(self) -> Iterable[BlockedPublisher]:
         """Who may not publish."""
         return self.registrations.blocked() if self.registrations is not None else ()
+
+    def totals(self) -> Totals:
+        known = self.enablements or self.known
+        mine = known.totals() if known is not None else Totals()
+        ours = self.registrations.totals() if self.registrations is not None else Totals()
+        return replace(ours, enablements=mine.enablements, on_probation=mine.on_probation)
 
     def devices(self, account: str) -> list[Device]:
         """The devices of an account, those that are known longest first."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pushd.modules.push.enablements import Enablement, Enablements
-from pushd.routing.pushing import Enabled
+from pushd.routing.pushing import Enabled, Totals
 
 
 class Stored:
@@ -18,6 +18,9 @@ class Stored:
     def enabled(self, account: str = "") -> Iterator[Enabled]:
         found = self._known.of(account) if account else self._known.everyone()
         return map(shown, found)
+
+    def totals(self) -> Totals:
+        return Totals(enablements=sum(1 for _ in self._known.everyone()))
 
 
 def shown(one: Enablement) -> Enabled:

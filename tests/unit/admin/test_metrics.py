@@ -5,11 +5,12 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
 from pushd.admin.metrics import Metrics, Sources
+from pushd.admin.pushtallies import MOST_REASONS
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies, class_of
 from pushd.c2s.guard import Guard
@@ -26,21 +27,28 @@ from pushd.routing.events import (
     DeviceRegistered,
     DeviceUnregistered,
     PublishAnswered,
+    PublishReceived,
     PushDecided,
+    PushDisabled,
+    PushEnabled,
+    PushSettled,
 )
+from pushd.routing.pushing import Totals
 from pushd.wire.sasl import SASLFailure
 from pushd.wire.stream import State
 from tests.hall import Hall
 from tests.unit.providers.bench import FakeTransport, Obedient
 
 DOCS = Path(__file__).parents[3] / "docs"
+JULIETS = ("juliet@example.net", "push.example.net", "node")
 FCM = 'fcm/example.net/My "Messenger"\\'
 APNS = "apns/example.net/any"
 
 # The text format 0.0.4 of Prometheus, and nothing that its readers forgive.
 HELP = re.compile(r"# HELP ([a-z_]+) ((?:[^\\]|\\\\|\\n)+)")
-TYPE = re.compile(r"# TYPE ([a-z_]+) (counter|gauge|summary)")
+TYPE = re.compile(r"# TYPE ([a-z_]+) (counter|gauge|summary|histogram)")
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (\S+)')
+ENDS = {"summary": ("_sum", "_count"), "histogram": ("_bucket", "_sum", "_count")}
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\["\\n])*)"(?:,|$)')
 
 
@@ -70,8 +78,7 @@ def families(page: str) -> dict[str, Family]:
             sample = SAMPLE.fullmatch(line)
             assert sample is not None, line
             family = found[name]
-            ends = ("_sum", "_count") if family.type == "summary" else ("",)
-            assert sample[1] in {name + end for end in ends}, line
+            assert sample[1] in {name + end for end in ENDS.get(family.type, ("",))}, line
             labels = frozenset(
                 (key, unescaped(value)) for key, value in LABEL.findall(sample[2] or "")
             )
@@ -104,12 +111,21 @@ class Certified(Obedient):
         return self._expires_at
 
 
+class Service:
+    """As much of the app server as is asked."""
+
+    @staticmethod
+    def totals() -> Totals:
+        return Totals(registrations=20, waiting=3, oldest_at=time.time() - 60)
+
+
 class Watched:
     """A hall whose metrics are read."""
 
     def __init__(self, folder: Path) -> None:
         self.hall = Hall(path=folder / "pushd.db", at=time.time())
         self.events = self.hall.host.events
+        self.hall.host.push.registrations = cast(Any, Service)
         guard = Guard(self.hall.clock)
         self.logins = Logins(self.hall.host.accounts, b"pepper", lambda *given: None, guard)  # type: ignore[arg-type]
         self.door = Door(self.hall.host, self.logins, None, DoorOptions())
@@ -119,7 +135,7 @@ class Watched:
         issued = DevelopmentCA(folder, time.time()).issue(["example.net"])
         files = CertificateFiles(issued.certificate, issued.key)
         store = CertificateStore({"example.net": files})
-        status = Status(self.hall.host, self.dispatcher, [1, 2, 3], store, dict)
+        status = Status(self.hall.host, self.dispatcher, store, dict)
         self.crowd = Admission(self.hall.clock, Quota(10, 10), Quota(10, 10))
         self.lag = Lag(self.hall.clock)
         self.lag.start()
@@ -142,7 +158,7 @@ class Watched:
 
     def value(self, sample: str, **labels: str) -> float:
         """The value of a sample; 0 where a count has none yet."""
-        name = re.sub("_(sum|count)$", "", sample)
+        name = re.sub("_(sum|count|bucket)$", "", sample)
         family = self.families()[name]
         return family.samples.get((sample, frozenset(labels.items())), 0.0)
 
@@ -163,13 +179,20 @@ def busy(watched: Watched) -> None:
     watched.logins.outcomes["success"] += 1
     watched.door.resumptions["resumed"] += 1
     for event in (
-        PushDecided("juliet@example.net", "push.example.net", "node", True, "a message"),
-        PublishAnswered("juliet@example.net", "push.example.net", "node", "1", "accepted", ""),
+        PushEnabled(*JULIETS, "juliet@example.net/phone"),
+        PushDecided(*JULIETS, True, "detached", "message"),
+        PublishAnswered(*JULIETS, "1", "accepted", "", 0.3),
+        PublishAnswered(*JULIETS, "1", "refused", "made-up-by-juliet", 0.3),
+        PublishReceived(*JULIETS, "example.net", "limited", "too many from its domain"),
+        PushSettled(*JULIETS, FCM, "accepted", "", 400.0),
+        PushSettled(*JULIETS, FCM, "unregistered", "gone", 0.5),
+        PushDisabled(*JULIETS, "the service gave notice"),
         Attempt(FCM, "fcm", "d1gest", 1, 200, Accepted(), 0.25),
         Attempt(FCM, "fcm", "d1gest", 1, None, Failed(Fault.BROKEN, "no route"), 0.5),
         Alarm(FCM, "fcm", "the key is wrong", None),
-        DeviceRegistered("juliet@example.net", "push.example.net", "node", "fcm", "phone"),
-        DeviceUnregistered("juliet@example.net", "push.example.net", "node", "fcm", "phone", ""),
+        DeviceRegistered(*JULIETS, "fcm", "phone"),
+        DeviceRegistered(*JULIETS, "fcm", "phone", is_new=False),
+        DeviceUnregistered(*JULIETS, "fcm", "phone", ""),
     ):
         watched.events.emit(event)
 
@@ -247,8 +270,29 @@ def test_a_reason_becomes_a_class(reason: str, kind: str) -> None:
 def test_push_from_the_decision_to_the_provider(watched: Watched) -> None:
     busy(watched)
 
-    assert watched.value("pushd_push_decisions_total", pushed="yes") == 1
-    assert watched.value("pushd_push_publishes_total", outcome="accepted") == 1
+    assert watched.value("pushd_push_decisions_total", pushed="yes", reason="detached") == 1
+    published = "pushd_push_publishes_total"
+    assert watched.value(published, outcome="accepted", condition="") == 1
+    assert watched.value(published, outcome="refused", condition="other") == 1
+    assert watched.value("pushd_push_publish_seconds_count") == 1
+    assert watched.value("pushd_push_publish_seconds_sum") == 0.3
+    assert watched.value("pushd_push_publish_seconds_bucket", le="0.25") == 0
+    assert watched.value("pushd_push_publish_seconds_bucket", le="0.5") == 1
+    assert watched.value("pushd_push_enabled_total") == 1
+    assert watched.value("pushd_push_disabled_total") == 1
+    assert watched.value("pushd_devices") == 20
+    assert watched.value("pushd_devices_registered_total") == 1
+    assert watched.value("pushd_devices_unregistered_total") == 1
+    reason = "too many from its domain"
+    assert watched.value("pushd_publishes_received_total", outcome="limited", reason=reason) == 1
+    settled = "pushd_pushes_settled_total"
+    assert watched.value(settled, provider=FCM, outcome="accepted") == 1
+    assert watched.value(settled, provider=FCM, outcome="unregistered") == 1
+    delivered = "pushd_push_settle_seconds"
+    assert watched.value(f"{delivered}_count", provider=FCM) == 1
+    assert watched.value(f"{delivered}_bucket", provider=FCM, le="300.0") == 0
+    assert watched.value(f"{delivered}_bucket", provider=FCM, le="+Inf") == 1
+    assert watched.value("pushd_outbox_oldest_seconds") == pytest.approx(60, abs=5)
     assert watched.value("pushd_notifications_total", provider=FCM, outcome="accepted") == 1
     assert watched.value("pushd_notifications_total", provider=FCM, outcome="failed") == 1
     assert watched.value("pushd_provider_request_seconds_sum", provider=FCM) == 0.75
@@ -258,6 +302,26 @@ def test_push_from_the_decision_to_the_provider(watched: Watched) -> None:
 
     watched.dispatcher.pause(FCM)
     assert watched.value("pushd_provider_up", provider=FCM) == 0
+    assert watched.value("pushd_provider_paused", provider=FCM) == 1
+    assert watched.value("pushd_provider_paused", provider=APNS) == 0
+    assert watched.value("pushd_provider_active_alarms", provider=FCM) == 0
+
+
+def test_reasons_that_others_word_do_not_make_labels_without_end(watched: Watched) -> None:
+    for number in range(2 * MOST_REASONS):
+        watched.events.emit(PushDecided(*JULIETS, False, f"reason {number}"))
+        watched.events.emit(PublishAnswered(*JULIETS, "1", "refused", f"condition-{number}"))
+
+    found = watched.families()
+    assert len(found["pushd_push_decisions_total"].samples) == MOST_REASONS + 1
+    assert watched.value("pushd_push_decisions_total", pushed="no", reason="other") == MOST_REASONS
+    published = watched.value("pushd_push_publishes_total", outcome="refused", condition="other")
+    assert published == 2 * MOST_REASONS
+    watched.events.emit(PublishAnswered(*JULIETS, "1", "refused", "item-not-found"))
+    assert (
+        watched.value("pushd_push_publishes_total", outcome="refused", condition="item-not-found")
+        == 1
+    )
 
 
 def test_how_long_a_providers_credential_is_good_for(watched: Watched) -> None:
@@ -340,19 +404,26 @@ def test_the_documentation_has_every_metric_with_its_type_and_its_labels(
 ) -> None:
     busy(watched)
     text = (DOCS / "metrics.rst").read_text(encoding="utf-8")
-    rows = re.findall(r"^``([a-z_]+)(?:\{([a-z_, ]+)\})?``, (counter|gauge|summary)$", text, re.M)
+    rows = re.findall(
+        r"^``([a-z_]+)(?:\{([a-z_, ]+)\})?``, (counter|gauge|summary|histogram)$", text, re.M
+    )
     documented = {
         name: (kind, frozenset(filter(None, labels.split(", ")))) for name, labels, kind in rows
     }
     there = {
-        name: (family.type, frozenset(key for _, labels in family.samples for key, _ in labels))
+        name: (
+            family.type,
+            frozenset(key for _, labels in family.samples for key, _ in labels) - {"le"},
+        )
         for name, family in watched.families().items()
     }
     del there["pushd_build_info"]  # whose labels are explained in words
 
     assert len(documented) == len(rows)
     assert documented == there
-    named = set(re.findall(r"\b((?:pushd|process|python)_[a-z_]+?)(?:_sum|_count)?\b", text))
+    named = set(
+        re.findall(r"\b((?:pushd|process|python)_[a-z_]+?)(?:_sum|_count|_bucket)?\b", text)
+    )
     assert named - {"pushd_build_info"} <= documented.keys()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def good() -> dict[str, Any]:
         },
         "domains": {"example.net": {"days_left": 60.0, "fault": ""}, "example.org": None},
         "providers": {"fcm/a/b": {"alarms": (), "is_paused": False}},
+        "push": {"oldest": 1_799.0},
     }
 
 
@@ -53,7 +55,7 @@ def told(hall: Hall, store: CertificateStore | None, later: float = 0.0) -> Any:
     dispatcher = Dispatcher(hall.clock, FakeTransport())
     dispatcher.add("stub/example.net/any", Obedient())
     listeners = {"client": ["127.0.0.1:5222"]}
-    one = Status(host, dispatcher, [], store, lambda: listeners)
+    one = Status(host, dispatcher, store, lambda: listeners)
     hall.advance(later)
     answer = hall.wait(Operations(one).call("status", {}))
     return json.loads(json.dumps(answer))  # as the socket passes it on
@@ -66,7 +68,7 @@ def test_when_a_providers_credential_ends_is_told(hall: Hall) -> None:
     dispatcher = Dispatcher(hall.clock, FakeTransport())
     dispatcher.add("apns/example.net/any", Certified())
     dispatcher.add("stub/example.net/any", Obedient())
-    one = Status(hall.host, dispatcher, [], None, dict)
+    one = Status(hall.host, dispatcher, None, dict)
 
     found = one.told()["providers"]
     assert found["apns/example.net/any"]["days_left"] == pytest.approx(45)
@@ -98,7 +100,7 @@ def test_a_server_tells_what_it_is_and_that_all_is_well(hall: Hall, store: Any) 
     assert found["database"]["bytes"] > 0
     assert found["database"]["writer"] == "idle"
     assert found["providers"]["stub/example.net/any"]["pending"] == 0
-    assert found["outbox"] == 0
+    assert found["push"]["waiting"] == 0
 
 
 def test_the_text_has_the_same_for_people(hall: Hall, store: Any) -> None:
@@ -107,12 +109,43 @@ def test_the_text_has_the_same_for_people(hall: Hall, store: Any) -> None:
     assert lines[0].startswith(f"pushd {release()} (python 3.")
     assert ", up 1 min, since " in lines[1]
     assert "domain example.net: certificate for 36" in lines[2]
-    assert lines[3:6] == [
+    assert lines[3:7] == [
         "domain example.org: no certificate",
         "listening client: 127.0.0.1:5222",
         "sessions: 0 live, 0 detached; queued 0 stanzas (0 B)",
+        "push: 0 enablements, 0 registrations; 0 pushes wait",
     ]
     assert lines[-1] == "all is well"
+
+
+def test_a_pause_has_its_end(hall: Hall) -> None:
+    name = "stub/example.net/any"
+    dispatcher = Dispatcher(hall.clock, FakeTransport())
+    dispatcher.add(name, Obedient())
+    dispatcher.pause(name)
+    until = hall.clock.seconds() + 600
+    one = Status(hall.host, dispatcher, None, dict, lambda: {name: until})
+
+    [problem] = one.told()["problems"]
+
+    end = datetime.fromtimestamp(until).astimezone().isoformat(" ", "seconds")
+    assert problem == f"provider {name}: it is paused until {end}"
+
+
+def test_what_waits_and_what_is_blocked_is_shown() -> None:
+    told = {
+        "enablements": 12,
+        "on_probation": 2,
+        "registrations": 20,
+        "waiting": 3,
+        "oldest": 90.0,
+        "blocked": 1,
+    }
+
+    assert tables._push(told) == (
+        "push: 12 enablements (2 on probation), 20 registrations, 1 publisher blocked; "
+        "3 pushes wait, the oldest for 1 min"
+    )
 
 
 def test_a_certificate_that_ends_is_told_in_time(hall: Hall, store: Any) -> None:
@@ -141,6 +174,7 @@ def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any)
         ("database", "", {"busy": 31.4}, "a commit takes 31 s by now"),
         ("providers", "fcm/a/b", {"alarms": ("HTTP 401",)}, "provider fcm/a/b: HTTP 401"),
         ("providers", "fcm/a/b", {"is_paused": True}, "provider fcm/a/b: it is paused"),
+        ("push", "", {"oldest": 1_860.0}, "a push waits for its provider since 31 minutes"),
         (
             "providers",
             "fcm/a/b",
@@ -154,7 +188,7 @@ def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any)
             "provider fcm/a/b: its certificate has expired",
         ),
     ],
-    ids=["space", "file", "failing", "slow", "alarm", "paused", "ends soon", "has ended"],
+    ids=["space", "file", "failing", "slow", "alarm", "paused", "late", "ends soon", "has ended"],
 )
 def test_what_is_wrong_is_said_in_words(
     part: str, name: str, changed: dict[str, Any], words: str

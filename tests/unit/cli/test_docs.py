@@ -12,6 +12,7 @@ from pushd.admin import status
 from pushd.admin.eventlog import name_of
 from pushd.cli import commands, pushdctl
 from pushd.cli.twistd import Options
+from pushd.config.checks import SOON
 from pushd.providers import reports
 from pushd.routing import events
 
@@ -104,6 +105,8 @@ def test_what_the_status_calls_wrong_is_what_the_page_says() -> None:
     assert f"less than {days} days left" in said
     assert f"less than {megabytes} MB free" in said
     assert f"more than {status.SLOW:.0f} s" in said
+    assert f"for more than {status.OVERDUE / 60:.0f} minutes" in said
+    assert f"less than {SOON.days} days left" in said
 
 
 def test_every_page_is_in_the_index() -> None:
