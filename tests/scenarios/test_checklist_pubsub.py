@@ -89,7 +89,8 @@ def ask(house: House, payload: Element, sender: str = FOREIGN, type: str = "set"
 def detail(answer: Element) -> str:
     """The condition of pubsub's own in an error."""
     error = next(one for one in children(answer) if one.name == "error")
-    return next(one.name for one in children(error) if one.uri == NS_PUBSUB_ERRORS)
+    found: str = next(one.name for one in children(error) if one.uri == NS_PUBSUB_ERRORS)
+    return found
 
 
 def data(house: House, to: Node) -> dict[str, str]:
@@ -266,7 +267,7 @@ def test_a_publish_has_one_item_with_one_payload(
     assert detail(refused) == told
 
 
-@pytest.mark.line(132)
+@pytest.mark.line(132, 142)
 def test_a_payload_that_is_too_big_is_refused(house: House) -> None:
     to = registered(house)
     refused = ask(house, publish(to.node, to.secret, note(last_message_body="x" * 70_000)))

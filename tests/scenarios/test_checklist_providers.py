@@ -1,0 +1,162 @@
+"""Lines 136 to 150 of docs/checklist.rst where FCM or an account's end is concerned, over sockets.
+
+What each provider is sent and says is in `tests/unit/providers`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pushd.wire.element import child
+from pushd.wire.namespaces import NS_PUBSUB
+from tests.scenarios.house import FOREIGN, PASSWORD, PUSH_HOST, House, opened
+from tests.scenarios.peers import Phone, until
+from tests.scenarios.reading import condition, secret_form, succeeded, summary
+
+DEAD = {"error": "UNREGISTERED"}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    yield from opened(tmp_path_factory)
+
+
+def is_listed(phone: Phone, node: str) -> bool:
+    return node in phone.command("list-push-registrations").toXml()
+
+
+def count(push: dict[str, dict[str, dict[str, str]]]) -> str:
+    return push["message"]["data"]["message-count"]
+
+
+@pytest.mark.line(139)
+def test_two_devices_of_an_account_have_pushes_of_their_own(house: House) -> None:
+    phone = house.phone()
+    tablet = house.phone(phone.account, "tablet")
+    phone.enable_registered("two-phone")
+    tablet.enable_registered("two-tablet")
+    house.script("two-phone", {"delay": 0.5})
+    phone.cut()
+    tablet.cut()
+    for body in ("one", "two", "three"):
+        house.friend().message(phone.account, body)
+    for token in ("two-phone", "two-tablet"):
+        until(lambda token=token: count(house.pushes(token, 20)[-1]) == "3", f"last for {token}")
+        assert {one["status"] for one in house.pushes(token)} == {200}
+
+
+@pytest.mark.line(140)
+def test_a_dead_token_ends_registration_and_enablement(house: House) -> None:
+    phone = house.phone()
+    given = phone.enable_registered("dead")
+    desk = house.phone(phone.account, "desk", sm=False)
+    phone.cut()
+    house.script("dead", DEAD)
+    house.friend().message(phone.account, "hello")
+    gone = house.event("device-unregistered", account=phone.account)
+    assert (gone["by"], gone["device"]) == ("provider", "phone")
+    ended = house.event("push-disabled", account=phone.account)
+    assert ended["service"] == PUSH_HOST
+    told = desk.take("notice", lambda one: child(one, NS_PUBSUB, "pubsub") is not None)
+    assert told["from"] == PUSH_HOST
+    assert not is_listed(desk, given["node"])
+    house.friend().message(phone.account, "hello?")
+    house.settle()
+    assert len(house.pushes("dead")) == 1
+
+
+@pytest.mark.line(141)
+def test_what_is_said_of_an_old_token_leaves_a_newer_registration(house: House) -> None:
+    phone = house.phone()
+    given = phone.enable_registered("outdated")
+    desk = house.phone(phone.account, "desk", sm=False)
+    phone.cut()
+    house.script("outdated", {**DEAD, "delay": 1.0})
+    house.friend().message(phone.account, "hello")
+    assert house.event("publish-received", account=phone.account)["outcome"] == "accepted"
+    again = desk.register("renewed", device_id="phone")
+    assert again["node"] == given["node"]
+    until(lambda: house.pushes("renewed"), "push by the new token")
+    assert [one["error"] for one in house.pushes("outdated")] == ["UNREGISTERED"]
+    assert is_listed(desk, given["node"])
+    assert not house.events("device-unregistered", account=phone.account)
+
+
+@pytest.mark.line(144)
+def test_an_accepted_push_survives_a_kill(house: House) -> None:
+    phone = house.phone()
+    phone.enable_registered("kept")
+    house.script("kept", {"delay": 20})
+    phone.cut()
+    house.friend().message(phone.account, "hello")
+    until(lambda: house.pushes("kept"), "first try")
+    house.event("publish-answered", account=phone.account, outcome="accepted")
+
+    house.kill()
+
+    until(lambda: len(house.pushes("kept")) == 2, "second try")
+    assert count(house.pushes("kept")[-1]) == "1"
+
+
+@pytest.mark.line(150)
+def test_with_an_account_all_that_is_its_own_goes(house: House) -> None:
+    phone = house.phone()
+    given = phone.enable_registered("removed")
+    succeeded(phone.enable(FOREIGN, "removed"))
+    name = phone.account
+    phone.hang_up()
+    house.friend().message(name, "never to be read")
+    house.service().accept(house.service().publish("removed"))
+    until(lambda: house.pushes("removed"), "push")
+
+    house.operate("user-del", jid=name)
+
+    assert house.events("push-disabled", account=name)
+    assert house.events("device-unregistered", account=name)
+    house.operate("user-add", jid=name, password=PASSWORD.reveal())
+    again = house.phone(name)
+    assert not is_listed(again, given["node"])
+    assert condition(again.disable(FOREIGN)) == "item-not-found"
+    assert "never to be read" not in again.bodies()
+    again.hang_up()
+    house.friend().message(name, "for the new one")
+    house.settle()
+    assert not house.service().published("removed")
+    assert len(house.pushes("removed")) == 1
+    node = f"<publish node='{given['node']}'><item/></publish>"
+    asked = f"<pubsub xmlns='{NS_PUBSUB}'>{node}</pubsub>"
+    assert condition(house.friend().ask(asked, PUSH_HOST)) == "item-not-found"
+
+
+@pytest.mark.line(149)
+def test_without_backends_services_elsewhere_are_enabled(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    for house in opened(tmp_path_factory, app_server={"backends": []}):
+        phone = house.phone()
+        assert condition(phone.command("list-push-registrations")) == "service-unavailable"
+        assert condition(phone.enable(PUSH_HOST, "n")) == "remote-server-not-found"
+        succeeded(phone.enable(FOREIGN, "elsewhere", secret_form("s")))
+        phone.cut()
+        house.friend().message(phone.account, "hello")
+        assert summary(house.service().publish("elsewhere")) == {"message-count": "1"}
+
+
+@pytest.mark.line(143)
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_credential_that_is_not_taken_ends_no_registration(
+    tmp_path_factory: pytest.TempPathFactory, status: int
+) -> None:
+    for house in opened(tmp_path_factory):
+        phone = house.phone()
+        given = phone.enable_registered("credential")
+        house.control(
+            "/script", {"endpoint": "tokens", "answers": [{"status": status, "times": 100}]}
+        )
+        phone.cut()
+        house.friend().message(phone.account, "hello")
+        alarm = house.event("provider-alarm")
+        assert alarm["type"] == "fcm"
+        assert phone.resume().name == "resumed"
+        assert is_listed(phone, given["node"])
+        succeeded(phone.disable(PUSH_HOST, given["node"]))
