@@ -38,6 +38,7 @@ class Authority:
     stranger: ClassVar[Path]
     right: ClassVar[DefaultOpenSSLContextFactory]
     elsewhere: ClassVar[DefaultOpenSSLContextFactory]
+    folder: ClassVar[Path]  # with the files of each host
     files: ClassVar[IssuedCertificate]  # of `right`
     client: ClassVar[IssuedCertificate]  # who we are, to servers that ask
 
@@ -51,8 +52,9 @@ class Authority:
         cls.ca = ours.path
         cls.stranger = DevelopmentCA(folder / "strange", time.time()).path
         cls.right = cls._context(ours, "127.0.0.1")
+        cls.folder = folder / "ours"
         cls.files = IssuedCertificate(
-            folder / "ours/127.0.0.1.pem", folder / "ours/127.0.0.1-key.pem"
+            cls.folder / "127.0.0.1.pem", cls.folder / "127.0.0.1-key.pem"
         )
         cls.client = client_certificate(folder, "com.example.chat")
         cls.elsewhere = cls._context(ours, "push.example.net")
@@ -107,12 +109,14 @@ def client_certificate(folder: Path, name: str) -> IssuedCertificate:
 class Spoken:
     """TLS for a server that chooses among the protocols a client offers (ALPN)."""
 
-    def __init__(self, *protocols: bytes, clients: Path | None = None) -> None:
+    def __init__(
+        self, *protocols: bytes, clients: Path | None = None, host: str = "127.0.0.1"
+    ) -> None:
         asks = {}
         if clients is not None:
             asks["trustRoot"] = trustRootFromCertificates(authorities(clients))
         options = CertificateOptions(  # type: ignore[no-untyped-call]
-            **identity(Authority.files.certificate, Authority.files.key),
+            **identity(Authority.folder / f"{host}.pem", Authority.folder / f"{host}-key.pem"),
             acceptableProtocols=list(protocols) or None,
             **asks,
         )
