@@ -11,6 +11,7 @@ from pushd.appserver.limits import Rules
 from pushd.c2s.guard import Patience
 from pushd.c2s.options import DoorOptions
 from pushd.config.backends import Backend
+from pushd.config.proxies import DIRECT, Proxy
 from pushd.config.sections import Config
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
@@ -122,11 +123,19 @@ def rules(config: Config) -> Rules:
     )
 
 
-def provider(backend: Backend) -> Provider:
-    """The translator of a backend. Raises BadOption, which names what is wrong."""
+def provider(backend: Backend, proxy: Proxy | None = None) -> Provider:
+    """The translator of a backend. Raises BadOption, which names what is wrong.
+
+    `proxy` is that of the backends that name none.
+    """
     kind = catalogue.find(backend.type)
     if kind is None:
         raise ValueError(f"there is no provider {backend.type}")
-    common = {"base_url": backend.base_url, "ca_file": backend.ca_file}
+    way = backend.proxy or proxy
+    common: dict[str, Any] = {
+        "base_url": backend.base_url,
+        "ca_file": backend.ca_file,
+        "proxy": None if way == DIRECT else way,
+    }
     given = {name: value for name, value in common.items() if value is not None}
     return kind(replace(backend.options, **given))

@@ -198,7 +198,8 @@ class Server:
         running, self.config = self.config, taken_over(self.config, wanted)
         try:
             providers = {
-                one.name: measures.provider(one) for one in self.config.app_server.backends
+                one.name: measures.provider(one, self.config.app_server.proxy)
+                for one in self.config.app_server.backends
             }
             if self._certificates is not None:
                 self._certificates.replace(measures.certificate_files(self.config))
@@ -259,7 +260,8 @@ class Server:
     def _app_server(self) -> AppServer:
         apps = []
         for backend in self.config.app_server.backends:
-            provider, name = measures.provider(backend), backend.name
+            provider = measures.provider(backend, self.config.app_server.proxy)
+            name = backend.name
             self._dispatcher.add(name, provider)
             apps.append(
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)

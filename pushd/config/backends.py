@@ -20,6 +20,7 @@ from pushd.config.kinds import (
     quoted,
     suggestion,
 )
+from pushd.config.proxies import ProxyOrNone
 from pushd.config.reader import (
     DERIVED,
     Section,
@@ -71,6 +72,9 @@ class Backend:
     base_url: Url | None = None
     # The authorities (PEM) that may have signed the provider's certificate, if not the usual ones.
     ca_file: AuthoritiesFile | None = None
+    # The proxy to the provider, if not that of all backends (``app_server.proxy``); ``direct`` is
+    # for a provider that is reached without one.
+    proxy: ProxyOrNone | None = None
     options: Any = field(default=None, metadata=DERIVED)  # the provider's Options
 
     @property

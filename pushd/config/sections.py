@@ -23,6 +23,7 @@ from pushd.config.kinds import (
     Whole,
 )
 from pushd.config.problems import Caution
+from pushd.config.proxies import ProxyAddress
 from pushd.config.reader import DERIVED
 from pushd.wire.secret import Secret
 
@@ -177,6 +178,12 @@ class AppServer:
     access_backends: Literal["all", "local"] | tuple[DomainName, ...] = "all"
     # How many registrations an account may have; one more replaces the least recently used.
     max_registrations: Positive = 20
+    # The HTTP proxy that leads to the providers, where there is no other way: a URL such as
+    # ``http://proxy.example.net:3128``, with ``USER:PASSWORD@`` before the host where it asks for
+    # them. It opens a tunnel for each connection (CONNECT), and looks the providers' names up.
+    # What is in the tunnel is encrypted for the provider. ``{env: https_proxy}`` takes it from the
+    # environment.
+    proxy: ProxyAddress | None = None
     # Whether accounts may share a token, as those of an app with several accounts do. If not,
     # the account that registers it last has it alone.
     shared_tokens: bool = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pushd.config.proxies import DIRECT, Proxy
 from pushd.config.reader import option_fields, option_kinds
 from pushd.config.sections import Config, Listen
 
@@ -38,9 +39,14 @@ def _pushing(config: Config) -> Iterator[str]:
             f"backend {backend.type} for the app {backend.app_name!r}: register at"
             f" {backend.register_host}, publish to {backend.pubsub_host}"
             + (f", provider at {backend.base_url}" if backend.base_url else "")
+            + _way(backend.proxy or config.app_server.proxy)
         )
     if not config.app_server.backends:
         yield "no backend: users can use push services of others"
+
+
+def _way(proxy: Proxy | None) -> str:
+    return f", through the proxy {proxy}" if proxy is not None and proxy != DIRECT else ""
 
 
 def _warnings(config: Config) -> Iterator[str]:

@@ -25,6 +25,7 @@ from pushd.config.checks import (
     signing_key_fault,
 )
 from pushd.config.kinds import Choice, Duration, Pattern, Url
+from pushd.config.proxies import ProxyAddress
 from pushd.net.http import authorities
 from pushd.providers import contract
 from pushd.providers.apns_answers import read
@@ -78,6 +79,8 @@ class Options:
     sandbox_url: Url | None = None
     # The authorities (PEM) that may have signed Apple's certificate, if not the usual ones.
     ca_file: Path | None = None
+    # The proxy to Apple, where there is no other way.
+    proxy: ProxyAddress | None = None
 
     def __post_init__(self) -> None:
         """Raises BadOption for options that do not fit together."""
@@ -172,6 +175,7 @@ class APNs(contract.Provider):
                 http2=True,
                 certificate=options.certfile,
                 key=options.keyfile,
+                proxy=options.proxy,
                 name=f"{environment} {name}",
             )
             for environment in HOSTS

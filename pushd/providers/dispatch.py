@@ -61,6 +61,9 @@ class Withdrawn:
 Result = Accepted | Unregistered | Refused | Expired | Withdrawn
 
 
+ACTED_ON = (Fault.TLS, Fault.PROXY)  # faults that wait for the operator
+
+
 class _Next(Enum):
     """What follows an answer that is not final."""
 
@@ -327,7 +330,7 @@ class _Push:
             case Unregistered():
                 return self._bury(service, outcome, device, sent_at)
             case Failed():
-                service.failed(outcome.reason, alarm=outcome.fault is Fault.TLS)
+                service.failed(outcome.reason, alarm=outcome.fault in ACTED_ON)
                 return self._later(outcome.reason)
             case Busy(scope=Scope.BACKEND):
                 if outcome.after:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from pushd.config.checks import ServiceAccountFile
+from pushd.config.proxies import ProxyAddress
 from pushd.net.http import authorities
 from pushd.providers import contract
 from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistered
@@ -35,6 +36,7 @@ class Options:
     token_uri: str | None = None  # instead of the one in the file
     lifetime: int = 86_400  # seconds that FCM keeps a notification for a device it cannot reach
     ca_file: Path | None = None  # PEM; trusted instead of the platform's certificates
+    proxy: ProxyAddress | None = None  # the way to Google
 
 
 class FCM(contract.Provider):
@@ -45,7 +47,7 @@ class FCM(contract.Provider):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._link = contract.Link(_ca_file(options.ca_file))
+        self._link = contract.Link(_ca_file(options.ca_file), proxy=options.proxy)
         account = _ServiceAccount.load(options.service_account)
         base_url = _web_address("base_url", options.base_url).rstrip("/")
         token_uri = account.token_uri

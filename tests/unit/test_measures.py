@@ -1,11 +1,15 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pushd import measures
 from pushd.appserver.limits import UNLIMITED, Rate, Rules
+from pushd.config.backends import Backend
+from pushd.config.proxies import DIRECT, Proxy
 from pushd.config.sections import AppServer, Config
+from pushd.providers import catalogue
 
 
 def rules(**given: object) -> Rules:
@@ -36,3 +40,33 @@ def test_each_option_of_the_app_server_becomes_its_rule(
     option: str, value: object, rule: str, expected: object
 ) -> None:
     assert getattr(rules(**{option: value}), rule) == expected
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a provider was made with."""
+
+    options: Any
+
+
+@dataclass(frozen=True)
+class Options:
+    base_url: str = "https://a.example"
+    proxy: Proxy | None = None
+
+
+OURS, OTHER = Proxy("proxy.example.net", 3128), Proxy("other.example.net", 3128)
+
+
+@pytest.mark.parametrize(
+    ("own", "way"), [(None, OURS), (OTHER, OTHER), (DIRECT, None)], ids=["none", "own", "direct"]
+)
+def test_a_backend_goes_through_its_own_proxy_or_that_of_all(
+    own: Proxy | None, way: Proxy | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "find", lambda _: Found)
+    backend = Backend("webhook", "localhost", "push.localhost", proxy=own, options=Options())
+    made: Any = measures.provider(backend, OURS)
+    assert made.options.proxy == way
+    unled: Any = measures.provider(backend)
+    assert unled.options.proxy == (OTHER if own is OTHER else None)

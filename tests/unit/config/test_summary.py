@@ -17,7 +17,8 @@ def test_the_summary_tells_what_is_served_where_and_what_to_mind(tmp_path: Path)
         "domains: [localhost]\ndata: db\n"
         "listen: {client: ['127.0.0.1:5222'], client_tls: [], component: ['127.0.0.1:5347']}\n"
         "components: {rooms.localhost: {secret: sesame}}\n"
-        "app_server: {backends: [{type: fcm, register_host: localhost,"
+        "app_server: {proxy: 'http://jo:hunter2@proxy.localhost:3128',"
+        " backends: [{type: fcm, register_host: localhost,"
         " pubsub_host: push.localhost, base_url: 'http://127.0.0.1:9'}]}\n"
     )
     config = read(text, tmp_path / "pushd.yml", {"fcm": Free}, now=0.0)
@@ -33,7 +34,7 @@ def test_the_summary_tells_what_is_served_where_and_what_to_mind(tmp_path: Path)
         " include_subscription_count true, include_message_bodies false, notify_on messages,"
         " coalesce 1s, publish_timeout 30s",
         "backend fcm for the app 'any': register at localhost, publish to push.localhost,"
-        " provider at http://127.0.0.1:9",
+        " provider at http://127.0.0.1:9, through the proxy proxy.localhost:3128",
         f"{tmp_path}/pushd.yml:1:11: domains[0]: warning: no certificate, so no TLS; this is for"
         " listeners on loopback addresses only",
     ]

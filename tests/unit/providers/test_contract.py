@@ -22,6 +22,7 @@ from pushd.providers.contract import (
     Limits,
     Notification,
     Provider,
+    Proxy,
     Refused,
     Request,
     Response,
@@ -111,7 +112,7 @@ def test_options_are_plain_values_in_a_frozen_dataclass(name: str) -> None:
     assert hasattr(options, "__slots__")
     for hint in get_type_hints(options).values():
         parts = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
-        assert set(parts) <= {str, int, float, bool, Path, Secret, type(None)}
+        assert set(parts) <= {str, int, float, bool, Path, Proxy, Secret, type(None)}
 
 
 @pytest.mark.parametrize("name", TYPES)

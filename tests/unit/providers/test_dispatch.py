@@ -642,6 +642,13 @@ def test_a_certificate_that_is_not_trusted_is_an_alarm() -> None:
     assert [alarm.reason for alarm in office.reports.alarms] == [TLS.reason]
 
 
+def test_a_proxy_that_refuses_is_an_alarm_at_once() -> None:
+    office = Office()
+    refused = Failed(Fault.PROXY, "the proxy proxy:3128 asks for a user name (HTTP 407)")
+    office.push_and_answer(refused)
+    assert [alarm.reason for alarm in office.reports.alarms] == [refused.reason]
+
+
 # Dead devices.
 
 
