@@ -100,6 +100,7 @@ def listed(phone: Phone) -> list[dict[str, str]]:
 @pytest.mark.parametrize("action", [None, "execute", "complete"])
 @pytest.mark.parametrize("form_type", [None, FORM_PUSH_OPTIONS])
 @pytest.mark.parametrize("type", [None, "submit"])
+@pytest.mark.mistake(15, 22)
 def test_a_device_registers_however_the_command_is_written(
     house: House, action: str | None, form_type: str | None, type: str | None
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_device_registers_however_the_command_is_written(
 
 @pytest.mark.line(97)
 @pytest.mark.parametrize("node", ["register-push-fcm", "unregister-push"])
+@pytest.mark.mistake(22)
 def test_cancelling_does_nothing(house: House, node: str) -> None:
     phone = house.phone(sm=False)
     phone.register("t:kept")
@@ -165,6 +167,7 @@ def test_commands_are_not_asked_for_by_get(house: House) -> None:
         ("fcm", {"token": "t:1", "device-name": "n" * 2000}, "device-name"),
     ],
 )
+@pytest.mark.mistake(12)
 def test_a_field_that_is_wrong_is_named_and_nothing_is_registered(
     house: House, type: str, fields: dict[str, Any], named: str
 ) -> None:
@@ -396,6 +399,7 @@ def test_a_user_from_elsewhere_is_told_by_a_notice(house: House) -> None:
     assert (affiliation["jid"], affiliation["affiliation"]) == (f"bob@{FOREIGN}", "none")
 
 
+@pytest.mark.mistake(22)
 def test_a_command_without_a_form_offers_one_that_can_be_filled_in(house: House) -> None:
     phone = house.phone(sm=False)
     offered = command(phone.command("register-push-apns"))

@@ -28,6 +28,7 @@ def shown(form: object) -> dict[str, str]:
 
 
 @pytest.mark.line(34, 36)
+@pytest.mark.mistake(8)
 def test_the_owner_sees_push_and_the_defaults(house: House) -> None:
     phone = house.phone()
     for to in ("", phone.account):

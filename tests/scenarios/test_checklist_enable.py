@@ -252,6 +252,7 @@ def test_publish_options_are_republished_whole(house: House) -> None:
 @pytest.mark.line(15, 16)
 @pytest.mark.parametrize("type", ["", "submit", "form"])
 @pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.mistake(19)
 def test_forms_come_in_either_order_with_or_without_a_type(
     house: House, type: str, order: int
 ) -> None:
@@ -356,6 +357,7 @@ def test_two_devices_are_pushed_at_two_nodes_of_one_service(house: House) -> Non
 
 
 @pytest.mark.line(25, 26)
+@pytest.mark.mistake(1)
 def test_one_session_has_several_and_a_node_at_two_services(house: House) -> None:
     phone = house.phone()
     everything = [(FOREIGN, "same"), (ELSEWHERE, "same"), (FOREIGN, "other")]

@@ -59,6 +59,7 @@ def test_push_lengthens_the_hold_and_wakes_once_more_before_it_ends(hasty: House
 
 
 @pytest.mark.line(71, 72)
+@pytest.mark.mistake(16)
 def test_the_hold_has_one_end_which_messages_do_not_move(house: House) -> None:
     phone = house.phone()
     succeeded(phone.enable(FOREIGN, "one end"))

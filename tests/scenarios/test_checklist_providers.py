@@ -4,6 +4,7 @@ What each provider is sent and says is in `tests/unit/providers`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -29,6 +30,11 @@ def count(push: dict[str, dict[str, dict[str, str]]]) -> str:
     return push["message"]["data"]["message-count"]
 
 
+def has_count(house: House, token: str, expected: str) -> bool:
+    """Whether the last push for the token tells of so many messages."""
+    return count(house.pushes(token, wait=20)[-1]) == expected
+
+
 @pytest.mark.line(139)
 def test_two_devices_of_an_account_have_pushes_of_their_own(house: House) -> None:
     phone = house.phone()
@@ -41,11 +47,12 @@ def test_two_devices_of_an_account_have_pushes_of_their_own(house: House) -> Non
     for body in ("one", "two", "three"):
         house.friend().message(phone.account, body)
     for token in ("two-phone", "two-tablet"):
-        until(lambda token=token: count(house.pushes(token, 20)[-1]) == "3", f"last for {token}")
+        until(partial(has_count, house, token, "3"), f"last push for {token}")
         assert {one["status"] for one in house.pushes(token)} == {200}
 
 
 @pytest.mark.line(140)
+@pytest.mark.mistake(9)
 def test_a_dead_token_ends_registration_and_enablement(house: House) -> None:
     phone = house.phone()
     given = phone.enable_registered("dead")
@@ -144,6 +151,7 @@ def test_without_backends_services_elsewhere_are_enabled(
 
 @pytest.mark.line(143)
 @pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.mistake(16)
 def test_a_credential_that_is_not_taken_ends_no_registration(
     tmp_path_factory: pytest.TempPathFactory, status: int
 ) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from pushd.wire import forms
-from pushd.wire.element import Element, child, children, element, parse, serialize
+from pushd.wire.element import Element, child, children, element, serialize
 from pushd.wire.namespaces import (
     FORM_PUBLISH_OPTIONS,
     FORM_PUSH_SUMMARY,
@@ -154,11 +154,30 @@ def test_a_notification_without_a_form_is_taken(house: House) -> None:
 
 
 @pytest.mark.line(128)
-def test_forms_without_a_type_are_taken(house: House) -> None:
+@pytest.mark.mistake(19)
+@pytest.mark.parametrize("type", ["", " type='form'", " type='submit'"])
+def test_forms_of_any_type_that_fits_are_taken(house: House, type: str) -> None:
     to = registered(house)
     payload = publish(to.node, to.secret, note(message_count="7"))
-    untyped = parse(serialize(payload).replace(b" type='submit'", b""))
-    succeeded(ask(house, untyped))
+    typed = serialize(payload).replace(b" type='submit'", type.encode())
+    succeeded(house.service().ask_as(FOREIGN, PUSH_HOST, typed.decode()))
+    assert data(house, to) == {"message-count": "7"}
+
+
+@pytest.mark.mistake(13)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_secret_is_found_among_other_options(house: House, order: int) -> None:
+    to = registered(house)
+    fields = {
+        "pushModule": "another",
+        "secret": to.secret,
+        "priority": "high",
+        "several": ["a", "b"],
+    }
+    form = forms.submit(FORM_PUBLISH_OPTIONS, dict(list(fields.items())[::order]))
+    payload = publish(to.node, None, note(message_count="7"))
+    payload.addChild(element(NS_PUBSUB, "publish-options", form))
+    succeeded(ask(house, payload))
     assert data(house, to) == {"message-count": "7"}
 
 

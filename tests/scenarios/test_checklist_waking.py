@@ -89,6 +89,7 @@ def befriend(one: Phone, other: Phone) -> None:
 
 
 @pytest.mark.line(43, 54)
+@pytest.mark.mistake(9)
 def test_a_connected_phone_is_not_pushed_whether_active_or_not(house: House) -> None:
     phone = enabled(house, "connected")
     for state in ("active", "inactive"):

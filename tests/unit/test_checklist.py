@@ -9,29 +9,32 @@ from docs import checklist
 
 ROWS = checklist.rows(checklist.PAGE.read_text(encoding="utf-8"))
 MARKED = checklist.marked()
+ALL = [*checklist.LINES, *checklist.MISTAKES]
+# What cannot be tested before there is what it is about.
+NOT_YET = {number for number, (said, _) in ROWS.items() if said.startswith("Not yet")}
 # Lines that are not done yet.
-OPEN = set(checklist.LINES)
+OPEN = {"90", "M7"}
 
 
 def test_every_line_is_in_the_table_once() -> None:
     text = checklist.PAGE.read_text(encoding="utf-8")
-    numbers = [int(row[0]) for row in checklist.ROW.findall(text)]
-    assert numbers == list(checklist.LINES)
+    assert [row[0] for row in checklist.ROW.findall(text)] == ALL
 
 
 def test_marks_are_numbers_of_lines() -> None:
-    assert set(MARKED) <= set(checklist.LINES)
+    assert set(MARKED) <= set(ALL)
 
 
 def test_every_line_is_tested() -> None:
-    assert not set(checklist.LINES) - set(MARKED) - OPEN
+    assert not set(ALL) - set(MARKED) - NOT_YET - OPEN
 
 
-def test_what_is_overruled_says_what_happens_instead_and_why() -> None:
+def test_what_is_overruled_or_not_there_yet_says_why() -> None:
     for number, (said, _) in ROWS.items():
-        if "overruled" in said.lower():
-            assert ":" in said.lower().partition("overruled")[2], number
+        if "overruled" in said.lower() or number in NOT_YET:
+            assert ":" in said, number
             assert len(said) > 60, number
+    assert not {number for number in NOT_YET if number not in checklist.MISTAKES}
 
 
 def test_tests_that_the_table_names_exist_and_carry_the_number() -> None:
@@ -48,6 +51,7 @@ def test_one(): ...
 @pytest.mark.line(3)
 class TwoTest:
     @pytest.mark.line(4)
+    @pytest.mark.mistake(1)
     async def test_two(self): ...
 
 @pytest.mark.parametrize("case", [pytest.param(0, marks=pytest.mark.line(5)), 7])
@@ -57,8 +61,8 @@ def test_three(case): ...
 def test_four(): ...
 """
     assert dict(checklist.marks_in(ast.parse(text).body)) == {
-        "test_one": {1, 2},
-        "TwoTest::test_two": {3, 4},
-        "test_three": {5},
+        "test_one": {"1", "2"},
+        "TwoTest::test_two": {"3", "4", "M1"},
+        "test_three": {"5"},
         "test_four": set(),
     }

@@ -50,6 +50,7 @@ def test_another_rate_holds_at_once() -> None:
     assert buckets.ready_at("a", UNLIMITED, 1.0) == 1.0
 
 
+@pytest.mark.mistake(11)
 def test_only_what_is_not_full_is_remembered() -> None:
     buckets, rate = Buckets(), Rate(10.0)
     for number in range(100):
@@ -58,6 +59,7 @@ def test_only_what_is_not_full_is_remembered() -> None:
     assert len(buckets) <= 11
 
 
+@pytest.mark.mistake(11)
 def test_a_flood_of_names_takes_bounded_memory() -> None:
     buckets, rate = Buckets(remembered=100), Rate(1e9)
     for number in range(1000):

@@ -4,6 +4,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from pushd.config.backends import Backend
 from pushd.config.kinds import Duration
 from pushd.config.manual import helps, page
@@ -26,6 +28,7 @@ class Options:
     silent: bool = False
 
 
+@pytest.mark.mistake(17)
 def test_the_page_in_docs_is_what_the_code_says() -> None:
     spec = importlib.util.spec_from_file_location("options", DOCS / "options.py")
     assert spec is not None

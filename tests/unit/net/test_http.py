@@ -169,6 +169,7 @@ class TestExchanges(TestCase):
         assert [value for name, value in headers if name == "x-many"] == ["a", "b"]
 
     @pytest.mark.line(146)
+    @pytest.mark.mistake(16)
     async def test_a_certificate_of_another_authority_is_refused_before_anything_is_sent(
         self,
     ) -> None:

@@ -74,6 +74,7 @@ def content(request: Request) -> dict[str, Any]:
 
 
 @pytest.mark.line(136, 137)
+@pytest.mark.mistake(14)
 def test_a_notification_becomes_an_alert_that_the_app_may_rewrite(provider: APNs) -> None:
     request = sent(provider, sending=Sending(UUID, Secret("e30.e30.x")))
     assert request.method == "POST"
@@ -105,6 +106,7 @@ def test_a_notification_becomes_an_alert_that_the_app_may_rewrite(provider: APNs
 @pytest.mark.line(137)
 @pytest.mark.parametrize("truth", ["true", "1"])
 @pytest.mark.parametrize("is_urgent", [False, True])
+@pytest.mark.mistake(14)
 def test_a_silent_push_wakes_the_app_and_shows_nothing(
     truth: str, is_urgent: bool, provider: APNs
 ) -> None:
@@ -177,6 +179,7 @@ def test_texts_and_sound_are_the_operators(tmp_path: Path) -> None:
         (NOW - 5, 0),
     ],
 )
+@pytest.mark.mistake(12)
 def test_apple_keeps_it_for_a_day_but_not_beyond_its_end(
     provider: APNs, expires_at: float | None, expiration: float
 ) -> None:
@@ -184,6 +187,7 @@ def test_apple_keeps_it_for_a_day_but_not_beyond_its_end(
     assert request.headers["apns-expiration"] == str(int(expiration))
 
 
+@pytest.mark.mistake(15)
 def test_the_end_counts_from_each_sending_and_not_from_the_start_of_the_server(
     provider: APNs,
 ) -> None:
@@ -270,6 +274,7 @@ def test_what_apple_finds_too_big_is_sent_with_the_counts_alone(provider: APNs) 
         ("sandbox", "", "sandbox"),
     ],
 )
+@pytest.mark.mistake(16)
 def test_a_device_is_reached_where_it_registered_for(
     default: str, field: str | None, lane: str, tmp_path: Path
 ) -> None:
@@ -516,6 +521,7 @@ def test_what_is_both_hexadecimal_and_base64_is_hexadecimal() -> None:
         "\uff41\uff42" * 32,
     ],
 )
+@pytest.mark.mistake(12)
 def test_what_is_no_token_is_refused_and_not_repeated(text: str, provider: APNs) -> None:
     with pytest.raises(BadField) as raised:
         provider.check({"token": text})

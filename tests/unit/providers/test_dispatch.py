@@ -172,6 +172,7 @@ def test_two_backends_cannot_have_one_name() -> None:
 
 
 @pytest.mark.line(139)
+@pytest.mark.mistake(17)
 def test_pauses_grow_from_the_floor_with_full_jitter_and_stop_growing() -> None:
     for point, expected in (
         (0, [10] * 9),

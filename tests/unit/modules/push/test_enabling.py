@@ -248,6 +248,7 @@ def test_forms_come_in_either_order(is_reversed: bool) -> None:
     assert b"<value>s</value>" in (stage.push.enablements.of(JULIET)[0].options or b"")
 
 
+@pytest.mark.mistake(20)
 def test_a_form_without_a_form_type_is_taken_for_publish_options() -> None:
     stage = Stage()
     phone = stage.phone(enabled=False)

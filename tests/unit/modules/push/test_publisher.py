@@ -343,6 +343,7 @@ def test_urgency_lasts_until_it_is_told() -> None:
     assert urgent == ["high", ""]
 
 
+@pytest.mark.mistake(2)
 def test_thousands_of_pushes_leave_nothing_behind() -> None:
     stage = Stage()
     stage.asleep()
