@@ -133,6 +133,8 @@ class PubsubHost:
         registration = self._admit(request, node)
         self._publishers.check(registration.account)
         item = _only_item(publish)
+        if len(request.stanza.raw) > BIGGEST_PAYLOAD:  # else its payload is none the bigger
+            _check_size(item)
         at_once = await self._accept(registration, read(_payload(item)))
         id = item.attributes.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
@@ -236,10 +238,13 @@ def _payload(item: Element) -> Element:
     payload = payloads[0]
     if len(payloads) > 1 or (payload.uri, payload.name) != (NS_PUSH, "notification"):
         raise BadRequest("one notification is expected", _condition("invalid-payload"))
-    if len(serialize(payload)) > BIGGEST_PAYLOAD:
+    return payload
+
+
+def _check_size(item: Element) -> None:
+    if len(serialize(_payload(item))) > BIGGEST_PAYLOAD:
         text = f"a payload has {BIGGEST_PAYLOAD} bytes at most"
         raise NotAcceptable(text, _condition("payload-too-big"))
-    return payload
 
 
 def _secret(pubsub: Element) -> str:

@@ -153,10 +153,15 @@ class Table(Generic[_Row]):
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
     def _check(self, names: Sequence[str], values: Sequence[object]) -> tuple[object, ...]:
-        return tuple(
-            _column(f"{self.name}.{name}", value)
-            for name, value in zip(names, values, strict=False)
-        )
+        try:
+            return tuple(map(_column, values))
+        except ValueError:
+            for name, value in zip(names, values, strict=False):
+                try:
+                    _column(value)
+                except ValueError as error:
+                    raise ValueError(f"{self.name}.{name}: {error}") from None
+            raise
 
     def _row(self, columns: Sequence[Any]) -> _Row:
         values = (
@@ -176,18 +181,17 @@ def _reader(cls: type, name: str, hint: Any) -> Callable[[Any], Any]:
     return _READERS[kinds[0]]
 
 
-def _column(where: str, value: object) -> object:
-    """What is stored for a field's value; a wrong one is named here, where its user is seen."""
-    match value:
-        case Secret():
-            return _column(where, value.reveal())
-        case bool():
-            return int(value)
-        case int() if not -(1 << 63) <= value < 1 << 63:
-            raise ValueError(f"{where}: an integer beyond 64 bits")
-        case str():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise ValueError(f"{where}: a text that is not Unicode") from None
+def _column(value: object) -> object:
+    """What is stored for a field's value. Raises ValueError for what no column can hold."""
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text that is not Unicode") from None
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("an integer beyond 64 bits")
+        return int(value)
     return value

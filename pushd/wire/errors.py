@@ -26,11 +26,11 @@ class StanzaError(Exception):
     def element(self) -> Element:
         """The `<error/>` child (RFC 6120 §8.3.2)."""
         error = element("jabber:client", "error", type=self.type)
-        error.addChild(element(NS_STANZA_ERRORS, self.condition))
+        error.children.append(element(NS_STANZA_ERRORS, self.condition))
         if self.text:
-            error.addChild(_words(NS_STANZA_ERRORS, self.text))
+            error.children.append(_words(NS_STANZA_ERRORS, self.text))
         if self.extra is not None:
-            error.addChild(self.extra)
+            error.children.append(self.extra)
         return error
 
 
@@ -135,9 +135,9 @@ class StreamError(Exception):
         """The `<stream:error/>` element (RFC 6120 §4.9.2)."""
         error = element(NS_STREAMS, "error", element(NS_STREAM_ERRORS, self.condition))
         if self.text:
-            error.addChild(_words(NS_STREAM_ERRORS, self.text))
+            error.children.append(_words(NS_STREAM_ERRORS, self.text))
         if self.extra is not None:
-            error.addChild(self.extra)
+            error.children.append(self.extra)
         return error
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pushd.wire.element import Element, children, element, text
+from pushd.wire.element import Element, children, element
 from pushd.wire.namespaces import NS_FORMS
 
 __all__ = ["Field", "Form", "Values", "boolean", "find", "offer", "read", "result", "submit"]
@@ -132,11 +132,11 @@ def result(
     _add_fields(form, fields)
     heading = [Field(part) if isinstance(part, str) else part for part in reported]
     if heading:
-        form.addChild(element(NS_FORMS, "reported", *map(_described, heading)))
+        form.children.append(element(NS_FORMS, "reported", *map(_described, heading)))
     for item in items:
         row = element(NS_FORMS, "item")
         _add_fields(row, item)
-        form.addChild(row)
+        form.children.append(row)
     return form
 
 
@@ -144,20 +144,20 @@ def offer(form_type: str | None, title: str, instructions: str, fields: Iterable
     """Make a form to fill in. Each line of the instructions becomes an element of its own."""
     form = _form("form")
     if title:
-        form.addChild(element(NS_FORMS, "title", title))
+        form.children.append(element(NS_FORMS, "title", title))
     for line in instructions.splitlines():
-        form.addChild(element(NS_FORMS, "instructions", line))
+        form.children.append(element(NS_FORMS, "instructions", line))
     if form_type is not None:
-        form.addChild(_hidden(form_type))
+        form.children.append(_hidden(form_type))
     for each in fields:
-        form.addChild(_described(each))
+        form.children.append(_described(each))
     return form
 
 
 def _read_fields(parent: Element) -> dict[str, tuple[str, ...]]:
     fields: dict[str, tuple[str, ...]] = {}
-    for node in children(parent):
-        if node.name != "field" or node.uri != NS_FORMS:
+    for node in parent.children:
+        if isinstance(node, str) or node.name != "field" or node.uri != NS_FORMS:
             continue
         name = node.attributes.get("var")
         if name is None:
@@ -166,10 +166,14 @@ def _read_fields(parent: Element) -> dict[str, tuple[str, ...]]:
             raise ValueError("a field without a name")
         if name in fields:
             raise ValueError(f"{_at(name)}: given twice")
-        values = [part for part in children(node) if part.name == "value" and part.uri == NS_FORMS]
-        if any(True for value in values for _ in children(value)):
-            raise ValueError(f"{_at(name)}: a value holds an element")
-        fields[name] = tuple(map(text, values))
+        values: list[str] = []
+        for part in node.children:
+            if isinstance(part, str) or part.name != "value" or part.uri != NS_FORMS:
+                continue
+            if not all(isinstance(inner, str) for inner in part.children):
+                raise ValueError(f"{_at(name)}: a value holds an element")
+            values.append("".join(part.children))
+        fields[name] = tuple(values)
     return fields
 
 
@@ -180,7 +184,7 @@ def _at(name: str) -> str:
 def _form(kind: str, form_type: str | None = None) -> Element:
     form = element(NS_FORMS, "x", type=kind)
     if form_type is not None:
-        form.addChild(_hidden(form_type))
+        form.children.append(_hidden(form_type))
     return form
 
 
@@ -191,10 +195,10 @@ def _hidden(form_type: str) -> Element:
 def _add_fields(parent: Element, fields: Mapping[str, Values] | Iterable[Field]) -> None:
     if isinstance(fields, Mapping):
         for name, values in fields.items():
-            parent.addChild(element(NS_FORMS, "field", *_values(values), var=name))
+            parent.children.append(element(NS_FORMS, "field", *_values(values), var=name))
     else:
         for each in fields:
-            parent.addChild(_described(each))
+            parent.children.append(_described(each))
 
 
 def _described(each: Field) -> Element:
@@ -202,16 +206,16 @@ def _described(each: Field) -> Element:
     if each.label:
         node.attributes["label"] = each.label
     if each.description:
-        node.addChild(element(NS_FORMS, "desc", each.description))
+        node.children.append(element(NS_FORMS, "desc", each.description))
     if each.required:
-        node.addChild(element(NS_FORMS, "required"))
+        node.children.append(element(NS_FORMS, "required"))
     for value in _values(each.values):
-        node.addChild(value)
+        node.children.append(value)
     for choice, label in each.options:
         option = element(NS_FORMS, "option", *_values(choice))
         if label:
             option.attributes["label"] = label
-        node.addChild(option)
+        node.children.append(option)
     return node
 
 
