@@ -128,6 +128,7 @@ def test_unregistering_ends_the_enablement_and_its_detached_session() -> None:
     assert [event.reason for event in stage.hall.events(PushDisabled)] == [
         "the service gave notice"
     ]
+    stage.hall.advance(300)  # what was promised before anybody knew of push
     assert not stage.hall.host.lifecycle.is_alive(phone.session)
 
 
@@ -286,6 +287,7 @@ def test_a_token_that_the_provider_calls_dead_ends_it_all() -> None:
     assert stage.nodes() == []
     (push,) = (module for module in stage.hall.modules if isinstance(module, Push))
     assert push.enablements.of(JULIET) == []
+    stage.hall.advance(300)
     assert not stage.hall.host.lifecycle.is_alive(stage.phone.session)
     stored = [row[0] for row in stage.hall.rows("SELECT stanza FROM offline ORDER BY id")]
     assert b"<body>one</body>" in stored[0]
