@@ -134,17 +134,20 @@ class _Capped:
         self._outward = outward
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _CappedEndpoint(self._outward.endpointForURI(uri))
+        return _CappedEndpoint(self._outward, uri)
 
 
 @implementer(IStreamClientEndpoint)
 class _CappedEndpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
+    """Made for each request, mostly for nothing: it looks for the way only when it connects."""
+
+    def __init__(self, outward: IAgentEndpointFactory, uri: URI) -> None:
+        self._outward = outward
+        self._uri = uri
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
         factory: Any = _CappingFactory(protocolFactory)  # type: ignore[no-untyped-call]
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        connecting: Deferred[Any] = self._outward.endpointForURI(self._uri).connect(factory)
         return connecting.addCallback(lambda capped: capped.wrappedProtocol)
 
 
