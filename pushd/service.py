@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -185,7 +186,7 @@ class Server:
         """Wait for an end, but no longer than that; tells whether it came."""
         try:
             await ending.addTimeout(seconds, self._reactor)
-        except TimeoutError:
+        except TookTooLong:
             log.warn("{what} did not end in time", what=what)
             return False
         return True
