@@ -37,6 +37,7 @@ MODULES = (
     "time",
     "last_activity",
     "push",
+    "devices",
 )
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pushd.admin.operations import Operation, Refused, spoken
@@ -165,8 +164,7 @@ class Pushes:
         found = self._push.devices(bare) if not node else [self._device(bare, node)]
         if not found:
             raise Refused(f"{bare} has no device that could be woken")
-        trials = [Deferred.fromCoroutine(self._push.test(one, PATIENCE)) for one in found]
-        tried: list[Tried] = await gatherResults(trials, consumeErrors=True)
+        tried = await self._push.test(found, PATIENCE)
         return {
             "account": bare,
             "tests": [_tried(one, what) for one, what in zip(found, tried, strict=True)],

@@ -5,7 +5,7 @@ is in the form that is submitted, so a session id is only made, and told back.
 """
 
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "Commands",
     "Completed",
     "Executing",
+    "Guard",
     "Handler",
     "Invocation",
     "Note",
@@ -71,6 +72,7 @@ class Executing:
 
 Reply = Completed | Executing
 Handler = Callable[[IQ, Invocation], "Reply | Coroutine[Any, Any, Reply]"]
+Guard = Callable[[IQ], Awaitable[object]]
 
 
 class Commands:
@@ -80,6 +82,15 @@ class Commands:
         self._requests = requests
         self._disco = disco
         self._commands: dict[str, dict[str, tuple[str, Handler]]] = {}
+        self._guards: dict[str, Guard] = {}
+
+    def guard(self, host: str, may_use: Guard) -> None:
+        """Have `may_use` asked before a command of this host is executed or listed.
+
+        It raises the StanzaError that is said to who may not; to him the list is empty, and the
+        feature is hidden from all but the account itself. To be said before the first `add`.
+        """
+        self._guards[host] = may_use
 
     def add(self, host: str, node: str, name: str, handler: Handler) -> None:
         """Offer a command; `host` as in `Disco`, `name` for people.
@@ -87,7 +98,13 @@ class Commands:
         The handler refuses by raising a StanzaError. Raises ValueError when the host has
         this node already.
         """
-        self._disco.add_node(host, node, lambda request: _about(name))
+
+        async def about(request: IQ) -> Info:
+            if not await self._is_welcome(host, request):
+                raise ItemNotFound("no such node")
+            return _about(name)
+
+        self._disco.add_node(host, node, about)
         if host not in self._commands:
             self._commands[host] = {}
             self._serve(host)
@@ -97,17 +114,31 @@ class Commands:
         async def execute(request: IQ) -> Element:
             return await self._execute(host, request)
 
-        def refuse(request: IQ) -> Element:
+        async def refuse(request: IQ) -> Element:
+            await self._check(host, request)
             raise BadRequest("a command is executed by a request of type set")
 
-        def items(request: IQ) -> list[Item]:
+        async def items(request: IQ) -> list[Item]:
+            if not await self._is_welcome(host, request):
+                return []
             jid = request.recipient.full
             return [Item(jid, node, name) for node, name in self._offered(host)]
 
         self._requests.add("set", NS_COMMANDS, "command", host, execute)
         self._requests.add("get", NS_COMMANDS, "command", host, refuse)
-        self._disco.add_feature(host, NS_COMMANDS)
+        self._disco.add_feature(host, NS_COMMANDS, owner_only=host in self._guards)
         self._disco.add_node(host, NS_COMMANDS, lambda request: _LIST, items)
+
+    async def _is_welcome(self, host: str, request: IQ) -> bool:
+        try:
+            await self._check(host, request)
+        except StanzaError:
+            return False
+        return True
+
+    async def _check(self, host: str, request: IQ) -> None:
+        if host in self._guards:
+            await self._guards[host](request)
 
     def _offered(self, host: str) -> Iterator[tuple[str, str]]:
         for place in self._disco.places(host):
@@ -123,6 +154,7 @@ class Commands:
 
     async def _execute(self, host: str, request: IQ) -> Element:
         """Execute, whether the action is absent, `execute` or `complete`; or cancel."""
+        await self._check(host, request)
         command = request.payload
         node = command.attributes.get("node", "")
         if not node:

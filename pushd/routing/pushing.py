@@ -6,17 +6,18 @@ account, a registration on the side of the app server. What joins them are servi
 Nodes are named by their digests, as logs have them; tokens and secrets do not come this way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 
 from pushd.routing.events import Events, PushSettled
+from pushd.storage.errors import StorageError
 from pushd.wire.secret import Secret
-
-_T = TypeVar("_T")
 
 Key = tuple[str, str, str]  # account, service, node
 
@@ -199,12 +200,17 @@ class Device:
     def last_push_at(self) -> float | None:
         return self.registered.last_push_at if self.registered is not None else None
 
+    @property
+    def handle(self) -> str:
+        """What it is chosen by: the digest of its node, or its service where it has none."""
+        return self.digest or (self.enabled.service if self.enabled is not None else "")
+
     def is_called(self, name: str) -> bool:
-        """Whether this is the device of a node, of its digest, or of a device id."""
+        """Whether this is its handle, its node, or its device id."""
         found = [one.node for one in (self.enabled, self.registered) if one is not None]
         if self.registered is not None:
             found.append(self.registered.device)
-        return name in (*found, self.digest)
+        return bool(name) and name in (*found, self.handle)
 
 
 class Pushing:
@@ -259,35 +265,46 @@ class Pushing:
         if device.registered is not None and self.registrations is not None:
             self.registrations.unregister(device.registered, reason, by)
 
-    async def test(self, device: Device, patience: float) -> Tried:
-        """Send it a test push, the way of any other, and see for so many seconds what comes.
+    async def test(self, devices: Sequence[Device], patience: float) -> list[Tried]:
+        """Send each a test push, the way of any other, and see for so many seconds what comes."""
+        trials = [Deferred.fromCoroutine(self._test(one, patience)) for one in devices]
+        return [await one for one in trials]
 
-        Raises StorageError when the push cannot be kept.
-        """
+    async def _test(self, device: Device, patience: float) -> Tried:
         started_at = self._clock.seconds()
-        settled: Deferred[PushSettled] = Deferred()
-        published = ""
+        try:
+            tried = await self._tried(device, patience)
+        except StorageError:
+            tried = Tried(settled="refused", reason="storage fails")
+        return replace(tried, seconds=self._clock.seconds() - started_at)
+
+    async def _tried(self, device: Device, patience: float) -> Tried:
         one, registered = device.enabled, device.registered
-        expected = self._expected.setdefault(registered.key, []) if registered is not None else []
+        if one is None or self.enablements is None:
+            if registered is None or self.registrations is None:
+                return Tried()
+            trial = self.registrations.test(registered)
+            return _as_settled("", await _within(patience, trial, self._clock))
+        ends_at = self._clock.seconds() + patience
+        with self._expecting(one.key) as settled:
+            answer = await _within(patience, self.enablements.test(one), self._clock)
+            if answer != "accepted" or registered is None:
+                return Tried(answer or "no answer yet")
+            left = max(0.0, ends_at - self._clock.seconds())
+            return _as_settled(answer, await _within(left, settled, self._clock))
+
+    @contextmanager
+    def _expecting(self, key: Key) -> "Iterator[Deferred[PushSettled]]":
+        """What becomes of the next push of this device that is settled."""
+        settled: Deferred[PushSettled] = Deferred()
+        expected = self._expected.setdefault(key, [])
         expected.append(settled)
         try:
-            if one is not None and self.enablements is not None:
-                answer = await _within(patience, self.enablements.test(one), self._clock)
-                published = answer or "no answer yet"
-            elif registered is not None and self.registrations is not None:
-                self.registrations.test(registered).addErrback(lambda failure: None)
-            if registered is None or published not in ("", "accepted"):
-                return Tried(published, seconds=self._clock.seconds() - started_at)
-            left = max(0.0, started_at + patience - self._clock.seconds())
-            event = await _within(left, settled, self._clock)
-            took = self._clock.seconds() - started_at
-            if event is None:
-                return Tried(published, "waiting", seconds=took)
-            return Tried(published, event.outcome, event.reason, took)
+            yield settled
         finally:
             expected.remove(settled)
-            if registered is not None and not expected:
-                self._expected.pop(registered.key, None)
+            if not expected:
+                del self._expected[key]
 
     def _settled(self, event: PushSettled) -> None:
         if self._expected:
@@ -302,15 +319,21 @@ def digest(node: str) -> str:
     return Secret(node).digest if node else ""
 
 
+def _as_settled(published: str, event: PushSettled | None) -> Tried:
+    if event is None:
+        return Tried(published, "waiting")
+    return Tried(published, event.outcome, event.reason)
+
+
 def _since(device: Device) -> float:
     if device.registered is not None:
         return device.registered.registered_at
     return device.enabled.created_at if device.enabled is not None else 0.0
 
 
-async def _within(seconds: float, waiting: "Deferred[_T]", clock: IReactorTime) -> "_T | None":
+async def _within(seconds: float, waiting: "Deferred[Any]", clock: IReactorTime) -> Any:
     """What comes of it within that time; else None."""
     try:
         return await waiting.addTimeout(seconds, clock)
-    except TimeoutError:
+    except TookTooLong:
         return None

@@ -1,0 +1,313 @@
+"""Ad-hoc commands at the own bare JID (XEP-0050): what wakes my devices, and why it did or did not.
+
+Whoever has a client that knows of commands, but nothing of push, sees his devices, removes one,
+sends himself a test push, pauses push and reads what was decided. Nobody but the owner is
+told that there are such commands. Nodes are shown as digests, tokens and secrets never.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from pushd.modules.base import Module
+from pushd.routing.commands import (
+    Completed,
+    Executing,
+    Handler,
+    Invocation,
+    Note,
+    Reply,
+    bad_payload,
+)
+from pushd.routing.pushing import Device, Enablements, Tried
+from pushd.routing.requests import IQ
+from pushd.wire import forms
+from pushd.wire.element import Element
+from pushd.wire.errors import FeatureNotImplemented
+
+PATIENCE = 15.0  # seconds for a test; clients wait for an answer little longer
+SHOWN = 50  # decisions, the newest first
+LONGEST = 366 * 86_400  # seconds of a pause
+PAUSES = (
+    ("3600", "One hour"),
+    ("28800", "Eight hours"),
+    ("86400", "One day"),
+    ("604800", "One week"),
+    ("0", "Until I resume it"),
+)
+ALL = "all"
+
+_DEVICES = {
+    "name": "Device",
+    "service": "Push service",
+    "node": "Node",
+    "type": "Provider",
+    "enabled": "Enabled since",
+    "last-push": "Last push",
+    "waiting": "Waiting",
+    "state": "State",
+}
+_DECISIONS = {
+    "at": "At",
+    "device": "Device",
+    "what": "What",
+    "why": "Why",
+    "kind": "Stanza",
+    "sender": "From",
+}
+_LEDGER = {
+    "first": "First",
+    "last": "Last",
+    "times": "Times",
+    "what": "What",
+    "of": "Of",
+    "device": "Device",
+    "who": "By",
+    "why": "Why",
+}
+
+
+class Devices(Module):
+    """The commands. What they need of push is asked of the hall."""
+
+    xep = 50
+
+    async def start(self) -> None:
+        commands = self.host.commands
+        commands.guard("account", self.owner)
+        offered: list[tuple[str, str, Handler]] = [
+            ("push-devices", "My devices for push", self._list),
+            ("push-test", "Send me a test push", self._test),
+            ("push-remove", "Remove a device from push", self._remove),
+            ("push-decisions", "Why did my device (not) ring?", self._decisions),
+            ("push-ledger", "What became of my devices", self._ledger),
+        ]
+        if self.host.push.enablements is not None:
+            offered += [
+                ("push-pause", "Pause push", self._pause),
+                ("push-resume", "Resume push", self._resume),
+            ]
+        for node, name, handler in offered:
+            commands.add("account", node, name, handler)
+
+    # What there is.
+
+    def _list(self, request: IQ, invocation: Invocation) -> Reply:
+        account = request.sender.bare
+        devices = self.host.push.devices(account)
+        notes = self._pause_told(account)
+        if not devices:
+            return Completed(notes=(Note("No device of yours can be woken."), *notes))
+        return Completed(_table(_DEVICES, map(_device_row, devices)), notes)
+
+    def _decisions(self, request: IQ, invocation: Invocation) -> Reply:
+        account = request.sender.bare
+        names = {one.digest: one.name for one in self.host.push.devices(account)}
+        found = self.host.decisions.of(account)[-SHOWN:]
+        if not found:
+            return Completed(notes=(Note("Nothing was to be decided since the server started."),))
+        rows = (
+            {
+                "at": _instant(one.at),
+                "device": names.get(one.node, one.node),
+                "what": one.what,
+                "why": one.why,
+                "kind": one.kind,
+                "sender": one.sender,
+            }
+            for one in reversed(found)
+        )
+        return Completed(_table(_DECISIONS, rows), self._pause_told(account))
+
+    async def _ledger(self, request: IQ, invocation: Invocation) -> Reply:
+        account = request.sender.bare
+        names = {one.digest: one.name for one in self.host.push.devices(account)}
+        lines = await self.host.ledger.of(account)
+        if not lines:
+            return Completed(notes=(Note("Nothing is known."),))
+        rows = (
+            {
+                "first": _instant(one.first_at),
+                "last": _instant(one.last_at),
+                "times": str(one.times),
+                "what": one.what,
+                "of": one.side,
+                "device": names.get(one.node, one.node),
+                "who": one.who,
+                "why": one.why,
+            }
+            for one in reversed(lines)
+        )
+        return Completed(_table(_LEDGER, rows))
+
+    # What may be done.
+
+    async def _test(self, request: IQ, invocation: Invocation) -> Reply:
+        devices = self.host.push.devices(request.sender.bare)
+        if not devices:
+            return _nothing("No device of yours can be woken.")
+        if invocation.form is None:
+            return Executing(_choice(devices, "Send me a test push", "Which device?", all=True))
+        chosen = _chosen(invocation.form, devices, all=True)
+        tried = await self.host.push.test(chosen, PATIENCE)
+        return Completed(notes=tuple(map(_said, chosen, tried)))
+
+    async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
+        devices = self.host.push.devices(request.sender.bare)
+        if not devices:
+            return _nothing("No device of yours can be woken.")
+        if invocation.form is None:
+            text = "It is woken no more, until its app registers anew."
+            return Executing(_choice(devices, "Remove a device from push", text))
+        [one] = _chosen(invocation.form, devices)
+        self.host.push.remove(one, "removed by its owner", request.sender.full)
+        await self.host.database.committed()
+        return Completed(notes=(Note(f"{_called(one)} is removed."),))
+
+    async def _pause(self, request: IQ, invocation: Invocation) -> Reply:
+        enablements, account = self._enablements(), request.sender.bare
+        if invocation.form is None:
+            return Executing(_pause_form(), self._pause_told(account))
+        length = _length(invocation.form)
+        until = self.host.clock.seconds() + length if length else None
+        enablements.pause(account, until)
+        await self.host.database.committed()
+        return Completed(notes=self._pause_told(account))
+
+    async def _resume(self, request: IQ, invocation: Invocation) -> Reply:
+        enablements, account = self._enablements(), request.sender.bare
+        if enablements.paused_until(account) == 0:
+            return Completed(notes=(Note("Push is not paused."),))
+        enablements.unpause(account)
+        await self.host.database.committed()
+        return Completed(notes=(Note("Push goes on."),))
+
+    def _enablements(self) -> Enablements:
+        found = self.host.push.enablements
+        if found is None:
+            raise FeatureNotImplemented("push cannot be enabled here")
+        return found
+
+    def _pause_told(self, account: str) -> tuple[Note, ...]:
+        enablements = self.host.push.enablements
+        until = enablements.paused_until(account) if enablements is not None else 0
+        if until == 0:
+            return ()
+        words = "until you resume it" if until is None else f"until {_instant(until)}"
+        return (Note(f"Push is paused {words}.", "warn"),)
+
+
+# Reading the forms.
+
+
+def _submitted(form: forms.Form, name: str) -> str:
+    """The value of the only field. Raises what XEP-0050 §4.4 has for forms."""
+    if form.type == "cancel":
+        raise bad_payload("the form was cancelled")
+    try:
+        value = form.one(name)
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+    if not value:
+        raise bad_payload(f"{name}: it is missing")
+    return value
+
+
+def _chosen(form: forms.Form, devices: list[Device], all: bool = False) -> list[Device]:
+    value = _submitted(form, "device")
+    if all and value == ALL:
+        return devices
+    for one in devices:
+        if one.is_called(value):
+            return [one]
+    raise bad_payload("device: you have no such device")
+
+
+def _length(form: forms.Form) -> int:
+    value = _submitted(form, "for")
+    if not (value.isascii() and value.isdigit() and int(value[:12]) <= LONGEST):
+        raise bad_payload(f"for: whole seconds are expected, {LONGEST} at most, or 0")
+    return int(value)
+
+
+# Writing them.
+
+
+def _choice(devices: list[Device], title: str, text: str, all: bool = False) -> Element:
+    options = [(one.handle, _called(one)) for one in devices]
+    if all and len(options) > 1:
+        options.insert(0, (ALL, "All of them"))
+    values = options[0][0] if len(options) == 1 or all else ()
+    field = forms.Field("device", "list-single", "Device", values, required=True, options=options)
+    return forms.offer(None, title, text, [field])
+
+
+def _pause_form() -> Element:
+    field = forms.Field(
+        "for",
+        "list-single",
+        "For how long",
+        PAUSES[0][0],
+        required=True,
+        options=[(value, label) for value, label in PAUSES],
+    )
+    text = "No device of yours is woken meanwhile. What comes is kept, and counted."
+    return forms.offer(None, "Pause push", text, [field])
+
+
+def _nothing(text: str) -> Reply:
+    return Completed(notes=(Note(text, "warn"),))
+
+
+def _table(heading: dict[str, str], rows: Iterable[dict[str, str]]) -> Element:
+    fields = [forms.Field(name, label=label) for name, label in heading.items()]
+    shown = ({name: value for name, value in row.items() if value} for row in rows)
+    return forms.result(None, reported=fields, items=shown)
+
+
+def _device_row(one: Device) -> dict[str, str]:
+    enabled, registered = one.enabled, one.registered
+    return {
+        "name": one.name,
+        "service": (enabled or registered).service,  # type: ignore[union-attr]
+        "node": one.digest,
+        "type": f"{registered.type} {registered.app}" if registered is not None else "",
+        "enabled": _instant(enabled.created_at if enabled is not None else None),
+        "last-push": _instant(one.last_push_at),
+        "waiting": str(enabled.waiting) if enabled is not None else "",
+        "state": _state(one),
+    }
+
+
+def _state(one: Device) -> str:
+    if one.enabled is None:
+        return "registered, but its client has not enabled push"
+    if one.enabled.probation_since is not None:
+        return f"on probation since {_instant(one.enabled.probation_since)}"
+    return f"{one.enabled.failures} pushes in a row failed" if one.enabled.failures else "ok"
+
+
+def _called(one: Device) -> str:
+    found = one.enabled or one.registered
+    service = found.service if found is not None else ""
+    return f"{one.name or one.digest} ({service})" if service else one.name or one.digest
+
+
+def _said(one: Device, tried: Tried) -> Note:
+    name, why = _called(one), f": {tried.reason}" if tried.reason else ""
+    if tried.settled == "accepted":
+        more = "" if one.enabled is not None else ", but its client has not enabled push"
+        return Note(f"{name}: the push network took it after {tried.seconds:.1f} s{more}.")
+    if tried.settled == "waiting":
+        return Note(f"{name}: the push network has not taken it yet.", "warn")
+    if tried.settled:
+        return Note(f"{name}: the push network did not take it ({tried.settled}{why}).", "error")
+    if tried.published == "accepted":
+        return Note(f"{name}: the push service took it after {tried.seconds:.1f} s.")
+    return Note(f"{name}: the push service did not take it ({tried.published}).", "error")
+
+
+def _instant(at: float | None) -> str:
+    """A time as XEP-0082 writes it; nothing for what never was."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
