@@ -4,7 +4,7 @@ A device knows only what it read off its own connection.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from xml.etree.ElementTree import Element
 
 from tests.kills.server import DOMAIN, PATIENCE, PUSH_HOST, Server
@@ -13,6 +13,7 @@ from tests.kills.wire import Lost, Wire, tag
 NS_SM = "urn:xmpp:sm:3"
 NS_ROSTER = "jabber:iq:roster"
 NS_ASKED = "urn:pushd:tests:kills"
+NS_PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"
 STANZAS = ("message", "presence", "iq")
 
 
@@ -73,6 +74,16 @@ class Device:
         self._names: dict[str, str] = {}  # by contact: the last name that was answered
         book.arrivals[self.name] = []
 
+    @property
+    def has_to_say(self) -> bool:
+        """Whether it has sent something that nobody has acknowledged."""
+        return bool(self.unacknowledged or self._backlog)
+
+    @property
+    def may_lose_session(self) -> bool:
+        """Whether something has happened that ends a session which could be resumed."""
+        return False
+
     # Connections and sessions.
 
     def come_back(self) -> None:
@@ -91,7 +102,12 @@ class Device:
     def _resume(self, wire: Wire) -> None:
         wire.send(f"<resume xmlns='{NS_SM}' previd='{self.token}' h='{self._h}'/>")
         answer = wire.next("resumed", "failed")
-        assert tag(answer) == "resumed", f"{self.name}: a session that was promised is lost"
+        if tag(answer) == "failed":
+            assert self.may_lose_session, f"{self.name}: a session that was promised is lost"
+            self._cover(int(answer.get("h", self._covered)))
+            self.give_up()
+            self._begin(wire)
+            return
         self.wire = wire
         self._cover(int(answer.attrib["h"]))
         again = list(self.unacknowledged)
@@ -281,28 +297,56 @@ class Device:
 
     def enable_push(self) -> None:
         """Register the device and enable push; `node` is set once that is promised."""
-        form = (
-            f"<x xmlns='jabber:x:data' type='submit'>{_field('token', 'a:token-of-a-device')}</x>"
-        )
-        command = "<command xmlns='http://jabber.org/protocol/commands' node='register-push-fcm'>"
-        answer = self._answered(self.ask(DOMAIN, f"{command}{form}</command>", "set"))
-        values = [node.text or "" for node in answer.iter("{jabber:x:data}value")]
-        names = [node.get("var", "") for node in answer.iter("{jabber:x:data}field")]
-        given = dict(zip(names, values, strict=True))
-        options = (
-            "<x xmlns='jabber:x:data' type='submit'>"
-            f"{_field('FORM_TYPE', 'http://jabber.org/protocol/pubsub#publish-options')}"
-            f"{_field('secret', given['secret'])}</x>"
-        )
-        enable = f"<enable xmlns='urn:xmpp:push:0' jid='{PUSH_HOST}' node='{given['node']}'>"
-        done = self._answered(self.ask(self._bare, f"{enable}{options}</enable>", "set"))
-        assert done.get("type") == "result"
-        self.node = given["node"]
+        node, secret = registered(self.register_push("a:token-of-a-device"))
+        assert self.enable_node(node, secret).get("type") == "result"
+        self.node = node
+
+    def register_push(self, token: str) -> Element:
+        """The answer to a registration of this device. Raises Lost."""
+        return self.command("register-push-fcm", form({"token": token}))
+
+    def enable_node(self, node: str, secret: str) -> Element:
+        """The answer to an enabling. Raises Lost."""
+        enable = f"<enable xmlns='urn:xmpp:push:0' jid='{PUSH_HOST}' node='{node}'>"
+        return self.answer_of(self._bare, f"{enable}{publish_options(secret)}</enable>")
+
+    def command(self, node: str, form: str = "") -> Element:
+        """The answer to an ad-hoc command of the server. Raises Lost."""
+        payload = f"<command xmlns='http://jabber.org/protocol/commands' node='{node}'>"
+        return self.answer_of(DOMAIN, f"{payload}{form}</command>")
+
+    def answer_of(self, to: str, payload: str) -> Element:
+        """What is answered to a request of type set. Raises Lost."""
+        return self._answered(self.ask(to, payload, "set"))
 
     def _answered(self, id: str) -> Element:
         self.wait(lambda: id in self._answers, f"answer to {id}")
         return self._answers.pop(id)
 
 
-def _field(name: str, value: str) -> str:
-    return f"<field var='{name}'><value>{value}</value></field>"
+def registered(answer: Element) -> tuple[str, str]:
+    """Node and secret of a registration."""
+    assert answer.get("type") == "result", condition(answer)
+    values = [node.text or "" for node in answer.iter("{jabber:x:data}value")]
+    names = [node.get("var", "") for node in answer.iter("{jabber:x:data}field")]
+    given = dict(zip(names, values, strict=True))
+    return given["node"], given["secret"]
+
+
+def condition(answer: Element) -> str:
+    """Why a request was refused, in the words of RFC 6120; nothing if it was not."""
+    error = answer.find("{jabber:client}error")
+    return tag(error[0]) if error is not None else ""
+
+
+def form(fields: Mapping[str, str]) -> str:
+    """A form of type submit."""
+    shown = (
+        f"<field var='{name}'><value>{value}</value></field>" for name, value in fields.items()
+    )
+    return f"<x xmlns='jabber:x:data' type='submit'>{''.join(shown)}</x>"
+
+
+def publish_options(secret: str) -> str:
+    """The form with which a publish says that it may be made."""
+    return form({"FORM_TYPE": NS_PUBLISH_OPTIONS, "secret": secret})

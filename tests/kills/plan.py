@@ -1,5 +1,6 @@
 """What happens in an episode, as hypothesis picks it: rounds, each of which ends with a death."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -49,22 +50,31 @@ ACTIONS = {  # what a device does, and how often in comparison
     "leave": 1,
     "push": 1,
 }
-_names = [name for name, weight in ACTIONS.items() for _ in range(weight)]
+ENDS = ("now", "soon", "now", "soon", "bytes", "acks", "stop")
 
-actions = st.builds(
-    Action,
-    device=st.integers(0, len(DEVICES) - 1),
-    does=st.sampled_from(_names),
-    what=st.integers(0, 11),
-)
-rounds = st.builds(
-    Round,
-    back=st.frozensets(st.integers(0, len(DEVICES) - 1), min_size=1),
-    actions=st.lists(actions, min_size=3, max_size=16).map(tuple),
-    lit=st.integers(0, 5),
-    fuse=st.one_of(st.just(0), st.integers(1, 12), st.integers(1, 40)),
-    end=st.sampled_from(["now", "soon", "now", "soon", "bytes", "acks", "stop"]),
-    delay=st.integers(1, 3_000),
-    start=st.one_of(st.just(0), st.just(0), st.integers(1, 60)),
-)
-plans = st.lists(rounds, min_size=3, max_size=9)
+
+def plans_of(
+    devices: int, weights: Mapping[str, int], ends: Sequence[str]
+) -> st.SearchStrategy[list[Round]]:
+    """Plans of what so many devices do, and of how a round may end."""
+    names = [name for name, weight in weights.items() for _ in range(weight)]
+    action = st.builds(
+        Action,
+        device=st.integers(0, devices - 1),
+        does=st.sampled_from(names),
+        what=st.integers(0, 11),
+    )
+    one = st.builds(
+        Round,
+        back=st.frozensets(st.integers(0, devices - 1), min_size=1),
+        actions=st.lists(action, min_size=3, max_size=16).map(tuple),
+        lit=st.integers(0, 5),
+        fuse=st.one_of(st.just(0), st.integers(1, 12), st.integers(1, 40)),
+        end=st.sampled_from(ends),
+        delay=st.integers(1, 3_000),
+        start=st.one_of(st.just(0), st.just(0), st.integers(1, 60)),
+    )
+    return st.lists(one, min_size=3, max_size=9)
+
+
+plans = plans_of(len(DEVICES), ACTIONS, ENDS)

@@ -2,7 +2,8 @@
 
 The server of a kill test is the real one; only the class of its connection to SQLite, and
 the functions named in `fit`, first tell a fuse that they are reached. When the fuse has
-counted down, the process sends itself SIGKILL.
+counted down, the process sends itself SIGKILL. Of push, all that is told as an event is a
+point before its listeners hear of it, and so are requests to providers and their answers.
 """
 
 import os
@@ -16,8 +17,26 @@ from typing import Any
 
 import pushd.service
 from pushd.net.xmlprotocol import XMLStream
+from pushd.providers.contract import Request
+from pushd.providers.transport import HTTPTransport
 from pushd.routing import delivery
+from pushd.routing.events import Events
 from pushd.storage.sqlite import Database
+
+PUSH_EVENTS = frozenset(
+    (
+        "DeviceRegistered",
+        "DeviceUnregistered",
+        "NotificationPublished",
+        "PublishAnswered",
+        "PublishReceived",
+        "PushDecided",
+        "PushDisabled",
+        "PushEnabled",
+        "PushSettled",
+        "SessionDetached",
+    )
+)
 
 
 class Fuse:
@@ -72,15 +91,33 @@ def fit(fuse: Fuse) -> None:
     house.Database = partial(Database, connection=Connection)
     _precede(fuse, "before <a/>", delivery, "answer")
     _precede(fuse, "before a write", XMLStream, "flush")
+    tell, send = Events.emit, HTTPTransport.send
+
+    def emit(events: Events, event: object) -> None:
+        if type(event).__name__ in PUSH_EVENTS:
+            fuse.reach(f"before {type(event).__name__}")
+        tell(events, event)
+
+    def carry(transport: HTTPTransport, request: Request, timeout: float) -> Any:
+        fuse.reach("before a request to a provider")
+
+        def answered(answer: Any) -> Any:
+            fuse.reach("after the answer of a provider")
+            return answer
+
+        return send(transport, request, timeout).addCallback(answered)
+
+    setattr(Events, "emit", emit)  # noqa: B010 - mypy
+    setattr(HTTPTransport, "send", carry)  # noqa: B010
 
 
 def _precede(fuse: Fuse, point: str, owner: Any, name: str) -> None:
     """Put a point before each call of a function."""
     work = getattr(owner, name)
 
-    def reached(given: Any) -> Any:
+    def reached(*given: Any) -> Any:
         fuse.reach(point)
-        return work(given)
+        return work(*given)
 
     setattr(owner, name, reached)
 

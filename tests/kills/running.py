@@ -1,28 +1,81 @@
 """Episodes until there were kills enough; hypothesis picks them, and makes a failing one small."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
-from tests.kills.episode import Episode, Tally
+from tests.kills.episode import Episode
+from tests.kills.life import Life, Tally
 from tests.kills.plan import DEVICES, Round, plans
+from tests.kills.provider import Provider
+from tests.kills.push_episode import PushEpisode
+from tests.kills.push_plan import PLACES
+from tests.kills.push_plan import plans as push_plans
 from tests.kills.server import Template, Zygote
 
+Say = Callable[[str], None]
+MORE = """      ca_file: {ca_file}
+push:
+  include_message_bodies: true
+  coalesce: 20ms
+"""
 BATCH = 40  # episodes that hypothesis is asked for at a time
 
 
-def run(kills: int, first_seed: int, say: Callable[[str], None] = lambda text: None) -> Tally:
+def run(kills: int, first_seed: int, say: Say = lambda text: None) -> Tally:
     """Play until so many kills. Raises AssertionError with the smallest plan that fails."""
+    template = Template(*users(DEVICES))
+    try:
+        return _run(
+            kills,
+            first_seed,
+            say,
+            plans,
+            lambda zygote, tally: Episode(zygote, template, tally, say),
+        )
+    finally:
+        template.close()
+
+
+def run_push(kills: int, first_seed: int, say: Say = lambda text: None) -> Tally:
+    """The same for push."""
+    with tempfile.TemporaryDirectory(prefix="pushd-kills-") as folder:
+        provider = Provider(Path(folder))
+        more = MORE.format(ca_file=provider.ca_file)
+        template = Template(*users(PLACES), base_url=provider.base_url, more=more)
+        try:
+            return _run(
+                kills,
+                first_seed,
+                say,
+                push_plans,
+                lambda zygote, tally: PushEpisode(zygote, template, tally, say, provider),
+            )
+        finally:
+            template.close()
+            provider.close()
+
+
+def _run(
+    kills: int,
+    first_seed: int,
+    say: Say,
+    plans: SearchStrategy[list[Round]],
+    episode: Callable[[Zygote, Tally], Life[Any]],
+) -> Tally:
     tally = Tally()
     zygote = Zygote()
-    template = Template(*sorted({name.partition("/")[0] for name in DEVICES}))
     try:
         batch = 0
         while tally.kills < kills:
 
             def play(plan: list[Round]) -> None:
                 if tally.kills < kills:
-                    Episode(zygote, template, tally, say).play(plan)
+                    episode(zygote, tally).play(plan)
 
             chosen = settings(
                 max_examples=BATCH,
@@ -37,5 +90,8 @@ def run(kills: int, first_seed: int, say: Callable[[str], None] = lambda text: N
             say(f"{tally.kills} kills, {tally['episodes']} episodes, {tally['messages']} messages")
     finally:
         zygote.close()
-        template.close()
     return tally
+
+
+def users(places: Sequence[str]) -> list[str]:
+    return sorted({place.partition("/")[0] for place in places})

@@ -31,7 +31,7 @@ PUSH_HOST = "push.localhost"
 PASSWORD = Secret("a password of tests")
 PATIENCE = 8.0  # seconds for anything that a server does
 
-# Nobody listens where the provider should be: what is accepted for it stays in the outbox.
+NOWHERE = "https://127.0.0.1:9"  # where nobody listens: what is for a provider there stays here
 CONFIGURATION = """
 domains: [{domain}]
 data: data
@@ -43,7 +43,7 @@ app_server:
     - type: fcm
       register_host: {domain}
       pubsub_host: {push_host}
-      base_url: https://127.0.0.1:9
+      base_url: {base_url}
       service_account: account.json
 """
 
@@ -78,14 +78,19 @@ class Zygote:
 
 
 class Template:
-    """A folder with a database of some accounts, which each episode gets a copy of."""
+    """A folder with a database of some accounts, which each episode gets a copy of.
 
-    def __init__(self, *users: str) -> None:
+    `more` is added to the configuration, at the end of the only backend.
+    """
+
+    def __init__(self, *users: str, base_url: str = NOWHERE, more: str = "") -> None:
+        self.base_url = base_url
+        self.more = more
         self._folder = tempfile.TemporaryDirectory(prefix="pushd-kills-")
         self.folder = Path(self._folder.name)
         data = self.folder / "data"
         data.mkdir(mode=0o700)
-        account = ServiceAccount.made_up("kills").as_file("https://127.0.0.1:9")
+        account = ServiceAccount.made_up("kills").as_file(base_url)
         (self.folder / "account.json").write_text(json.dumps(account))
         (self.folder / "account.json").chmod(0o600)
         clock = Clock()
@@ -119,8 +124,10 @@ class Server:
         with socket.socket() as trial:
             trial.bind(("127.0.0.1", 0))
             self.place: tuple[str, int] = trial.getsockname()
-        text = CONFIGURATION.format(domain=DOMAIN, push_host=PUSH_HOST, port=self.place[1])
-        (self.folder / "pushd.yml").write_text(text)
+        text = CONFIGURATION.format(
+            domain=DOMAIN, push_host=PUSH_HOST, port=self.place[1], base_url=template.base_url
+        )
+        (self.folder / "pushd.yml").write_text(text + template.more)
         self._diary = self.folder / "died-at"
 
     def start(self, points: int = 0) -> bool:
@@ -161,6 +168,11 @@ class Server:
             os.kill(self._pid, signal.SIGKILL)
             self._wait()
 
+    def shoot(self) -> None:
+        """SIGKILL from any thread; `has_ended` is still to be asked."""
+        if self.code is None:
+            os.kill(self._pid, signal.SIGKILL)
+
     def stop(self, listen: Callable[[], None]) -> None:
         """SIGTERM: it stops in order, for which clients have to `listen` and to close."""
         if not self.has_ended():
@@ -195,3 +207,9 @@ class Server:
     def close(self) -> None:
         self.kill()
         self._folder.cleanup()
+
+
+def address(place: str) -> str:
+    """The address of a user, or of one of his devices: "user/resource"."""
+    user, slash, resource = place.partition("/")
+    return f"{user}@{DOMAIN}{slash}{resource}"

@@ -11,6 +11,7 @@ parent speaks JSON, one line each way:
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def _serve(arguments: list[str], folder: Path, points: int) -> None:
         sys.argv = ["pushd", *arguments]
         pushd.__main__.main()
         code = 0
+    except Exception:  # noqa: BLE001 - in the log, which the test shows
+        traceback.print_exc()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     finally:
