@@ -17,6 +17,7 @@ from pushd.storage.table import Table
 from pushd.wire.secret import Secret
 
 UNUSED = 8  # new secrets that may go unused before the oldest one is forgotten
+MINUTE = 60.0
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -67,12 +68,14 @@ class Registration:
 
 
 ROWS = Table(Registration, key=("node",), name="registrations")
+_PUSHED = "UPDATE registrations SET last_push_at = ? WHERE node = ?"
 
 
 class Registrations:
     """All registrations, by node and by account. What changes is durable with the next commit."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._rows = ROWS.bind(database)
         self._nodes: dict[str, Registration] = {}
         self._accounts: dict[str, dict[str, Registration]] = {}
@@ -165,10 +168,13 @@ class Registrations:
         return bool(places)
 
     def pushed(self, node: str, now: float) -> None:
-        """A provider took a push for this node."""
+        """A provider took a push for this node; storage learns of the first in each minute."""
         registration = self._nodes.get(node)
         if registration is not None:
-            self._store(replace(registration, last_push_at=now))
+            self._keep(replace(registration, last_push_at=now))
+            last = registration.last_push_at
+            if last is None or now // MINUTE > last // MINUTE:
+                self._database.write(_PUSHED, (now, node))
 
     def remove(self, node: str) -> Registration | None:
         """Forget a registration, and tell which it was."""

@@ -145,12 +145,15 @@ def test_the_last_push_is_noted() -> None:
     registrations = loaded(hall)
     registration, _ = register(registrations)
 
-    registrations.pushed(registration.node, 7.0)
+    stored = []
+    for at in (7.0, 47.0, 87.0, 119.0, 127.0):
+        registrations.pushed(registration.node, at)
+        stored += hall.rows("SELECT last_push_at FROM registrations")
     registrations.pushed("gone", 7.0)
     again, _ = register(registrations)
 
-    assert again.last_push_at == 7.0
-    assert hall.rows("SELECT last_push_at FROM registrations") == [(7.0,)]
+    assert again.last_push_at == 127.0
+    assert stored == [(7.0,), (7.0,), (87.0,), (87.0,), (127.0,)]
 
 
 def test_what_is_removed_is_gone() -> None:
