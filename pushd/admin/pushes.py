@@ -17,7 +17,7 @@ from pushd.admin.users import address
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.accounts import Accounts
 from pushd.routing.decisions import Decisions
-from pushd.routing.ledger import Ledger
+from pushd.routing.ledger import Ledger, devices
 from pushd.routing.pushing import (
     Device,
     Enabled,
@@ -110,8 +110,9 @@ class PushRecords:
     async def ledger(self, account: str) -> dict[str, Any]:
         """What became of the enablements and the registrations of an account."""
         bare = self._whose.any(account)
-        names = {one.digest: one.called for one in self._registrations.registered(bare)}
         lines = await self._ledger.of(bare)
+        names = devices(lines)
+        names.update((one.digest, one.called) for one in self._registrations.registered(bare))
         rows = ({**asdict(one), "device": names.get(one.node, "")} for one in lines)
         return _answer("ledger", rows, len(lines), bare)
 

@@ -18,6 +18,7 @@ from pushd.routing.commands import (
     Reply,
     bad_payload,
 )
+from pushd.routing.ledger import devices
 from pushd.routing.pushing import Device, Enablements, Tried
 from pushd.routing.requests import IQ
 from pushd.wire import forms
@@ -93,11 +94,11 @@ class Devices(Module):
 
     def _list(self, request: IQ, invocation: Invocation) -> Reply:
         account = request.sender.bare
-        devices = self.host.push.devices(account)
+        found = self.host.push.devices(account)
         notes = self._pause_told(account)
-        if not devices:
+        if not found:
             return Completed(notes=(Note("No device of yours can be woken."), *notes))
-        return Completed(_table(_DEVICES, map(_device_row, devices)), notes)
+        return Completed(_table(_DEVICES, map(_device_row, found)), notes)
 
     def _decisions(self, request: IQ, invocation: Invocation) -> Reply:
         account = request.sender.bare
@@ -120,8 +121,9 @@ class Devices(Module):
 
     async def _ledger(self, request: IQ, invocation: Invocation) -> Reply:
         account = request.sender.bare
-        names = {one.digest: one.name for one in self.host.push.devices(account)}
         lines = await self.host.ledger.of(account)
+        names = devices(lines)
+        names.update((one.digest, one.name) for one in self.host.push.devices(account))
         if not lines:
             return Completed(notes=(Note("Nothing is known."),))
         rows = (
@@ -142,23 +144,23 @@ class Devices(Module):
     # What may be done.
 
     async def _test(self, request: IQ, invocation: Invocation) -> Reply:
-        devices = self.host.push.devices(request.sender.bare)
-        if not devices:
+        found = self.host.push.devices(request.sender.bare)
+        if not found:
             return _nothing("No device of yours can be woken.")
         if invocation.form is None:
-            return Executing(_choice(devices, "Send me a test push", "Which device?", all=True))
-        chosen = _chosen(invocation.form, devices, all=True)
+            return Executing(_choice(found, "Send me a test push", "Which device?", all=True))
+        chosen = _chosen(invocation.form, found, all=True)
         tried = await self.host.push.test(chosen, PATIENCE)
         return Completed(notes=tuple(map(_said, chosen, tried)))
 
     async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
-        devices = self.host.push.devices(request.sender.bare)
-        if not devices:
+        found = self.host.push.devices(request.sender.bare)
+        if not found:
             return _nothing("No device of yours can be woken.")
         if invocation.form is None:
             text = "It is woken no more, until its app registers anew."
-            return Executing(_choice(devices, "Remove a device from push", text))
-        [one] = _chosen(invocation.form, devices)
+            return Executing(_choice(found, "Remove a device from push", text))
+        [one] = _chosen(invocation.form, found)
         self.host.push.remove(one, "removed by its owner", request.sender.full)
         await self.host.database.committed()
         return Completed(notes=(Note(f"{_called(one)} is removed."),))

@@ -8,7 +8,7 @@ logs have them: where devices need not register, a node is the very token of one
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -80,6 +80,19 @@ LINES = Table(Line, key=("number",), name="push_ledger")
 OF_ACCOUNT = f"SELECT {', '.join(LINES.fields)} FROM push_ledger WHERE account = ? ORDER BY number"  # noqa: S608
 
 _Key = tuple[str, str, str, str]  # account, side, service, node
+
+
+def devices(lines: Iterable[Line]) -> dict[str, str]:
+    """What devices are called that are known no more, by the digests of their nodes.
+
+    That is the resource that enabled or registered them last.
+    """
+    found: dict[str, str] = {}
+    for one in lines:
+        resource = one.who.partition("/")[2]
+        if one.node and resource and one.what in ("created", "bound", "renewed"):
+            found[one.node] = resource
+    return found
 
 
 @dataclass(slots=True)

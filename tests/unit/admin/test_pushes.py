@@ -107,6 +107,19 @@ def test_the_ledger_of_an_account_has_both_sides(house: House) -> None:
     assert PHONE in pushtables.ledger(told)
 
 
+def test_a_device_that_is_gone_is_called_as_it_was(house: House) -> None:
+    house.phone(device_name="Juliet's phone")
+    found = house.host.push.find(JULIET, "phone")
+    assert found is not None
+    house.host.push.remove(found, "removed by its owner", PHONE)
+    house.hall.advance(0)
+
+    told = house.ask("ledger", account=JULIET)
+
+    assert {one["device"] for one in told["ledger"]} == {"phone"}
+    assert "removed" in {one["what"] for one in told["ledger"]}
+
+
 def test_what_waits_is_told_the_oldest_first(house: House) -> None:
     house.status = 503
     house.phone(device_name="Juliet's phone").cut()
