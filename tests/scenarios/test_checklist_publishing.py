@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pushd.wire import forms
-from pushd.wire.element import child, children
+from pushd.wire.element import child, children, parse
 from pushd.wire.namespaces import (
     FORM_PUBLISH_OPTIONS,
     FORM_PUSH_SUMMARY,
@@ -13,6 +13,7 @@ from pushd.wire.namespaces import (
     NS_PUBSUB,
     NS_PUSH,
 )
+from tests import examples
 from tests.scenarios.house import DOMAIN, ELSEWHERE, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import (
@@ -84,6 +85,21 @@ def test_a_publish_is_as_the_xep_has_it(house: House) -> None:
         house.service().accept(publish)
     assert len(ids) == 3
     assert all(ids)
+
+
+@pytest.mark.line(82, 83, 84, 85, 87)
+@pytest.mark.mistake(7)
+def test_its_bytes_are_those_of_the_privacy_page(house: House) -> None:
+    phone, service = house.phone(), house.service(ELSEWHERE)
+    succeeded(phone.enable(ELSEWHERE, examples.NODE, secret_form(examples.SECRET)))
+    phone.cut()
+    house.friend().message(phone.account, "hi")
+    said = service.raw.read_until(rb"</iq>").decode()
+    id = parse(said.encode())["id"]
+    told = examples.EXAMPLES["publish by default"]().replace("push.example.org", ELSEWHERE)
+    assert said == told.replace("'ID'", f"'{id}'")
+    answer = f"<iq type='result' id='{id}' from='{ELSEWHERE}' to='{DOMAIN}'/>"
+    service.say(answer)
 
 
 @pytest.mark.line(87)

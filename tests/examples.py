@@ -1,0 +1,256 @@
+"""The examples of docs/privacy.rst, made by the code that sends them: `python -m tests.examples`.
+
+Each stands in the page behind a comment `.. example: NAME`. What is random is shown as a word
+in capital letters. Long ones are broken into lines, which are indented; `joined` undoes that.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import parse_qs
+
+from twisted.internet.defer import Deferred, succeed
+
+from pushd.appserver.service import notice
+from pushd.modules.push.options import Told
+from pushd.net.http import Answer
+from pushd.net.http2_exchange import request_headers
+from pushd.providers import apns, contract, fcm
+from pushd.providers.transport import HTTPTransport
+from pushd.wire import forms
+from pushd.wire.element import element, serialize
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS
+from pushd.wire.secret import Secret
+from tests.unit.appserver.stage import Stage as AppStage
+from tests.unit.appserver.stage import register
+from tests.unit.modules.push.stage import Stage, enable, refused
+from tests.unit.providers.apple import signing_key
+from tests.unit.providers.bench import NOW, account
+
+PAGE = Path(__file__).parents[1] / "docs/privacy.rst"
+WIDTH = 96
+NODE, SECRET, ROMEO = "yxs32uqsflafdk3iuqo", "rZVdQ6vcFAaLOUnvLgSjVg", "romeo@example.org/orchard"
+CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
+OMEMO = (
+    "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/>"
+    "<payload>c2VjcmV0</payload></encrypted><body>I sent you an OMEMO encrypted message</body>"
+)
+SUBSCRIBE = "<presence type='subscribe' from='paris@example.org' to='juliet@example.net'/>"
+EVERYTHING = Told(True, True, True, True)
+
+# To push services.
+
+
+def published(told: Told, *content: str, presence: str = "", secret: bool = True) -> str:
+    """What a push service is sent when this waits for the phone."""
+    stage = Stage(told=told)
+    phone = stage.phone(enabled=False)
+    options = forms.submit(FORM_PUBLISH_OPTIONS, {"secret": SECRET})
+    enable(phone, serialize(options).decode() if secret else "", node=NODE)
+    phone.cut()
+    for one in content:
+        stage.write(content=one)
+    if presence:
+        stage.hall.route(presence)
+    last = stage.service.publishes[-1]
+    return last.raw.decode().replace(f"'{last.id}'", "'ID'")
+
+
+def body(words: str) -> str:
+    return f"<body>{words}</body>"
+
+
+def disabled() -> str:
+    """What a phone is told whose push service has refused."""
+    stage = Stage()
+    phone = stage.phone(enabled=False)
+    enable(phone, node=NODE)
+    phone.cut()
+    stage.service.answer = refused("item-not-found", "cancel")
+    stage.write()
+    phone.resume()
+    told = next(one for one in phone.received() if "urn:xmpp:push:0" in one.toXml())
+    return serialize(told).decode()
+
+
+# To the providers.
+
+
+class _Kept:
+    """An HTTP client that keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: float,
+        fresh: bool = False,
+    ) -> Deferred[Answer]:
+        scheme, _, rest = url.partition("://")
+        authority, _, path = rest.partition("/")
+        sent = request_headers(method, scheme, authority, f"/{path}", headers, body)
+        lines = [f"{bytes(one[0]).decode()}: {bytes(one[1]).decode()}" for one in sent]
+        self.said = "\n".join([*lines, "", body.decode()])
+        return succeed(Answer(200, [], b""))
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+
+def requested(request: contract.Request) -> str:
+    """Headers and body as they leave, over HTTP/2."""
+    client = _Kept()
+    HTTPTransport(lambda link: client).send(request, 30.0)
+    return client.said
+
+
+def notification(**told: Any) -> contract.Notification:
+    text = told.pop("last_message_body", None)
+    shown = Secret(text) if text else None
+    return contract.Notification(NODE, last_message_body=shown, expires_at=NOW + 86_400, **told)
+
+
+EVERYTHING_TOLD: Mapping[str, Any] = {
+    "message_count": 2,
+    "pending_subscription_count": 1,
+    "last_message_sender": ROMEO,
+    "last_message_body": "It is my lady; O, it is my love!",
+    "last_subscription_sender": "paris@example.org",
+}
+
+
+def to_fcm(**told: Any) -> str:
+    with TemporaryDirectory() as folder:
+        provider = fcm.FCM(fcm.Options(account(Path(folder))))
+        return requested(
+            provider.request(
+                notification(**told),
+                contract.Device(Secret("TOKEN-OF-THE-DEVICE")),
+                NOW,
+                contract.Sending("", Secret("ACCESS-TOKEN")),
+            )
+        )
+
+
+def to_google_for_access() -> str:
+    """The request for an access token, with what the assertion says in place of its base64."""
+    with TemporaryDirectory() as folder:
+        provider = fcm.FCM(fcm.Options(account(Path(folder))))
+        credential = provider.credential("")
+        assert credential is not None
+        request = credential.request(NOW)
+        assert isinstance(request, contract.Request)
+        head, _, sent = requested(request).rpartition("\n")
+    form = parse_qs(sent)
+    parts = form["assertion"][0].split(".")[:2]
+    shown = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts]
+    texts = [json.dumps(one, separators=(",", ":")) for one in shown]
+    assert sent.startswith("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&")
+    head = re.sub(r"content-length: \d+", "content-length: LENGTH", head)
+    return f"{head}\n{sent.partition('assertion=')[0]}assertion={'.'.join(texts)}.SIGNATURE"
+
+
+def to_apns(fields: Mapping[str, str], **told: Any) -> str:
+    with TemporaryDirectory() as folder:
+        options = apns.Options(
+            topic="com.example.app", key_file=signing_key(Path(folder)), team_id="TEAM123456"
+        )
+        provider = apns.APNs(options)
+        request = provider.request(
+            notification(**told),
+            contract.Device(Secret("ab" * 32), fields=fields),
+            NOW,
+            contract.Sending("UUID", Secret("PROVIDER-TOKEN")),
+        )
+        return requested(request)
+
+
+# To the account.
+
+
+def listed() -> str:
+    """What an account is told of its own devices."""
+    stage = AppStage()
+    juliet = stage.client()
+    node, _ = register(juliet, **{"token": "TOKEN", "device-name": "My phone"})
+    asked = element(NS_COMMANDS, "command", node="list-push-registrations")
+    answer = juliet.ask(f"<iq type='set' id='ID' to='example.net'>{serialize(asked).decode()}</iq>")
+    said = serialize(answer).decode().replace(node, NODE)
+    return re.sub(r"sessionid='[^']*'", "sessionid='SESSION'", said)
+
+
+EXAMPLES: Mapping[str, Callable[[], str]] = {
+    "publish with nothing told": lambda: published(
+        Told(False, False, False, False), body("hi"), secret=False
+    ),
+    "publish by default": lambda: published(Told(), body("hi")),
+    "publish with senders": lambda: published(Told(include_senders=True), body("hi")),
+    "publish with bodies": lambda: published(Told(include_message_bodies=True), body("hi")),
+    "publish without counts": lambda: published(Told(True, False, False, True), body("hi")),
+    "publish of a request": lambda: published(Told(), presence=SUBSCRIBE),
+    "publish with everything": lambda: published(EVERYTHING, body("hi"), presence=SUBSCRIBE),
+    "publish of an encrypted message": lambda: published(EVERYTHING, OMEMO),
+    "publish of a call": lambda: published(Told(), CALL),
+    "disabled": disabled,
+    "notice": lambda: serialize(notice("push.example.net", "juliet@example.net", NODE)).decode(),
+    "access token": to_google_for_access,
+    "FCM by default": lambda: to_fcm(message_count=1),
+    "FCM with everything": lambda: to_fcm(**EVERYTHING_TOLD),
+    "APNs by default": lambda: to_apns({}, message_count=1),
+    "APNs with everything": lambda: to_apns({}, **EVERYTHING_TOLD),
+    "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
+    "list": listed,
+}
+
+
+# The page.
+
+
+def broken(text: str) -> str:
+    """The same in lines that can be read: those that go on are indented by two."""
+    lines = []
+    for line in text.split("\n"):
+        rest, indent = line, ""
+        while len(indent + rest) > WIDTH:
+            room = WIDTH - len(indent)
+            places = [
+                match.end() for match in re.finditer(r">(?=<)|[,{&](?=\S)|'(?= )", rest[:room])
+            ]
+            end = max([place for place in places if place > 10], default=room)
+            lines.append(indent + rest[:end])
+            rest, indent = rest[end:], "  "
+        lines.append(indent + rest)
+    assert joined(lines) == text, text
+    return "\n".join(lines)
+
+
+def joined(lines: list[str]) -> str:
+    """What was broken, whole."""
+    return re.sub(r"\n  ", "", "\n".join(lines))
+
+
+BLOCK = re.compile(r"^\.\. example: (.+)\n\n::\n\n((?:(?: {4}.*)?\n)+)", re.M)
+
+
+def written(page: str) -> str:
+    """The page with its examples as the code makes them."""
+
+    def block(match: re.Match[str]) -> str:
+        made = broken(EXAMPLES[match[1]]())
+        lines = "\n".join(f"    {line}".rstrip() for line in made.split("\n"))
+        return f".. example: {match[1]}\n\n::\n\n{lines}\n\n"
+
+    return BLOCK.sub(block, page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
