@@ -82,8 +82,9 @@ def test_a_push_goes_to_its_provider_with_what_was_published() -> None:
 
 
 @pytest.mark.parametrize("result", [Accepted(), Refused("no"), Expired("late")])
+@pytest.mark.line(143)
 def test_what_came_to_an_end_waits_no_more(result: Result) -> None:
-    """Checklist 143: whatever is wrong but the token, the registration stays."""
+    """Whatever is wrong but the token, the registration stays."""
     stage = Registered()
     stage.push(message_count="1")
     assert stage.waiting() == [(stage.node,)]
@@ -141,8 +142,8 @@ def test_the_answer_to_a_publish_waits_for_no_provider() -> None:
     assert len(stage.calls) == 1
 
 
+@pytest.mark.line(139)
 def test_the_newest_push_of_a_node_is_sent() -> None:
-    """Checklist 139."""
     stage = Registered()
     for count in ("1", "2", "3"):
         stage.push(message_count=count)
@@ -152,8 +153,8 @@ def test_the_newest_push_of_a_node_is_sent() -> None:
     assert len(stage.waiting()) == 1
 
 
+@pytest.mark.line(139)
 def test_devices_of_one_account_do_not_overwrite_each_other() -> None:
-    """Checklist 139."""
     stage = Registered()
     tablet, secret = register(stage.phone, device_id="tablet", token="other")
     stage.push(message_count="1")
@@ -250,8 +251,8 @@ def test_what_is_stale_is_not_merged() -> None:
 # Restarts.
 
 
+@pytest.mark.line(144)
 def test_what_was_answered_survives_a_kill_and_is_sent_again(tmp_path: Path) -> None:
-    """Checklist 144."""
     stage = Registered(path=tmp_path / "db")
     stage.push(more=HIGH, **BOTH)
     before = stage.calls[0].look()[0]
@@ -448,8 +449,8 @@ def test_a_backend_that_is_served_no_more_keeps_its_pushes_until_they_are_stale(
 # Dead tokens.
 
 
+@pytest.mark.line(140)
 def test_a_dead_token_unregisters_the_device() -> None:
-    """Checklist 140."""
     stage = Registered()
     stage.push(message_count="1")
     stage.phone.received()
@@ -471,8 +472,8 @@ def test_a_dead_token_unregisters_the_device() -> None:
 
 
 @pytest.mark.parametrize("token", ["new", "tok"], ids=["another token", "the same token"])
+@pytest.mark.line(141)
 def test_a_late_answer_about_an_old_token_removes_nothing(token: str) -> None:
-    """Checklist 141."""
     stage = Registered()
     stage.push(message_count="1")
     stage.calls[0].look()
@@ -486,8 +487,8 @@ def test_a_late_answer_about_an_old_token_removes_nothing(token: str) -> None:
     assert stage.calls[1].look()[1].token.reveal() == token
 
 
+@pytest.mark.line(141)
 def test_two_registrations_within_an_instant_are_told_apart() -> None:
-    """Checklist 141."""
     stage = Registered()
     stage.push(message_count="1")
     stage.calls[0].look()

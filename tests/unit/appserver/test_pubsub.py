@@ -38,8 +38,8 @@ def items(content: str) -> str:
     return f"<item>{content}</item>"
 
 
+@pytest.mark.line(123)
 def test_a_publish_is_answered_with_its_node_and_item() -> None:
-    """Checklist 123."""
     stage = Registered()
 
     answer = stage.say(
@@ -52,8 +52,8 @@ def test_a_publish_is_answered_with_its_node_and_item() -> None:
     assert len(stage.calls) == 1
 
 
+@pytest.mark.line(123)
 def test_an_item_without_an_id_is_given_one() -> None:
-    """Checklist 123."""
     stage = Registered()
 
     ids = {
@@ -94,9 +94,8 @@ def test_a_publish_to_an_unknown_node_is_told_of_no_account() -> None:
     assert (event.account, event.node, event.reason) == ("", "nowhere", "item-not-found")
 
 
-@pytest.mark.parametrize(
-    "sender", [REGISTER, JULIET], ids=["checklist 135, domain", "checklist 135, bare"]
-)
+@pytest.mark.line(135)
+@pytest.mark.parametrize("sender", [REGISTER, JULIET], ids=["domain", "bare"])
 def test_the_accounts_server_and_its_own_addresses_may_publish(sender: str) -> None:
     stage = Registered()
 
@@ -131,8 +130,8 @@ def test_others_may_not_even_with_the_secret(sender: str) -> None:
     ],
     ids=["none", "no form", "no secret", "wrong", "two", "no form of XEP-0004"],
 )
+@pytest.mark.line(124, 93)
 def test_without_the_right_secret_nobody_may(options: str) -> None:
-    """Checklist 124, 93."""
     stage = Registered()
 
     answer = stage.say(publishing(stage.node, None, options=options.format(secret=stage.secret)))
@@ -142,6 +141,7 @@ def test_without_the_right_secret_nobody_may(options: str) -> None:
     assert stage.calls == []
 
 
+@pytest.mark.line(128, 129)
 @pytest.mark.parametrize(
     "options",
     [
@@ -155,7 +155,7 @@ def test_without_the_right_secret_nobody_may(options: str) -> None:
         "<field var='pushModule'><value>x</value></field>"
         "<field var='secret'><value>{secret}</value></field></x>\n</publish-options>",
     ],
-    ids=["checklist 128", "type form", "checklist 129"],
+    ids=["no type", "type form", "siblings"],
 )
 def test_the_form_with_the_secret_may_look_as_it_likes(options: str) -> None:
     stage = Registered()
@@ -168,8 +168,8 @@ def test_the_form_with_the_secret_may_look_as_it_likes(options: str) -> None:
     assert outcome(answer) == ""
 
 
+@pytest.mark.line(125)
 def test_an_unknown_node_is_not_found_whoever_asks() -> None:
-    """Checklist 125."""
     stage = Registered()
 
     assert outcome(stage.say(publishing("nowhere", stage.secret))) == "item-not-found"
@@ -206,14 +206,15 @@ def test_a_node_is_not_given_up_when_its_app_is_served_no_more(tmp_path: object)
     assert outcome(answer) == "forbidden"
 
 
+@pytest.mark.line(127, 130, 131, 132)
 @pytest.mark.parametrize(
     ("content", "expected", "type"),
     [
-        pytest.param("", "bad-request item-required", "modify", id="checklist 131, none"),
-        pytest.param("<item/>", "bad-request payload-required", "modify", id="131, empty"),
+        pytest.param("", "bad-request item-required", "modify", id="none"),
+        pytest.param("<item/>", "bad-request payload-required", "modify", id="empty"),
         pytest.param(items("some text"), "bad-request payload-required", "modify", id="text alone"),
         pytest.param(
-            items(notification({})) * 2, "bad-request invalid-payload", "modify", id="131, two"
+            items(notification({})) * 2, "bad-request invalid-payload", "modify", id="two"
         ),
         pytest.param(
             items(notification({}) * 2), "bad-request invalid-payload", "modify", id="two payloads"
@@ -222,25 +223,25 @@ def test_a_node_is_not_given_up_when_its_app_is_served_no_more(tmp_path: object)
             items("<entry xmlns='http://www.w3.org/2005/Atom'/>"),
             "bad-request invalid-payload",
             "modify",
-            id="checklist 130",
+            id="not a notification",
         ),
         pytest.param(
             items("<notification xmlns='urn:example'/>"),
             "bad-request invalid-payload",
             "modify",
-            id="checklist 130, namespace",
+            id="not the namespace",
         ),
         pytest.param(
             items(notification({"last-message-body": "x" * 60_000})),
             "not-acceptable payload-too-big",
             "modify",
-            id="checklist 132",
+            id="too big",
         ),
         pytest.param(
             items(notification({"message-count": "many"})),
             "bad-request invalid-payload",
             "modify",
-            id="checklist 127",
+            id="not a number",
         ),
     ],
 )
@@ -283,8 +284,8 @@ def test_a_publish_names_a_node() -> None:
         ("set", "<retract node='{node}'><item id='1'/></retract>", "forbidden"),
     ],
 )
+@pytest.mark.line(133)
 def test_all_else_is_refused_as_at_a_closed_node(type: str, payload: str, expected: str) -> None:
-    """Checklist 133."""
     stage = Registered()
 
     answer = stage.say(
@@ -296,8 +297,8 @@ def test_all_else_is_refused_as_at_a_closed_node(type: str, payload: str, expect
 
 @pytest.mark.parametrize("type", ["get", "set"])
 @pytest.mark.parametrize("name", ["configure", "delete", "purge", "affiliations"])
+@pytest.mark.line(133)
 def test_nobody_owns_a_node(type: str, name: str) -> None:
-    """Checklist 133."""
     stage = Registered()
 
     answer = stage.say(
@@ -315,8 +316,8 @@ def test_there_is_nobody_at_the_host() -> None:
     assert outcome(answer) == "item-not-found"
 
 
+@pytest.mark.line(134)
 def test_items_are_neither_kept_nor_listed() -> None:
-    """Checklist 134."""
     stage = Registered()
     stage.say(publishing(stage.node, stage.secret))
 
@@ -367,6 +368,7 @@ def test_a_summary_is_read_whole() -> None:
     assert not published.urgent
 
 
+@pytest.mark.line(126, 129)
 @pytest.mark.parametrize(
     "xml",
     [
@@ -375,15 +377,15 @@ def test_a_summary_is_read_whole() -> None:
         "<notification xmlns='{ns}'><additional xmlns='urn:example'>x</additional></notification>",
         "<notification xmlns='{ns}' id='x'/>",
     ],
-    ids=["checklist 126", "checklist 129", "checklist 129, sibling", "attribute"],
+    ids=["no form", "whitespace", "sibling", "attribute"],
 )
 def test_a_notification_may_say_nothing(xml: str) -> None:
     assert read(parse(xml.format(ns=NS_PUSH).encode())) == Published()
 
 
 @pytest.mark.parametrize("type", ["", " type='submit'", " type='form'", " type='result'"])
+@pytest.mark.line(128, 129)
 def test_the_type_of_the_form_does_not_matter(type: str) -> None:
-    """Checklist 128 and 129."""
     xml = (
         f"<notification xmlns='{NS_PUSH}'>\n <other xmlns='urn:example'/><x xmlns='jabber:x:data'"
         f"{type}>\n<field var='FORM_TYPE'><value>urn:xmpp:push:summary</value></field>"
@@ -408,8 +410,8 @@ def test_the_type_of_the_form_does_not_matter(type: str) -> None:
         ("FORM_TYPE", ""),
     ],
 )
+@pytest.mark.line(127)
 def test_a_field_that_cannot_be_right_is_named(field: str, value: str) -> None:
-    """Checklist 127."""
     xml = notification({} if field == "FORM_TYPE" else {field: value})
     if field == "FORM_TYPE":
         xml = xml.replace("urn:xmpp:push:summary", value)

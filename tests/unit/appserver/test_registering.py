@@ -39,8 +39,8 @@ BAD = "bad-request bad-payload"
 
 @pytest.mark.parametrize("action", [None, "execute", "complete"])
 @pytest.mark.parametrize("form_type", [None, FORM_PUSH_OPTIONS])
+@pytest.mark.line(94, 95, 96, 102)
 def test_a_device_registers(action: str | None, form_type: str | None) -> None:
-    """Checklist 94, 95, 96 and 102."""
     stage = Stage()
     attributes = {"action": action} if action else {}
 
@@ -63,15 +63,15 @@ def test_a_device_registers(action: str | None, form_type: str | None) -> None:
     ]
 
 
+@pytest.mark.line(94)
 def test_a_form_without_a_type_is_a_submission() -> None:
-    """Checklist 94."""
     form = "<x xmlns='jabber:x:data'><field var='token'><value>tok</value></field></x>"
 
     assert outcome(execute(Stage().client(), "register-push-post", form=form)) == ""
 
 
+@pytest.mark.line(97)
 def test_a_cancelled_command_registers_nothing() -> None:
-    """Checklist 97."""
     stage = Stage()
 
     answer = execute(stage.client(), "register-push-post", {"token": "tok"}, action="cancel")
@@ -80,21 +80,21 @@ def test_a_cancelled_command_registers_nothing() -> None:
     assert stage.nodes() == []
 
 
+@pytest.mark.line(103)
 def test_a_session_id_is_told_back() -> None:
-    """Checklist 103."""
     answer = execute(Stage().client(), "register-push-post", {"token": "tok"}, sessionid="s1")
 
     assert answer.command["sessionid"] == "s1"
 
 
 @pytest.mark.parametrize("node", ["register-push-apns", "register-push-POST", "register-push-"])
+@pytest.mark.line(98, 101)
 def test_a_provider_without_a_backend_here_is_not_found(node: str) -> None:
-    """Checklist 98 and 101."""
     assert outcome(execute(Stage().client(), node, {"token": "tok"})) == "item-not-found"
 
 
+@pytest.mark.line(98)
 def test_commands_are_executed_by_requests_of_type_set() -> None:
-    """Checklist 98."""
     answer = (
         Stage()
         .client()
@@ -115,6 +115,7 @@ def test_a_provider_has_several_names() -> None:
     assert stage.registration(stage.nodes()[0]).type == "post"
 
 
+@pytest.mark.line(99, 100)
 @pytest.mark.parametrize(
     ("type", "fields", "field"),
     [
@@ -131,9 +132,9 @@ def test_a_provider_has_several_names() -> None:
         ("pigeon", {"token": "tok"}, "application-id"),
     ],
     ids=[
-        "checklist 99, missing",
-        "checklist 99, empty",
-        "checklist 100, form of the token",
+        "missing",
+        "empty",
+        "form of the token",
         "two tokens",
         "two devices",
         "two names",
@@ -141,7 +142,7 @@ def test_a_provider_has_several_names() -> None:
         "long name",
         "long token",
         "two of an optional field",
-        "checklist 100, missing field",
+        "missing field",
     ],
 )
 def test_bad_input_is_named(type: str, fields: Mapping[str, str], field: str) -> None:
@@ -190,8 +191,8 @@ def test_what_the_provider_asks_for_is_kept() -> None:
     assert registration.backend == "pigeon"
 
 
+@pytest.mark.line(104)
 def test_the_resource_is_the_device_unless_one_is_named() -> None:
-    """Checklist 104."""
     stage = Stage()
     register(stage.client(PHONE))
     register(stage.client(f"{JULIET}/tablet"))
@@ -202,8 +203,8 @@ def test_the_resource_is_the_device_unless_one_is_named() -> None:
     assert sorted(devices) == ["car", "laptop", "phone", "tablet"]
 
 
+@pytest.mark.line(105, 106)
 def test_a_device_that_registers_again_keeps_its_node() -> None:
-    """Checklist 105 and 106."""
     stage = Stage()
     phone = stage.client()
     first, old = register(phone, token="one", device_name="Home")
@@ -219,8 +220,8 @@ def test_a_device_that_registers_again_keeps_its_node() -> None:
     assert stage.publish(first, old) == "forbidden"
 
 
+@pytest.mark.line(107)
 def test_another_provider_replaces_the_earlier_registration() -> None:
-    """Checklist 107."""
     stage = Stage()
     phone = stage.client()
     register(phone, "post")
@@ -230,8 +231,8 @@ def test_another_provider_replaces_the_earlier_registration() -> None:
     assert stage.registration(node).type == "pigeon"
 
 
+@pytest.mark.line(108)
 def test_a_sender_without_a_resource_names_a_device() -> None:
-    """Checklist 108."""
     stage = Stage()
     answers: list[Element] = []
     stage.hall.host.router.add_host("example.org", lambda stanza: answers.append(stanza.tree))
@@ -437,16 +438,16 @@ def rows(answer: Element) -> list[dict[str, str]]:
     return [{name: values[0] for name, values in item.items()} for item in form.items]
 
 
+@pytest.mark.line(111)
 def test_no_registrations_are_no_form() -> None:
-    """Checklist 111."""
     answer = execute(Stage().client(), "list-push-registrations")
 
     assert answer.command["status"] == "completed"
     assert not has_form(answer)
 
 
+@pytest.mark.line(112, 113)
 def test_registrations_are_listed_without_their_secrets() -> None:
-    """Checklist 112 and 113."""
     stage = Stage()
     phone = stage.client()
     node, secret = register(phone, token="t0ken", device_name="Home")
@@ -481,8 +482,8 @@ def test_registrations_are_listed_without_their_secrets() -> None:
     assert secret not in answer.toXml()
 
 
+@pytest.mark.line(114)
 def test_others_registrations_are_not_listed() -> None:
-    """Checklist 114."""
     stage = Stage()
     register(stage.client())
 
@@ -513,10 +514,10 @@ class Registered(Stage):
 
 
 @pytest.mark.parametrize("fields", [None, {}, {"device-id": ""}, {"nodes": []}, {"all": "0"}])
+@pytest.mark.line(115)
 def test_without_more_the_senders_own_device_is_unregistered(
     fields: Mapping[str, str | list[str]] | None,
 ) -> None:
-    """Checklist 115."""
     stage = Registered()
 
     answer = stage.unregister(fields)
@@ -529,8 +530,8 @@ def test_without_more_the_senders_own_device_is_unregistered(
     assert event.by.startswith(f"{event.account}/")
 
 
+@pytest.mark.line(116)
 def test_a_device_is_unregistered_from_another_resource() -> None:
-    """Checklist 116."""
     stage = Registered()
 
     answer = stage.unregister({"device-id": "tablet"}, "desk")
@@ -539,8 +540,8 @@ def test_a_device_is_unregistered_from_another_resource() -> None:
     assert stage.left() == {stage.node, stage.romeo}
 
 
+@pytest.mark.line(117)
 def test_nodes_are_unregistered_whatever_device_is_named_besides() -> None:
-    """Checklist 117."""
     stage = Registered()
 
     answer = stage.unregister({"nodes": [stage.tablet], "device-id": "phone"})
@@ -550,8 +551,8 @@ def test_nodes_are_unregistered_whatever_device_is_named_besides() -> None:
     assert stage.left() == {stage.node, stage.romeo}
 
 
+@pytest.mark.line(118, 119)
 def test_unknown_and_foreign_nodes_are_passed_over_alike() -> None:
-    """Checklist 118 and 119."""
     stage = Registered()
 
     answer = stage.unregister({"nodes": ["nowhere", stage.romeo, stage.node]})
@@ -573,6 +574,7 @@ def test_all_are_unregistered_at_once(value: str) -> None:
     assert stage.left() == {stage.romeo}
 
 
+@pytest.mark.line(120)
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -581,7 +583,7 @@ def test_all_are_unregistered_at_once(value: str) -> None:
         ({"all": "perhaps"}, "all"),
         ({"device-id": ["a", "b"]}, "device-id"),
     ],
-    ids=["checklist 120", "checklist 120, own", "no boolean", "two devices"],
+    ids=["unknown", "own", "no boolean", "two devices"],
 )
 def test_nothing_to_unregister_is_a_bad_request(
     fields: Mapping[str, str | list[str]] | None, field: str
@@ -615,10 +617,10 @@ def test_an_unregistration_is_on_disk_before_it_is_answered() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("fields", [None, {"token": "tok"}])
+@pytest.mark.line(109)
 def test_who_may_not_is_forbidden_every_command(
     command: str, fields: Mapping[str, str] | None
 ) -> None:
-    """Checklist 109."""
     stage = Stage(rules=Rules(access=("example.org",)))
 
     answer = execute(stage.client(), command, fields)
@@ -641,10 +643,10 @@ def test_who_may_not_is_forbidden_every_command(
         ((), "juliet@example.net/x", False),
     ],
 )
+@pytest.mark.line(109, 110)
 def test_access_is_by_the_whole_domain(
     access: str | tuple[str, ...], sender: str, may: bool
 ) -> None:
-    """Checklist 109 and 110."""
     stage = Stage(rules=Rules(access=access))
     stage.hall.add_account(JULIET)
     answers: list[str] = []
@@ -685,8 +687,8 @@ def identities(query: Element) -> list[tuple[str, str]]:
     return [(one["category"], one["type"]) for one in query.elements() if one.name == "identity"]
 
 
+@pytest.mark.line(38, 39)
 def test_apps_are_discovered_once_each() -> None:
-    """Checklist 38 and 39."""
     stage = Stage(
         (
             app("a", app_name="chat"),
@@ -706,8 +708,8 @@ def test_apps_are_discovered_once_each() -> None:
     assert len(found) == len(set(found))
 
 
+@pytest.mark.line(42)
 def test_commands_are_announced_listed_and_described() -> None:
-    """Checklist 42."""
     stage = Stage()
 
     features = [one["var"] for one in discover(stage, INFO).elements() if one.name == "feature"]

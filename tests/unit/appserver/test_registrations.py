@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from pushd.appserver.registrations import UNUSED, Registration, Registrations
 from pushd.wire.secret import Secret
 from tests.hall import Hall
@@ -55,8 +57,8 @@ def test_nodes_and_secrets_cannot_be_guessed() -> None:
     assert all(len(one.node) >= 22 and len(secret) >= 32 for one, secret in made)
 
 
+@pytest.mark.line(105)
 def test_a_device_that_registers_again_keeps_its_node_and_gets_a_new_secret() -> None:
-    """Checklist 105."""
     registrations = loaded(Hall())
     first, old = register(registrations, now=1.0)
     second, new = register(registrations, now=9.0, token=Secret("other"), device_name=None)
@@ -69,8 +71,9 @@ def test_a_device_that_registers_again_keeps_its_node_and_gets_a_new_secret() ->
     assert registrations.of(JULIET) == [second]
 
 
+@pytest.mark.line(106)
 def test_the_old_secret_is_valid_until_the_new_one_is_used() -> None:
-    """Checklist 106, but not at once: a lost answer strands no phone."""
+    """But not at once: a lost answer strands no phone."""
     registrations = loaded(Hall())
     _, old = register(registrations)
     _, new = register(registrations)
@@ -109,8 +112,8 @@ def test_no_other_secret_is_admitted() -> None:
     assert not admits(registrations, other)
 
 
+@pytest.mark.line(76)
 def test_registrations_and_secrets_survive_a_restart() -> None:
-    """Checklist 76."""
     hall = Hall()
     before = loaded(hall)
     _, old = register(before)

@@ -44,8 +44,8 @@ def discovered(client: Client, host: str) -> tuple[set[tuple[str, str]], set[str
     )
 
 
+@pytest.mark.line(40, 41)
 def test_the_pubsub_host_says_what_it_is_and_does() -> None:
-    """Checklist 40, 41."""
     identities, features = discovered(Stage().client(), PUBSUB)
 
     assert identities == {("pubsub", "push")}
@@ -94,8 +94,8 @@ def test_hosts_of_their_own_are_items_of_the_server() -> None:
     assert [item["jid"] for item in answer.query.elements()] == [PUBSUB]
 
 
+@pytest.mark.line(149)
 def test_without_apps_there_is_nothing_to_see() -> None:
-    """Checklist 149."""
     stage = Stage(())
 
     assert not stage.hall.host.router.is_reachable(PUBSUB)
@@ -114,8 +114,8 @@ def enable(phone: Client, node: str, secret: str) -> None:
     assert answer["type"] == "result"
 
 
+@pytest.mark.line(121)
 def test_unregistering_ends_the_enablement_and_its_detached_session() -> None:
-    """Checklist 121."""
     stage = Stage(modules=MODULES)
     phone = stage.hall.login(PHONE, sm=True)
     node, secret = register(phone)
@@ -132,8 +132,8 @@ def test_unregistering_ends_the_enablement_and_its_detached_session() -> None:
     assert not stage.hall.host.lifecycle.is_alive(phone.session)
 
 
+@pytest.mark.line(122)
 def test_the_server_of_an_account_elsewhere_is_given_notice() -> None:
-    """Checklist 122."""
     stage = Stage()
     seen: list[Element] = []
     stage.hall.host.router.add_host("example.org", lambda stanza: seen.append(stanza.tree))
@@ -175,8 +175,8 @@ def test_a_server_that_cannot_be_reached_hinders_nothing() -> None:
     assert len(stage.hall.events(DeviceUnregistered)) == 1
 
 
+@pytest.mark.line(150)
 def test_with_an_account_go_its_registrations_and_what_waits_for_them() -> None:
-    """Checklist 150."""
     stage = Stage()
     phone = stage.client()
     node, secret = register(phone)
@@ -245,8 +245,9 @@ class WholeWay(Stage):
         self.hall.advance(1)
 
 
+@pytest.mark.line(93, 136)
 def test_a_message_for_a_sleeping_phone_becomes_a_request_to_its_provider() -> None:
-    """Checklist 93 and 136: our own service is reached by the same stanza as another's."""
+    """Our own service is reached by the same stanza as another's."""
     stage = WholeWay()
 
     stage.write("one")
@@ -262,8 +263,8 @@ def test_a_message_for_a_sleeping_phone_becomes_a_request_to_its_provider() -> N
     assert [str(one.body) for one in stage.phone.received()] == ["one", "two"]
 
 
+@pytest.mark.line(139)
 def test_a_provider_that_is_busy_is_sent_the_newest_later() -> None:
-    """Checklist 139."""
     stage = WholeWay()
     stage.transport.statuses = [503]
     stage.write("one")
@@ -276,8 +277,8 @@ def test_a_provider_that_is_busy_is_sent_the_newest_later() -> None:
     assert stage.hall.rows("SELECT * FROM outbox") == []
 
 
+@pytest.mark.line(140)
 def test_a_token_that_the_provider_calls_dead_ends_it_all() -> None:
-    """Checklist 140."""
     stage = WholeWay()
     stage.transport.statuses = [410]
 
@@ -294,8 +295,8 @@ def test_a_token_that_the_provider_calls_dead_ends_it_all() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.line(143)
 def test_another_refusal_removes_nothing(status: int) -> None:
-    """Checklist 143."""
     stage = WholeWay()
     stage.transport.statuses = [status]
 
