@@ -45,6 +45,10 @@ class HTTPError(Exception):
         self.fault = fault
         self.text = text
 
+    def copy(self) -> "HTTPError":
+        """For another who is to be told the same: each that raises it hangs its frames on it."""
+        return HTTPError(self.fault, self.text)
+
 
 class Answer(NamedTuple):
     """What came back: any status, redirects too."""

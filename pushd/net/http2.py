@@ -68,9 +68,10 @@ class HTTP2Client:
             body,
             until,
         )
+        done: Deferred[Answer] = exchange.done  # type: ignore[assignment]  # not settled yet
         exchange.timer = self._clock.callLater(timeout, exchange.expire, timeout)
         named.origin.send(exchange, fresh)
-        return exchange.done
+        return done
 
     def close(self) -> Deferred[Any]:
         return DeferredList([named.origin.close() for named in self._origins.values()])

@@ -21,7 +21,6 @@ from h2.events import (
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
     INegotiated,
     IPushProducer,
@@ -37,19 +36,20 @@ from pushd.net.http import CONNECT_TIMEOUT, Fault, HTTPError
 from pushd.net.http2_exchange import Exchange
 from pushd.net.http2_frames import FrameError, Goaway, Splitter
 from pushd.net.http2_library import goodbye, library, name_of
+from pushd.net.http2_pulse import Pulse
 
 STREAMS = 1000  # at a time, if the server allows that many
-DOUBTFUL_AFTER = 60.0  # seconds of silence after which a connection is asked before it is used
-PING_AFTER = 3600.0  # seconds of silence after which it is asked anyway
-PING_TIMEOUT = 10.0  # seconds for the answer
 FAREWELL = 5.0  # seconds for a connection to end properly
 
 
 class Declined(HTTPError):
-    """The server does not speak HTTP/2. Nothing was sent."""
+    """The server does not speak HTTP/2, or not for this. Nothing was processed."""
 
     def __init__(self) -> None:
         super().__init__(Fault.BROKEN, "the server does not speak HTTP/2")
+
+    def copy(self) -> HTTPError:
+        return Declined()
 
 
 class Owner(Protocol):
@@ -84,32 +84,27 @@ class Connection(TwistedProtocol):
         self.is_leaving = False
         self.opened_at = 0.0  # when it became ready
         self.has_answered = False
+        self.goodbye = ""  # what the server said with its GOAWAY
         self._clock = clock
         self._owner = owner
         self._is_secure = is_secure
-        self._idle_limit = idle_limit
         self._splitter = Splitter()
         self._h2 = library(is_checked)
         self._streams: dict[int, Exchange] = {}
         self._unsent: list[Exchange] = []  # those begun since the last write
         self._bodies: dict[int, memoryview] = {}  # what the server's windows keep back
-        self._heard_at = 0.0
-        self._used_at = 0.0
         self._has_paused = False  # the network takes no more
         self._is_writing = False  # in this turn, later
-        self._is_doubtful = False
         self._has_ended = False
         self._trouble: HTTPError | None = None  # why it is about to end
-        self._goodbye = ""  # what the server said with its GOAWAY
-        self._idle: IDelayedCall | None = None
-        self._patience: IDelayedCall | None = None  # for whatever it must do next, at most one
+        self._pulse = Pulse(clock, self, idle_limit)
 
     # What its owner asks.
 
     @property
     def is_promising(self) -> bool:
         """Is it about to take exchanges?"""
-        return not self.is_leaving and (not self.is_ready or self._is_doubtful)
+        return not self.is_leaving and (not self.is_ready or self._pulse.is_doubtful)
 
     @property
     def limit(self) -> int:
@@ -123,19 +118,22 @@ class Connection(TwistedProtocol):
 
     def takes(self, exchange: Exchange) -> bool:
         """Could it be started now? To be asked may make it look whether its peer is there."""
-        if self.is_leaving or not self.is_ready or self._is_doubtful or self._has_paused:
+        if not self._has_room:
             return False
         streams = self._streams
         if not streams:
-            if self._clock.seconds() - self._heard_at < DOUBTFUL_AFTER:
-                return True
-            self._is_doubtful = True
-            self._ping()
-            return False
+            return self._pulse.is_sure()
         # A body that the windows hold back would be neither safe to send again nor under way.
         # With nothing else under way it goes as far as it gets: the rest follows.
         return len(streams) < self.limit and (
             self._h2.outbound_flow_control_window >= len(exchange.body)
+        )
+
+    @property
+    def _has_room(self) -> bool:
+        """As far as it is not a matter of numbers."""
+        return not (
+            self.is_leaving or not self.is_ready or self._pulse.is_doubtful or self._has_paused
         )
 
     def start(self, exchange: Exchange) -> None:
@@ -151,7 +149,7 @@ class Connection(TwistedProtocol):
         h2.send_headers(stream, exchange.headers, not body)
         exchange.stream = stream
         exchange.place = self
-        exchange.sent_at = self._used_at = self._clock.seconds()
+        exchange.sent_at = self._clock.seconds()
         self._streams[stream] = exchange
         self._unsent.append(exchange)
         if body:
@@ -162,8 +160,8 @@ class Connection(TwistedProtocol):
         stream, exchange.stream = exchange.stream, 0
         self._forget(stream)
         self._reset(stream, ErrorCodes.CANCEL)
-        if self._heard_at <= exchange.sent_at:
-            self._ping()  # is anyone there?
+        if self.is_ready and self._pulse.heard_at <= exchange.sent_at:
+            self._pulse.ask()  # is anyone there?
         self._settle()
 
     def leave(self) -> None:
@@ -173,11 +171,25 @@ class Connection(TwistedProtocol):
             self._owner.leaves(self)
             self._settle()
 
+    # What its pulse asks.
+
+    def ping(self) -> None:
+        self._h2.ping(b"pushd at")
+        self._write_soon()
+
+    def give_up(self, error: HTTPError) -> None:
+        if self._trouble is not None:
+            return
+        self._trouble = error
+        self.is_leaving = True
+        self._write()
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
     # What the network says.
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self._expect("no HTTP/2 within {seconds:g} s", CONNECT_TIMEOUT)
+        self._pulse.expect(f"no HTTP/2 within {CONNECT_TIMEOUT:g} s", CONNECT_TIMEOUT)
         self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         if not self._is_secure:
             self._begin()
@@ -188,12 +200,12 @@ class Connection(TwistedProtocol):
         if INegotiated(self.transport).negotiatedProtocol == b"h2":
             self._begin()
         else:
-            self._break(Declined())
+            self.give_up(Declined())
 
     def dataReceived(self, data: bytes) -> None:
         if self._has_ended or self._trouble is not None:
             return
-        self._heard_at = self._clock.seconds()
+        self._pulse.heard()
         try:
             for part in self._splitter.feed(data):
                 if isinstance(part, Goaway):
@@ -204,18 +216,15 @@ class Connection(TwistedProtocol):
                         if react is not None:
                             react(self, event)
         except (ProtocolError, FrameError, ValueError) as error:
-            self._break(
-                HTTPError(Fault.BROKEN, f"the server breaks HTTP/2: {type(error).__name__}")
-            )
+            name = type(error).__name__
+            self.give_up(HTTPError(Fault.BROKEN, f"the server breaks HTTP/2: {name}"))
             return
         self._write_soon()
         self._settle()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._has_ended = self.is_leaving = True
-        for timer in (self._idle, self._patience):
-            if timer is not None and timer.active():
-                timer.cancel()
+        self._pulse.stop()
         error = self._trouble or self._explained(reason)
         streams, self._streams = self._streams, {}
         unsent = {exchange.stream for exchange in self._unsent}
@@ -234,8 +243,7 @@ class Connection(TwistedProtocol):
     def resumeProducing(self) -> None:
         self._has_paused = False
         self.transport.resumeProducing()  # type: ignore[union-attr]
-        if not self.is_leaving and self.is_ready:
-            self._owner.has_room(self)
+        self._settle()
 
     def stopProducing(self) -> None:
         """The connection has ended, as `connectionLost` will say."""
@@ -248,10 +256,9 @@ class Connection(TwistedProtocol):
 
     def _settings(self, event: RemoteSettingsChanged) -> None:
         if not self.is_ready:
-            self._relax()
             self.is_ready = True
-            self.opened_at = self._used_at = self._clock.seconds()
-            self._look_later()
+            self.opened_at = self._clock.seconds()
+            self._pulse.start()
         self._go_on()
 
     def _head(self, event: ResponseReceived) -> None:
@@ -289,6 +296,9 @@ class Connection(TwistedProtocol):
         if event.error_code == ErrorCodes.REFUSED_STREAM:
             self._owner.again([exchange])
             return
+        if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
+            exchange.fail(Declined())
+            return
         text = f"the server broke the exchange off ({name_of(event.error_code or 0)})"
         exchange.fail(HTTPError(Fault.BROKEN, text))
 
@@ -296,11 +306,10 @@ class Connection(TwistedProtocol):
         self._go_on(event.stream_id)
 
     def _pong(self, event: PingAckReceived) -> None:
-        self._relax()
-        self._is_doubtful = False
+        self._pulse.answered()
 
     def _goaway(self, told: Goaway) -> None:
-        self._goodbye = goodbye(told)
+        self.goodbye = goodbye(told)
         self.leave()
         lost = [stream for stream in self._streams if stream > told.last_stream]
         exchanges = [self._streams[stream] for stream in lost]
@@ -333,7 +342,7 @@ class Connection(TwistedProtocol):
     def _forget(self, stream: int) -> None:
         del self._streams[stream]
         self._bodies.pop(stream, None)
-        self._used_at = self._clock.seconds()
+        self._pulse.used()
 
     def _reset(self, stream: int, code: ErrorCodes) -> None:
         with suppress(ProtocolError):  # the server was faster
@@ -345,7 +354,7 @@ class Connection(TwistedProtocol):
         if self._has_ended:
             return
         if not self.is_leaving:
-            if self.is_ready and not self._is_doubtful and not self._has_paused:
+            if self._has_room:
                 self._owner.has_room(self)
         elif not self._streams and self._trouble is None:
             self._farewell()
@@ -364,59 +373,17 @@ class Connection(TwistedProtocol):
             self._unsent.clear()
             self.transport.write(data)  # type: ignore[union-attr]
 
-    def _ping(self) -> None:
-        """Ask whether the server is still there."""
-        if self.is_ready and self._patience is None and self._trouble is None:
-            self._expect("no answer to a ping within {seconds:g} s", PING_TIMEOUT)
-            self._h2.ping(b"pushd at")
-            self._write_soon()
-
-    def _look_later(self) -> None:
-        delay = min(PING_AFTER, self._idle_limit or PING_AFTER)
-        self._idle = self._clock.callLater(delay, self._look)
-
-    def _look(self) -> None:
-        """From time to time: is it of use, and is anyone there?"""
-        now = self._clock.seconds()
-        limit = self._idle_limit
-        if limit is not None and not self._streams and now - self._used_at >= limit:
-            self.leave()
-            return
-        if now - self._heard_at >= PING_AFTER:
-            self._ping()
-        self._look_later()
-
     # Ending.
-
-    def _expect(self, text: str, seconds: float) -> None:
-        """Something must happen in so many seconds, or the connection is given up."""
-        error = HTTPError(Fault.TIMEOUT, text.format(seconds=seconds))
-        self._patience = self._clock.callLater(seconds, self._break, error)
-
-    def _relax(self) -> None:
-        """It has happened."""
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
-        self._patience = None
-
-    def _break(self, error: HTTPError) -> None:
-        """Give the connection up."""
-        if self._trouble is not None:
-            return
-        self._trouble = error
-        self.is_leaving = True
-        self._write()
-        self.transport.abortConnection()  # type: ignore[union-attr]
 
     def _farewell(self) -> None:
         """End it properly."""
-        self._trouble = HTTPError(Fault.BROKEN, "the connection was closed")
-        self._relax()
+        self._trouble = self._said(HTTPError(Fault.BROKEN, "the connection was closed"))
+        self._pulse.relax()
         if self.is_ready:
             self._h2.close_connection()
         self._write()
         transport: Any = self.transport
-        self._patience = self._clock.callLater(FAREWELL, transport.abortConnection)
+        self._pulse.wait(FAREWELL, transport.abortConnection)
         transport.unregisterProducer()  # TLS is not ended while anyone may produce
         transport.loseConnection()
 
@@ -424,9 +391,11 @@ class Connection(TwistedProtocol):
         error = fault(reason.value) if isinstance(reason.value, Exception) else None
         if not isinstance(error, HTTPError):
             error = HTTPError(Fault.BROKEN, "the connection ended before the answer did")
-        if self._goodbye:
-            return HTTPError(error.fault, f"{error.text} ({self._goodbye})")
-        return error
+        return self._said(error)
+
+    def _said(self, error: HTTPError) -> HTTPError:
+        """With what the server said about it."""
+        return HTTPError(error.fault, f"{error.text} ({self.goodbye})") if self.goodbye else error
 
 
 _REACTIONS: dict[type[Event], Callable[[Connection, Any], None]] = {

@@ -52,7 +52,7 @@ class Exchange:
         self.headers = headers
         self.body = body
         self.until = until
-        self.done: Deferred[Answer] = Deferred(self._cancelled)
+        self.done: Deferred[Answer] | None = Deferred(self._cancelled)
         self.timer: IDelayedCall | None = None
         self.place: Place | None = None
         self.resends = RESENDS
@@ -85,13 +85,14 @@ class Exchange:
         if not self._status:
             self.fail(HTTPError(Fault.BROKEN, "an answer without a head"))
             return
-        self._settle()
-        self.done.callback(Answer(self._status, self._pairs, b"".join(self._parts)))
+        done = self._settle()
+        if done is not None:
+            done.callback(Answer(self._status, self._pairs, b"".join(self._parts)))
 
     def fail(self, error: HTTPError) -> None:
-        if not self.done.called:
-            self._settle()
-            self.done.errback(error)
+        done = self._settle()
+        if done is not None:
+            done.errback(error.copy())
 
     def expire(self, timeout: float) -> None:
         """Its time is over."""
@@ -110,11 +111,14 @@ class Exchange:
         if place is not None:
             place.withdraw(self)
 
-    def _settle(self) -> None:
+    def _settle(self) -> Deferred[Answer] | None:
+        """Whom to tell; nobody but once. Nothing is held any more by what it held."""
+        done, self.done = self.done, None
         self.place = None
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
         self.timer = None
+        return done
 
 
 def request_headers(

@@ -29,6 +29,8 @@ FIRST_PAUSE = 0.5  # seconds, after the second failure in a row; doubled with ea
 LONGEST_PAUSE = 60.0  # between the beginnings of two attempts
 SHORT_PAUSE = 5.0  # the same, where connections were of some use before they ended
 
+CONTENT = "GOAWAY NO_ERROR"  # what a server says that has no complaint
+
 Connect = Callable[[Owner, bool], Deferred[Connection]]
 
 
@@ -119,8 +121,8 @@ class Origin:
 
     def ended(self, connection: Connection, error: HTTPError) -> None:
         was_open = connection.is_ready
-        if was_open:
-            log.debug("a connection to {origin} ended: {why}", origin=self._name, why=error.text)
+        if connection.goodbye not in ("", CONTENT):
+            log.info("{origin} ended a connection: {why}", origin=self._name, why=error.text)
         if connection in self._connections:
             self._connections.remove(connection)
         self._leaving.discard(connection)

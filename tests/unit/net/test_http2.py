@@ -12,16 +12,11 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 
 from pushd.net.http import BODY_LIMIT, Fault, HTTPError
-from pushd.net.http2_connection import (
-    DOUBTFUL_AFTER,
-    FAREWELL,
-    PING_AFTER,
-    PING_TIMEOUT,
-    STREAMS,
-)
+from pushd.net.http2_connection import FAREWELL, STREAMS, Declined
 from pushd.net.http2_exchange import RESENDS
 from pushd.net.http2_library import HEADER_LIMIT
 from pushd.net.http2_origin import CONNECTIONS, CROWDED_FOR, FRESH_FOR, LONGEST_PAUSE, STEADY
+from pushd.net.http2_pulse import DOUBTFUL_AFTER, PING_AFTER, PING_TIMEOUT
 from tests.unit.net.http2_house import HEADERS, URL, House, Line
 
 
@@ -317,6 +312,14 @@ def test_a_stream_that_is_reset_otherwise_is_a_fault_of_it_alone() -> None:
     assert other.answer.status == 200
 
 
+def test_a_server_that_wants_http11_for_a_request_says_so() -> None:
+    house = House()
+    outcome = house.post()
+    house.let_in().server.h2.reset_stream(1, 13)
+    house.pump()
+    assert isinstance(outcome.failure, Declined)
+
+
 def test_the_last_stream_of_all_has_a_successor_on_another_connection() -> None:
     house = House()
     opened(house)
@@ -587,9 +590,7 @@ def test_nothing_is_kept_of_what_is_over() -> None:
     for number in range(5):
         outcome = house.post(timeout=1.0)
         house.pump()
-        exchange = line.client._streams[3 + 2 * number]
-        gone.append(weakref.ref(exchange.done))
-        del exchange
+        gone.append(weakref.ref(outcome.sending))
         if number < 3:
             answered(house, line, 3 + 2 * number)
         elif number == 3:
