@@ -118,16 +118,14 @@ class Connection(TwistedProtocol):
 
     def takes(self, exchange: Exchange) -> bool:
         """Could it be started now? To be asked may make it look whether its peer is there."""
-        if not self._has_room:
+        load = len(self._streams)
+        if not self._has_room or load >= self.limit:
             return False
-        streams = self._streams
-        if not streams:
+        if not load:
             return self._pulse.is_sure()
         # A body that the windows hold back would be neither safe to send again nor under way.
         # With nothing else under way it goes as far as it gets: the rest follows.
-        return len(streams) < self.limit and (
-            self._h2.outbound_flow_control_window >= len(exchange.body)
-        )
+        return self._h2.outbound_flow_control_window >= len(exchange.body)
 
     @property
     def _has_room(self) -> bool:

@@ -268,6 +268,20 @@ def test_a_limit_that_falls_is_kept_by_what_follows() -> None:
     assert len(line.server.asked) == 9
 
 
+def test_a_server_that_allows_none_for_a_while_is_waited_for() -> None:
+    house = House()
+    line = opened(house)
+    line.server.settings(MAX_CONCURRENT_STREAMS=0)
+    house.pump()
+    outcome = house.post()
+    house.pump()
+    assert list(line.server.asked) == [1]
+    line.server.settings(MAX_CONCURRENT_STREAMS=1)
+    house.pump()
+    answered(house, line, 3)
+    assert outcome.answer.status == 200
+
+
 def test_a_server_without_a_limit_has_one_of_ours() -> None:
     house = House()
     house.settings = {}
