@@ -5,10 +5,21 @@ They are those of mod_push: `register-push-TYPE`, `list-push-registrations` and
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from pushd.appserver.apps import App
+from pushd.appserver.device_forms import (
+    LISTED,
+    chosen_app,
+    device_of,
+    flag,
+    offered,
+    provider_fields,
+    row,
+    submitted,
+    text_of,
+    value_of,
+)
 from pushd.appserver.limits import Limiter
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.commands import (
@@ -23,35 +34,9 @@ from pushd.routing.events import DeviceRegistered
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.wire import forms
-from pushd.wire.element import Element
 from pushd.wire.errors import Forbidden
 from pushd.wire.jid import JID
-from pushd.wire.namespaces import FORM_PUSH_OPTIONS
 from pushd.wire.secret import Secret
-
-LONGEST_NAME = 1_023  # bytes of a device's id or name, as of a resource
-LONGEST_FIELD = 4_096  # bytes of what a provider asks for; tokens have some hundreds
-LABELS = {
-    "token": "Token, from the push provider",
-    "application-id": "Application id",
-    "silent-push": "Push silently",
-    "environment": "Environment: production or sandbox",
-    "endpoint": "Endpoint, from the push provider",
-    "p256dh": "Public key of the device",
-    "auth": "Authentication secret of the device",
-    "device-id": "Device (your resource, if empty)",
-    "device-name": "A name to tell your devices by",
-    "app": "App",
-}
-LISTED = {
-    "node": "Node",
-    "device-name": "Name",
-    "device-id": "Device",
-    "type": "Provider",
-    "app": "App",
-    "registered": "Registered",
-    "last-push": "Last push",
-}
 
 
 class Registering:
@@ -115,18 +100,18 @@ class Registering:
     def _registrar(self, apps: Sequence[App]) -> Handler:
         async def register(request: IQ, invocation: Invocation) -> Reply:
             if invocation.form is None:
-                return Executing(_form(apps))
-            return await self._register(request, apps, _submitted(invocation.form))
+                return Executing(offered(apps))
+            return await self._register(request, apps, submitted(invocation.form))
 
         return register
 
     async def _register(self, request: IQ, apps: Sequence[App], form: forms.Form) -> Reply:
-        app = _chosen(apps, _one(form, "app"))
-        account, device = request.sender.bare, _device(form, request.sender)
+        app = chosen_app(apps, value_of(form, "app"))
+        account, device = request.sender.bare, device_of(form, request.sender)
         if not device:
             raise bad_payload("device-id: it is missing, and the sender has no resource")
-        device_name = _name(form, "device-name")
-        fields = _provider_fields(app, form)
+        device_name = text_of(form, "device-name")
+        fields = provider_fields(app, form)
         token = Secret(fields.pop("token", ""))
         for one, reason in self._displaced(account, device, app.name, token, fields):
             self._unregister(one, reason, request.sender.full)
@@ -183,13 +168,13 @@ class Registering:
         if not known:
             return Completed()
         heading = [forms.Field(name, label=label) for name, label in LISTED.items()]
-        return Completed(forms.result(None, reported=heading, items=map(_row, known)))
+        return Completed(forms.result(None, reported=heading, items=map(row, known)))
 
     # unregister-push
 
     async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
         """Remove by nodes, all, by device, or the sender's own device; all or nothing."""
-        form = _submitted(invocation.form) if invocation.form is not None else forms.Form()
+        form = submitted(invocation.form) if invocation.form is not None else forms.Form()
         nodes = form.fields.get("nodes", ())
         found = self._chosen(request.sender, form, nodes)
         for one in found:
@@ -205,125 +190,10 @@ class Registering:
         known = self._registrations.of(sender.bare)
         if nodes:
             return [one for one in known if one.node in nodes]
-        if _flag(form, "all"):
+        if flag(form, "all"):
             return known
-        device = _device(form, sender)
+        device = device_of(form, sender)
         found = [one for one in known if one.device == device]
         if not found:
             raise bad_payload("device-id: no such device is registered")
         return found
-
-
-# Reading the forms.
-
-
-def _submitted(form: forms.Form) -> forms.Form:
-    if form.type == "cancel":
-        raise bad_payload("the form was cancelled")
-    if form.form_type not in (None, FORM_PUSH_OPTIONS):
-        raise bad_payload(f"FORM_TYPE: {FORM_PUSH_OPTIONS} or none is expected")
-    return form
-
-
-def _one(form: forms.Form, name: str) -> str | None:
-    try:
-        return form.one(name)
-    except ValueError as error:
-        raise bad_payload(str(error)) from None
-
-
-def _flag(form: forms.Form, name: str) -> bool:
-    try:
-        return bool(form.boolean(name))
-    except ValueError as error:
-        raise bad_payload(str(error)) from None
-
-
-def _name(form: forms.Form, name: str) -> str | None:
-    value = _one(form, name)
-    if value is not None:
-        _check_length(name, value, LONGEST_NAME)
-    return value
-
-
-def _check_length(name: str, value: str, longest: int) -> None:
-    if len(value.encode()) > longest:
-        raise bad_payload(f"{name}: it has {longest} bytes at most")
-
-
-def _device(form: forms.Form, sender: JID) -> str:
-    return _name(form, "device-id") or sender.resource
-
-
-def _provider_fields(app: App, form: forms.Form) -> dict[str, str]:
-    """What the provider asks for, checked by it, as it is to be stored."""
-    provider = app.provider
-    asked = sorted(provider.register_fields | provider.optional_fields)
-    fields = {name: value for name in asked if (value := _one(form, name)) is not None}
-    for name, value in fields.items():
-        _check_length(name, value, LONGEST_FIELD)
-    try:
-        provider.check(fields)
-    except ValueError as error:
-        raise bad_payload(str(error)) from None
-    return provider.stored(fields)
-
-
-def _chosen(apps: Sequence[App], wanted: str | None) -> App:
-    """The app that the form names; the only one needs no naming."""
-    if wanted is None and len(apps) == 1:
-        return apps[0]
-    for app in apps:
-        if app.app_name == wanted:
-            return app
-    names = ", ".join(app.app_name for app in apps)
-    raise bad_payload(f"app: one of {names} is expected")
-
-
-# Writing them.
-
-
-def _form(apps: Sequence[App]) -> Element:
-    """The form of a register command, for clients that know nothing of it."""
-    provider = apps[0].provider  # all are of one type
-    fields = [
-        *(_field(name, required=True) for name in sorted(provider.register_fields)),
-        *(_field(name) for name in sorted(provider.optional_fields)),
-        _field("device-id"),
-        _field("device-name"),
-    ]
-    if len(apps) > 1:
-        choices = [(app.app_name, app.app_name) for app in apps]
-        fields.append(
-            forms.Field("app", "list-single", LABELS["app"], required=True, options=choices)
-        )
-    return forms.offer(
-        FORM_PUSH_OPTIONS,
-        "Register for push",
-        "Fill in what your app got from the provider.",
-        fields,
-    )
-
-
-def _field(name: str, required: bool = False) -> forms.Field:
-    return forms.Field(name, label=LABELS.get(name, name), required=required)
-
-
-def _row(registration: Registration) -> dict[str, str]:
-    row = {
-        "node": registration.node,
-        "device-name": registration.device_name or "",
-        "device-id": registration.device,
-        "type": registration.type,
-        "app": registration.app,
-        "registered": _instant(registration.registered_at),
-        "last-push": _instant(registration.last_push_at),
-    }
-    return {name: value for name, value in row.items() if value}
-
-
-def _instant(at: float | None) -> str:
-    """A time as XEP-0082 writes it; nothing for what never was."""
-    if at is None:
-        return ""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,8 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from pushd.appserver.device_forms import LONGEST_NAME
 from pushd.appserver.limits import Rules
-from pushd.appserver.registering import LONGEST_NAME
 from pushd.routing.events import DeviceRegistered, DeviceUnregistered
 from pushd.wire import forms
 from pushd.wire.element import Element, child

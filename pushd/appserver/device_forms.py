@@ -1,0 +1,151 @@
+"""The forms of the commands: what a device fills in, and what it is shown."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pushd.appserver.apps import App
+from pushd.appserver.registrations import Registration
+from pushd.routing.commands import bad_payload
+from pushd.wire import forms
+from pushd.wire.element import Element
+from pushd.wire.jid import JID
+from pushd.wire.namespaces import FORM_PUSH_OPTIONS
+
+LONGEST_NAME = 1_023  # bytes of a device's id or name, as of a resource
+LONGEST_FIELD = 4_096  # bytes of what a provider asks for; tokens have some hundreds
+LABELS = {
+    "token": "Token, from the push provider",
+    "application-id": "Application id",
+    "silent-push": "Push silently",
+    "environment": "Environment: production or sandbox",
+    "endpoint": "Endpoint, from the push provider",
+    "p256dh": "Public key of the device",
+    "auth": "Authentication secret of the device",
+    "device-id": "Device (your resource, if empty)",
+    "device-name": "A name to tell your devices by",
+    "app": "App",
+}
+LISTED = {
+    "node": "Node",
+    "device-name": "Name",
+    "device-id": "Device",
+    "type": "Provider",
+    "app": "App",
+    "registered": "Registered",
+    "last-push": "Last push",
+}
+
+
+# Reading the forms.
+
+
+def submitted(form: forms.Form) -> forms.Form:
+    if form.type == "cancel":
+        raise bad_payload("the form was cancelled")
+    if form.form_type not in (None, FORM_PUSH_OPTIONS):
+        raise bad_payload(f"FORM_TYPE: {FORM_PUSH_OPTIONS} or none is expected")
+    return form
+
+
+def value_of(form: forms.Form, name: str) -> str | None:
+    try:
+        return form.one(name)
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+
+
+def flag(form: forms.Form, name: str) -> bool:
+    try:
+        return bool(form.boolean(name))
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+
+
+def text_of(form: forms.Form, name: str) -> str | None:
+    value = value_of(form, name)
+    if value is not None:
+        _check_length(name, value, LONGEST_NAME)
+    return value
+
+
+def _check_length(name: str, value: str, longest: int) -> None:
+    if len(value.encode()) > longest:
+        raise bad_payload(f"{name}: it has {longest} bytes at most")
+
+
+def device_of(form: forms.Form, sender: JID) -> str:
+    return text_of(form, "device-id") or sender.resource
+
+
+def provider_fields(app: App, form: forms.Form) -> dict[str, str]:
+    """What the provider asks for, checked by it, as it is to be stored."""
+    provider = app.provider
+    asked = sorted(provider.register_fields | provider.optional_fields)
+    fields = {name: value for name in asked if (value := value_of(form, name)) is not None}
+    for name, value in fields.items():
+        _check_length(name, value, LONGEST_FIELD)
+    try:
+        provider.check(fields)
+    except ValueError as error:
+        raise bad_payload(str(error)) from None
+    return provider.stored(fields)
+
+
+def chosen_app(apps: Sequence[App], wanted: str | None) -> App:
+    """The app that the form names; the only one needs no naming."""
+    if wanted is None and len(apps) == 1:
+        return apps[0]
+    for app in apps:
+        if app.app_name == wanted:
+            return app
+    names = ", ".join(app.app_name for app in apps)
+    raise bad_payload(f"app: one of {names} is expected")
+
+
+# Writing them.
+
+
+def offered(apps: Sequence[App]) -> Element:
+    """The form of a register command, for clients that know nothing of it."""
+    provider = apps[0].provider  # all are of one type
+    fields = [
+        *(_field(name, required=True) for name in sorted(provider.register_fields)),
+        *(_field(name) for name in sorted(provider.optional_fields)),
+        _field("device-id"),
+        _field("device-name"),
+    ]
+    if len(apps) > 1:
+        choices = [(app.app_name, app.app_name) for app in apps]
+        fields.append(
+            forms.Field("app", "list-single", LABELS["app"], required=True, options=choices)
+        )
+    return forms.offer(
+        FORM_PUSH_OPTIONS,
+        "Register for push",
+        "Fill in what your app got from the provider.",
+        fields,
+    )
+
+
+def _field(name: str, required: bool = False) -> forms.Field:
+    return forms.Field(name, label=LABELS.get(name, name), required=required)
+
+
+def row(registration: Registration) -> dict[str, str]:
+    row = {
+        "node": registration.node,
+        "device-name": registration.device_name or "",
+        "device-id": registration.device,
+        "type": registration.type,
+        "app": registration.app,
+        "registered": _instant(registration.registered_at),
+        "last-push": _instant(registration.last_push_at),
+    }
+    return {name: value for name, value in row.items() if value}
+
+
+def _instant(at: float | None) -> str:
+    """A time as XEP-0082 writes it; nothing for what never was."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
