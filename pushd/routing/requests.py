@@ -55,9 +55,14 @@ class IQ:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer to a question of ours, with its payload."""
+    """The answer to a question of ours; None where it has no payload."""
 
-    payload: Element | None
+    stanza: Stanza | None
+
+    @property
+    def payload(self) -> Element | None:
+        """Read only if somebody asks for it."""
+        return None if self.stanza is None else next(children(self.stanza.tree), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +230,13 @@ class Requests:
     ) -> "Deferred[Answer]":
         """Send a request; fires with the answer, or with `Silence` after `timeout` seconds."""
         id = id or self.new_id()
-        late = self._clock.callLater(timeout, lambda: self._finish(id, Silence()))
+        question = element(NS_CLIENT, "iq", payload, type=type, id=id, from_=sender, to=to)
+        return self.send(Stanza.of(question), timeout)
+
+    def send(self, question: Stanza, timeout: float = 30.0) -> "Deferred[Answer]":
+        """The same for a request that is sealed already; its id is one of `new_id`."""
+        id = question.id
+        late = self._clock.callLater(timeout, self._finish, id, Silence())
 
         def settled(answer: Answer) -> Answer:
             if late.active():
@@ -234,9 +245,8 @@ class Requests:
 
         answered: Deferred[Answer] = Deferred()
         answered.addCallback(settled)
-        self._asked[id] = (to, answered)
-        question = element(NS_CLIENT, "iq", payload, type=type, id=id, from_=sender, to=to)
-        self.router.route(Stanza.of(question))
+        self._asked[id] = (question.attributes["to"], answered)
+        self.router.route(question)
         return answered
 
     def _answered(self, stanza: Stanza) -> None:
@@ -245,7 +255,7 @@ class Requests:
         if asked is None or asked[0] != stanza.attributes.get("from"):
             return
         if stanza.type == "result":
-            self._finish(stanza.id, Result(next(children(stanza.tree), None)))
+            self._finish(stanza.id, Result(stanza if stanza.children else None))
         elif stanza.type == "error":
             self._finish(stanza.id, _refusal(stanza))
 

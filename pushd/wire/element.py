@@ -23,6 +23,7 @@ __all__ = [
     "children",
     "element",
     "escape",
+    "escape_text",
     "parse",
     "serialize",
     "text",
@@ -95,6 +96,11 @@ def escape(value: str) -> str:
     return value.translate(_ATTRIBUTE) if _in_attribute(value) else value
 
 
+def escape_text(value: str) -> str:
+    """Escape for character data, in the same way."""
+    return value.translate(_TEXT) if _in_text(value) else value
+
+
 def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
     """Write an element as it stands inside a stream whose default namespace is `default`.
 
@@ -121,7 +127,7 @@ def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
             else:
                 out.append("/>")
         else:
-            out.append(node.translate(_TEXT) if _in_text(node) else node)
+            out.append(escape_text(node))
     return "".join(out).encode()
 
 

@@ -5,8 +5,10 @@ numbers that are committed together with the queue itself: after a restart, whoe
 more queued than pushed is pushed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+
+from twisted.internet.interfaces import IDelayedCall
 
 from pushd.modules.push.judge import Kind, Worth
 from pushd.modules.push.options import Told
@@ -16,13 +18,15 @@ from pushd.wire.secret import Secret
 
 Key = tuple[str, str, str]  # account, service, node
 
+RINGS = 60.0  # seconds for which somebody who calls waits
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What waits for a device (XEP-0357 §7): counts since it was last there, and the newest.
 
-    `sender` and `body` are of the same message; `others` is what else wakes the device, and
-    has nothing to tell.
+    `sender` and `body` are of the same message; `calls` are among the messages; `others` is
+    what else wakes the device, and has nothing to tell.
     """
 
     messages: int = 0
@@ -31,7 +35,7 @@ class Summary:
     sender: str = ""
     body: Secret | None = None
     subscriber: str = ""  # who asked last to subscribe
-    urgent: bool = False
+    calls: int = 0
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -39,16 +43,18 @@ class Summary:
 
     def plus(self, worth: Worth) -> "Summary":
         """One more stanza."""
+        if worth.kind is Kind.MESSAGE:
+            return Summary(
+                self.messages + 1,
+                self.subscriptions,
+                self.others,
+                worth.sender,
+                worth.body,
+                self.subscriber,
+                self.calls + worth.urgent,
+            )
         if worth.kind is Kind.SUBSCRIPTION:
             return replace(self, subscriptions=self.subscriptions + 1, subscriber=worth.sender)
-        if worth.kind is Kind.MESSAGE:
-            return replace(
-                self,
-                messages=self.messages + 1,
-                sender=worth.sender,
-                body=worth.body,
-                urgent=self.urgent or worth.urgent,
-            )
         return replace(self, others=self.others + 1)
 
 
@@ -56,23 +62,47 @@ NOTHING = Summary()
 
 
 @dataclass(slots=True, eq=False)
+class Flight:
+    """A publish under way. `queued` is what it tells; None until that is on disk."""
+
+    queued: Summary | None = None
+    visits: int = 0
+    since: float = 0.0  # when the oldest news of it came
+
+
+@dataclass(slots=True, eq=False)
 class Enablement:
-    """One device's way to be woken. Whoever changes it tells `Enablements`."""
+    """One device's way to be woken. Whoever changes it tells `Enablements`.
+
+    Instants are seconds since the epoch.
+    """
 
     account: str
     service: str
     node: str  # "" where the service needs none
     options: bytes | None = field(repr=False)  # the publish-options form, as XML
     session: str  # the full JID that enabled it
-    created_at: float  # seconds since the epoch, as the next two
+    created_at: float
     used_at: float
     news_at: float = 0.0  # when a stanza was last counted
-    published_at: float = 0.0  # when its service was last told, in this run
+    called_at: float = 0.0  # when the last of them was a call
+    since: float = 0.0  # when the oldest was counted that no publish tells of yet; 0: none
     queued: Summary = NOTHING
+    stored: Summary = NOTHING  # what storage has of that
     pushed: Summary = NOTHING
     failures: int = 0  # pushes in a row that came to nothing
-    visits: int = 0  # how often its device was back, since the start
-    in_flight: bool = False
+    probed_at: float = 0.0  # when it went on probation; 0 if it is not
+    tried_at: float = 0.0  # when it was last published for, while on probation
+    # Of this run only:
+    visits: int = 0  # how often its device was back
+    published_at: float = 0.0  # when its service was last told
+    called: int = 0  # of how many calls
+    flight: Flight | None = field(default=None, repr=False)
+    timer: IDelayedCall | None = field(
+        default=None, repr=False
+    )  # until it is time for the next publish
+    pause: float = 0.0  # seconds before a publish that came to nothing is tried again
+    rests_until: float = 0.0
     is_dirty: bool = False
 
     @property
@@ -87,20 +117,32 @@ class Enablement:
     def count(self, worth: Worth, now: float) -> None:
         self.queued = self.queued.plus(worth)
         self.news_at = now
+        self.since = self.since or now
+        if worth.urgent:
+            self.called_at = now
+
+    def is_urgent(self, now: float) -> bool:
+        """Whether somebody is calling, and no publish has left that tells of it."""
+        return self.queued.calls > self.called and self.rings(now)
+
+    def rings(self, now: float) -> bool:
+        """Whether the last call was so short a time ago that somebody may still be calling."""
+        return now < self.called_at + RINGS
 
     def reset(self) -> bool:
         """The device is back, and learns by itself what waits. Tells whether anything did."""
         waited = self.queued is not NOTHING
-        self.queued = self.pushed = NOTHING
+        self.queued = self.stored = self.pushed = NOTHING
+        self.since = self.rests_until = self.pause = 0.0
+        self.called = 0
         self.visits += 1
         return waited
 
-    def settle(self, queued: Summary, visits: int) -> None:
-        """A push of `queued` is done with; if the device was back since, that says nothing."""
-        if self.visits == visits:
-            self.pushed = queued
-            if self.queued is queued:  # what comes next is as urgent as it is itself
-                self.queued = replace(queued, urgent=False)
+    def settle(self, flight: Flight) -> None:
+        """A push is done with; if the device was back since, that says nothing."""
+        told = flight.queued
+        if self.visits == flight.visits and told and told.counts >= self.pushed.counts:
+            self.pushed = told
 
 
 class Enablements:
@@ -123,14 +165,17 @@ class Enablements:
             self._told[switches.account] = switches.told()
 
     def of(self, account: str) -> list[Enablement]:
-        return list(self._known.get(account, {}).values())
+        return list(self._known.get(account, _NONE).values())
+
+    def has_any(self, account: str) -> bool:
+        return account in self._known
 
     def everyone(self) -> Iterator[Enablement]:
         for known in list(self._known.values()):
             yield from list(known.values())
 
     def get(self, account: str, service: str, node: str) -> Enablement | None:
-        return self._known.get(account, {}).get((service, node))
+        return self._known.get(account, _NONE).get((service, node))
 
     def is_current(self, one: Enablement) -> bool:
         """Whether it is still enabled, and was not disabled and enabled anew."""
@@ -138,7 +183,7 @@ class Enablements:
 
     def bound_to(self, account: str, session: str) -> list[Enablement]:
         """Those that this resource enabled."""
-        return [one for one in self._known.get(account, {}).values() if one.session == session]
+        return [one for one in self._known.get(account, _NONE).values() if one.session == session]
 
     def told(self, account: str, default: Told) -> Told:
         return self._told.get(account, default)
@@ -151,6 +196,7 @@ class Enablements:
         """Store a new enablement, or what is new of a known one."""
         self._add(one)
         self._rows.put(_row(one))
+        one.stored = one.queued
 
     def remove(self, one: Enablement) -> None:
         """Forget one; with the last of an account its options go."""
@@ -179,7 +225,11 @@ class Enablements:
         for one in dirty:
             one.is_dirty = False
             if self.is_current(one):
-                self._rows.put(_row(one))
+                self._database.write(UPDATE_NUMBERS, _numbers(one))
+                one.stored = one.queued
+
+
+_NONE: Mapping[tuple[str, str], Enablement] = {}
 
 
 # What storage holds.
@@ -205,8 +255,19 @@ class _Row:
     created_at: float
     used_at: float | None
     failures: int
+    probed_at: float | None
+    tried_at: float | None
 
     def enablement(self, now: float) -> Enablement:
+        queued = Summary(
+            self.queued_messages,
+            self.queued_subscriptions,
+            self.queued_others,
+            self.last_sender or "",
+            self.last_body,
+            self.last_subscriber or "",
+            int(self.urgent),
+        )
         return Enablement(
             self.account,
             self.service,
@@ -216,17 +277,14 @@ class _Row:
             self.created_at,
             self.used_at or self.created_at,
             news_at=now,
-            queued=Summary(
-                self.queued_messages,
-                self.queued_subscriptions,
-                self.queued_others,
-                self.last_sender or "",
-                self.last_body,
-                self.last_subscriber or "",
-                self.urgent,
-            ),
+            called_at=now if self.urgent else 0.0,
+            since=now,
+            queued=queued,
+            stored=queued,
             pushed=Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others),
             failures=self.failures,
+            probed_at=self.probed_at or 0.0,
+            tried_at=self.tried_at or 0.0,
         )
 
 
@@ -247,10 +305,45 @@ def _row(one: Enablement) -> _Row:
         last_sender=queued.sender or None,
         last_body=queued.body,
         last_subscriber=queued.subscriber or None,
-        urgent=queued.urgent,
+        urgent=queued.calls > pushed.calls,
         created_at=one.created_at,
         used_at=one.used_at,
         failures=one.failures,
+        probed_at=one.probed_at or None,
+        tried_at=one.tried_at or None,
+    )
+
+
+# What changes with each push; a whole row costs several times as much.
+UPDATE_NUMBERS = """
+UPDATE push_enablements SET
+    queued_messages = ?, pushed_messages = ?, queued_subscriptions = ?, pushed_subscriptions = ?,
+    queued_others = ?, pushed_others = ?, last_sender = ?, last_body = ?, last_subscriber = ?,
+    urgent = ?, used_at = ?, failures = ?, probed_at = ?, tried_at = ?
+WHERE account = ? AND service = ? AND node = ?
+"""
+
+
+def _numbers(one: Enablement) -> tuple[object, ...]:
+    queued, pushed = one.queued, one.pushed
+    return (
+        queued.messages,
+        pushed.messages,
+        queued.subscriptions,
+        pushed.subscriptions,
+        queued.others,
+        pushed.others,
+        queued.sender or None,
+        None if queued.body is None else queued.body.reveal(),
+        queued.subscriber or None,
+        queued.calls > pushed.calls,
+        one.used_at,
+        one.failures,
+        one.probed_at or None,
+        one.tried_at or None,
+        one.account,
+        one.service,
+        one.node,
     )
 
 

@@ -1,7 +1,9 @@
 """What an undelivered stanza is worth: whether it wakes a phone, and what it may tell."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
+from html import unescape
 
 from pushd.wire.carbons import opened
 from pushd.wire.element import child, text
@@ -31,6 +33,9 @@ SILENT = {
 }
 
 
+_TEXT = re.compile(rb"<body(?:\s[^<>]*)?(?:/>|>([^<]*)</body\s*>)")
+
+
 class Kind(Enum):
     NOTHING = "nothing"
     MESSAGE = "message"
@@ -49,8 +54,19 @@ class Worth:
     urgent: bool = False  # somebody is calling
 
 
-def judge(stanza: Stanza, account: str) -> Worth:
+def kind_of(stanza: Stanza) -> str:
+    """What a stanza is called where decisions are recorded; the envelope tells it."""
+    if stanza.name == "message":
+        return "message" if PROPOSALS.isdisjoint(stanza.children) else "call"
+    if stanza.name == "iq":
+        return "request"
+    return "subscription" if stanza.type == "subscribe" else "presence"
+
+
+def judge(stanza: Stanza, account: str, *, with_body: bool = True) -> Worth:
     """Decide by the envelope, and read inside only what may hold something that counts.
+
+    A body that nobody is to be told (`with_body`) is not kept either.
 
     Nobody but the account's own server copies messages to it (XEP-0280 §11): a carbon from
     elsewhere is a message like any other, lest a stranger choose the sender that is told.
@@ -65,11 +81,11 @@ def judge(stanza: Stanza, account: str) -> Worth:
         if SENT_CARBON in stanza.children:
             return Worth(Kind.NOTHING, "own copy")
         if RECEIVED_CARBON in stanza.children:
-            return _message(opened(stanza, account))
-    return _message(stanza)
+            return _message(opened(stanza, account), with_body)
+    return _message(stanza, with_body)
 
 
-def _message(message: Stanza) -> Worth:
+def _message(message: Stanza, with_body: bool) -> Worth:
     if message.type in ("error", "headline"):
         return Worth(Kind.OTHER, message.type)
     names = message.children
@@ -80,19 +96,33 @@ def _message(message: Stanza) -> Worth:
         if _has_payload(message):
             return Worth(Kind.MESSAGE, sender=sender)
         return Worth(Kind.OTHER, "key transport")
-    # Of several bodies, in several languages, the first one.
-    body = text(child(message.tree, NS_CLIENT, "body")) if BODY in names else ""
+    body = _body(message) if BODY in names else ""
     if body:
-        is_told = ENCRYPTION_NAMED not in names
+        is_told = with_body and ENCRYPTION_NAMED not in names
         return Worth(Kind.MESSAGE, sender=sender, body=Secret(body) if is_told else None)
     if DIRECT_INVITATION in names or (MUC_USER in names and _is_invitation(message)):
         return Worth(Kind.MESSAGE, sender=sender)
     return Worth(Kind.OTHER, _silence(names))
 
 
+def _body(message: Stanza) -> str:
+    """What can be read; of several bodies, in several languages, the first one.
+
+    Most messages have one body of plain text, for which no tree is built.
+    """
+    raw = message.raw
+    if raw.count(b"<body") == 1 and (found := _TEXT.search(raw)) is not None:
+        plain = found.group(1) or b""
+        if b"&#" not in plain and b"\r" not in plain:
+            return unescape(plain.decode())
+    return text(child(message.tree, NS_CLIENT, "body"))
+
+
 def _has_payload(message: Stanza) -> bool:
     if not OTHERWISE_ENCRYPTED.isdisjoint(message.children):
         return True
+    if b"payload" not in message.raw:
+        return False
     found = (child(message.tree, namespace, "encrypted") for namespace in OMEMO)
     return any(one is not None and child(one, one.uri or "", "payload") for one in found)
 

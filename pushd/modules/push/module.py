@@ -1,13 +1,14 @@
 """XEP-0357, the user's side: enabling, deciding who is woken, and what ends that."""
 
 from pushd.modules.base import Module, iq, on
-from pushd.modules.push import options
+from pushd.modules.push import options, probation
+from pushd.modules.push.deciding import TEST, Decider
 from pushd.modules.push.enablements import Enablement, Enablements
 from pushd.modules.push.enabling import Target, Wishes, named, target, wishes
-from pushd.modules.push.judge import Kind, Worth, judge
 from pushd.modules.push.notices import ended_nodes
+from pushd.modules.push.pausing import Pauses
 from pushd.modules.push.publisher import Publisher, PushOptions
-from pushd.modules.push.shown import Stored
+from pushd.modules.push.shown import Shown
 from pushd.modules.push.waking import LastCalls
 from pushd.routing.delivery import unacknowledged
 from pushd.routing.events import (
@@ -16,6 +17,8 @@ from pushd.routing.events import (
     PushDecided,
     PushDisabled,
     PushEnabled,
+    PushPaused,
+    PushUnpaused,
     ServerStarted,
     SessionBound,
     SessionCaughtUp,
@@ -24,7 +27,7 @@ from pushd.routing.events import (
     SessionResumed,
     Undelivered,
 )
-from pushd.routing.requests import IQ
+from pushd.routing.requests import IQ, Answer
 from pushd.routing.sessions import Session
 from pushd.wire.element import Element, element
 from pushd.wire.errors import (
@@ -54,10 +57,13 @@ class Push(Module):
     async def start(self) -> None:
         host = self.host
         self.enablements = Enablements(host.database)
-        self.publisher = Publisher(host, self.enablements, self.options, self._refused)
-        self.last_calls = LastCalls(host.clock, self._call_last)
+        self.pauses = Pauses(host.clock, host.database, self._unpaused)
+        self.publisher = Publisher(host, self.enablements, self.pauses, self.options, self._refused)
+        self.decider = Decider(host, self.enablements, self.publisher, self.options)
+        self.last_calls = LastCalls(host.clock, self.decider.call_last)
         await self.enablements.load(host.clock.seconds())
-        host.push.known = Stored(self.enablements)
+        await self.pauses.load()
+        host.push.enablements = Shown(self)
         if host.lifecycle.can_resume:
             host.disco.add_feature("account", NS_PUSH, owner_only=True)
             host.disco.add_form("account", self._options_form, owner_only=True)
@@ -69,7 +75,7 @@ class Push(Module):
 
     @iq("set", NS_PUSH, "enable", to="account")
     @iq("set", NS_PUSH, "enable", to="server")
-    async def enable(self, request: IQ) -> Element | None:
+    async def answer_enable(self, request: IQ) -> Element | None:
         """XEP-0357 §5; the result echoes only the options that were accepted."""
         session = await self._owner(request)
         if not self.host.lifecycle.can_resume:
@@ -86,11 +92,12 @@ class Push(Module):
             wanted.switches,
             may_widen=not self.enablements.of(account),
         )
+        is_new = self.enablements.get(account, service.service, service.node or "") is None
         one = self._enable(session, service, wanted)
         if accepted:
             self.enablements.set_told(account, told)
         await self.host.database.committed()
-        self.host.events.emit(PushEnabled(account, one.service, one.node, session.full))
+        self.host.events.emit(PushEnabled(account, one.service, one.node, session.full, is_new))
         if not accepted:
             return None
         return named("enable", one.service, one.node, options.result(accepted))
@@ -112,7 +119,8 @@ class Push(Module):
         else:
             self._leave_old_session(one, session)
             one.options, one.session = wanted.publish_options, session.full
-            one.used_at, one.failures = now, 0
+            one.used_at = now
+            probation.passed(one)
             one.reset()
         self.enablements.put(one)
         self._make_room(one)
@@ -120,7 +128,7 @@ class Push(Module):
 
     def _leave_old_session(self, one: Enablement, session: Session) -> None:
         """The device is back under another resource: what waits for the old one is its own."""
-        old = self._session_of(one)
+        old = self.decider.session_of(one)
         if old is not None and old is not session and old.is_detached:
             self.host.lifecycle.end(old, "its device came back as another", heir=session)
 
@@ -129,12 +137,12 @@ class Push(Module):
         others = [one for one in self.enablements.of(newest.account) if one is not newest]
         others.sort(key=lambda one: one.used_at, reverse=True)
         for one in others[self.options.max_enablements - 1 :]:
-            self._remove(one, "evicted by a newer one")
+            self._remove(one, "evicted by a newer one", newest.session)
             self._tell_its_device(one)
 
     @iq("set", NS_PUSH, "disable", to="account")
     @iq("set", NS_PUSH, "disable", to="server")
-    async def disable(self, request: IQ) -> None:
+    async def answer_disable(self, request: IQ) -> None:
         """XEP-0357 §6: one node, or all that are enabled at a service."""
         session, gone = await self._owner(request), target(request.payload)
         found = [
@@ -145,7 +153,7 @@ class Push(Module):
         if not found:
             raise ItemNotFound("nothing is enabled there")
         for one in found:
-            self._remove(one, "disabled by the client")
+            self._remove(one, "disabled by the client", session.full)
         await self.host.database.committed()
 
     @iq("get", NS_PUSH, "*", to="account")
@@ -175,73 +183,28 @@ class Push(Module):
     @on(Undelivered)
     def decide(self, event: Undelivered) -> None:
         """Count a stanza for the devices that wait for it, and wake them."""
-        known = self.enablements.of(event.account)
-        if not known or not self.host.lifecycle.can_resume:
-            return
-        concerned = [one for one in known if self._waits(one, event)]
-        if event.cause is Cause.UNACKED and event.session is not None and concerned:
+        self.decider.undelivered(event)
+        session = event.session
+        if event.cause is Cause.UNACKED and session is not None and self.decider.bound_to(session):
             # Through a crash, too, nobody hears of it twice.
-            self.host.lifecycle.note(event.session, ANNOUNCED, event.session.announced)
-        if concerned and self.host.accounts.is_open(event.account):
-            worth = judge(event.stanza, event.account)
-            for one in concerned:
-                self._count(one, worth, event.cause)
-                self.publisher.tell(one)
-
-    def _waits(self, one: Enablement, event: Undelivered) -> bool:
-        """Whether this stanza is news for a device that is not there."""
-        held_by = event.session if event.session and event.session.full == one.session else None
-        if event.cause is not Cause.ABSENT:
-            return held_by is not None
-        if one.session in event.told:
-            return False  # it was counted when it, or its copy, waited on that session
-        return self._session_of(one) is None
-
-    def _count(self, one: Enablement, worth: Worth, cause: Cause) -> None:
-        counts = worth.kind in (Kind.MESSAGE, Kind.SUBSCRIPTION) or (
-            worth.kind is Kind.OTHER and self.options.notify_on == "all"
-        )
-        reason = cause.value if counts else worth.reason
-        self.host.events.emit(PushDecided(one.account, one.service, one.node, counts, reason))
-        if counts:
-            one.count(worth, self.host.clock.seconds())
-            self.enablements.changed(one)
+            self.host.lifecycle.note(session, ANNOUNCED, session.announced)
 
     @on(SessionDetached)
     def count_unacknowledged(self, event: SessionDetached) -> None:
         """One push for all that stood unacknowledged when the stream was lost."""
         session = event.session
-        bound = self._bound_to(session)
-        if not bound:
-            return
-        announced = session.notes.get(ANNOUNCED, 0)
-        worths = [judge(one, session.account) for one, _ in unacknowledged(session, announced)]
-        for one in bound:
-            for worth in worths:
-                self._count(one, worth, Cause.DETACHED)
-            self.publisher.tell(one)
-        self.last_calls.expect(session)
+        if self.decider.bound_to(session):
+            self.decider.left(session, unacknowledged(session, session.notes.get(ANNOUNCED, 0)))
+            self.last_calls.expect(session)
 
     @on(ServerStarted)
     def catch_up(self, event: ServerStarted) -> None:
         """Push what was queued before the last stop and not pushed yet."""
         self.publisher.open()
         for one in self.enablements.everyone():
-            session = self._session_of(one)
+            session = self.decider.session_of(one)
             if session is not None and session.is_detached:
                 self.last_calls.expect(session)
-
-    def _call_last(self, session: Session) -> None:
-        for one in self._bound_to(session):
-            self._wake(one)
-
-    def _wake(self, one: Enablement) -> None:
-        """Push what is known already: the hold of its session ends soon."""
-        reason = "its session is held no longer"
-        self.host.events.emit(PushDecided(one.account, one.service, one.node, True, reason))
-        one.count(Worth(Kind.OTHER), self.host.clock.seconds())
-        self.enablements.changed(one)
-        self.publisher.tell(one)
 
     @on(SessionBound)
     @on(SessionResumed)
@@ -251,7 +214,7 @@ class Push(Module):
         self.last_calls.cancel(event.session)
         if ANNOUNCED in event.session.notes and isinstance(event, SessionResumed):
             self.host.lifecycle.note(event.session, ANNOUNCED, None)  # it is sent all again
-        for one in self._bound_to(event.session):
+        for one in self.decider.bound_to(event.session):
             if one.reset():
                 self.enablements.changed(one)
 
@@ -260,29 +223,68 @@ class Push(Module):
         self.last_calls.cancel(event.session)
 
     def _hold(self, session: Session) -> float:
-        return self.options.hold if self._bound_to(session) else 0.0
+        return self.options.hold if self.decider.bound_to(session) else 0.0
 
-    def _bound_to(self, session: Session) -> list[Enablement]:
-        return self.enablements.bound_to(session.account, session.full)
+    # What operators and owners ask for, besides enabling.
 
-    def _session_of(self, one: Enablement) -> Session | None:
-        """The session that enabled it, or one with the same full JID."""
-        return self.host.sessions.get(parse(one.session)) if one.session else None
+    def pause(self, account: str, until: float | None) -> None:
+        """Publish nothing for an account until then (None: until `unpause`).
+
+        What would have been pushed is counted, and goes out as one when that is over.
+        """
+        if until is not None and until <= self.host.clock.seconds():
+            self.unpause(account)
+            return
+        self.pauses.begin(account, until)
+        self.host.events.emit(PushPaused(account, until))
+
+    def unpause(self, account: str) -> bool:
+        """End a pause; tells whether there was one."""
+        if not self.pauses.end(account):
+            return False
+        self._unpaused(account)
+        return True
+
+    def paused_until(self, account: str) -> float | None:
+        """When the pause of an account ends: infinity if nobody knows, None if there is none."""
+        return self.pauses.until(account)
+
+    def _unpaused(self, account: str) -> None:
+        self.host.events.emit(PushUnpaused(account))
+        for one in self.enablements.of(account):
+            self.publisher.tell(one)
+
+    async def test(self, one: Enablement) -> Answer:
+        """Publish what stands at once, paused or not; gives what the push service answered.
+
+        A refusal for good ends the enablement as at any other time.
+        """
+        self.host.events.emit(PushDecided(one.account, one.service, one.node, True, TEST))
+        return await self.publisher.test(one)
+
+    def disable(self, one: Enablement, reason: str, by: str = "") -> bool:
+        """Disable it, and tell its device when that is next there; False if it is no more."""
+        if not self.enablements.is_current(one):
+            return False
+        self._remove(one, reason, by)
+        self._tell_its_device(one)
+        return True
 
     # What ends an enablement.
 
-    def _remove(self, one: Enablement, reason: str) -> None:
+    def _remove(self, one: Enablement, reason: str, by: str = "") -> None:
+        self.publisher.forget(one)
         self.enablements.remove(one)
-        self.host.events.emit(PushDisabled(one.account, one.service, one.node, reason))
+        self.host.events.emit(PushDisabled(one.account, one.service, one.node, reason, by))
 
     def _refused(self, one: Enablement, reason: str) -> None:
-        self._remove(one, reason)
+        self._remove(one, reason, one.service)
         self._tell_its_device(one)
 
     def _tell_its_device(self, one: Enablement) -> None:
         """Let the client know when it is next there, so that it can enable anew."""
         gone = named("disable", one.service, one.node)
-        session = self._session_of(one)
+        session = self.decider.session_of(one)
         to = one.account if session is None else session.full
         told = Stanza.of(element(NS_CLIENT, "message", gone, from_=one.account, to=to))
         if session is not None:
@@ -296,8 +298,8 @@ class Push(Module):
         for node in ended_nodes(message, to):
             one = self.enablements.get(to.bare, service, node)
             if one is not None:
-                self._remove(one, "the service gave notice")
-                self._let_go(self._session_of(one))
+                self._remove(one, "the service gave notice", service)
+                self._let_go(self.decider.session_of(one))
 
     def _let_go(self, session: Session | None) -> None:
         """A detached session that nothing wakes is held no longer than its client was told."""
@@ -308,3 +310,4 @@ class Push(Module):
     def forget_account(self, event: AccountRemoved) -> None:
         for one in self.enablements.of(event.account):
             self._remove(one, "the account was removed")
+        self.pauses.end(event.account)

@@ -1,15 +1,26 @@
 """The publish: what is said to a push service, and what its answer means (XEP-0357 §7)."""
 
 from enum import Enum, auto
+from functools import lru_cache
 
 from pushd.modules.push.enablements import Enablement, Summary
 from pushd.modules.push.options import Told
 from pushd.routing.requests import Answer, Refusal, Result, Silence
-from pushd.wire import forms
-from pushd.wire.element import Element, element, parse
-from pushd.wire.namespaces import FORM_PUSH_SUMMARY, NS_PRIORITY, NS_PUBSUB, NS_PUSH
+from pushd.wire.element import escape, escape_text, parse
+from pushd.wire.namespaces import (
+    FORM_PUSH_SUMMARY,
+    NS_CLIENT,
+    NS_FORMS,
+    NS_PRIORITY,
+    NS_PUBSUB,
+    NS_PUSH,
+)
+from pushd.wire.stanza import Stanza
 
 FATAL = frozenset(("item-not-found", "forbidden", "not-authorized", "gone"))
+# What our own router says of a component that is away, which may be for a moment.
+UNREACHABLE = frozenset(("remote-server-not-found", "remote-server-timeout"))
+PUBSUB = (f"{NS_PUBSUB} pubsub",)
 
 
 class Verdict(Enum):
@@ -19,20 +30,39 @@ class Verdict(Enum):
     REMOVE = auto()  # the service knows this node, or this secret, no more
     LATER = auto()  # try again
     COUNT = auto()  # an error that may pass with the next push: counted
+    OURS = auto()  # what we said was wrong: counted, and never a reason to remove anything
 
 
-def pubsub(one: Enablement, queued: Summary, told: Told) -> Element:
-    """The `<pubsub/>` that publishes a summary, with the options given at enabling."""
-    note = element(NS_PUSH, "notification", forms.submit(FORM_PUSH_SUMMARY, summary(queued, told)))
-    if queued.urgent:
-        note.addChild(element(NS_PRIORITY, "priority", "high"))
-    publish = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", note))
-    if one.node:
-        publish.attributes["node"] = one.node
-    made = element(NS_PUBSUB, "pubsub", publish)
-    if one.options is not None:
-        made.addChild(element(NS_PUBSUB, "publish-options", parse(one.options)))
-    return made
+def publication(
+    one: Enablement, queued: Summary, told: Told, *, urgent: bool, sender: str, id: str
+) -> Stanza:
+    """The request that publishes a summary, with the options given at enabling."""
+    fields = "".join(
+        f"<field var='{name}'><value>{escape_text(value)}</value></field>"
+        for name, value in summary(queued, told).items()
+    )
+    head, tail = _frame(one.service, one.node, one.options, sender)
+    priority = f"<priority xmlns='{NS_PRIORITY}'>high</priority>" if urgent else ""
+    raw = f"<iq id='{escape(id)}'{head}{fields}</x>{priority}{tail}".encode()
+    attributes = {"type": "set", "id": id, "from": sender, "to": one.service}
+    return Stanza(NS_CLIENT, "iq", attributes, PUBSUB, raw)
+
+
+@lru_cache(4_096)
+def _frame(service: str, node: str, options: bytes | None, sender: str) -> tuple[str, str]:
+    """What is the same in all publishes of an enablement: after the id, after the summary."""
+    named = f" node='{escape(node)}'" if node else ""
+    head = (
+        f" type='set' from='{escape(sender)}' to='{escape(service)}'>"
+        f"<pubsub xmlns='{NS_PUBSUB}'><publish{named}><item>"
+        f"<notification xmlns='{NS_PUSH}'><x xmlns='{NS_FORMS}' type='submit'>"
+        f"<field var='FORM_TYPE' type='hidden'><value>{FORM_PUSH_SUMMARY}</value></field>"
+    )
+    given = ""
+    if options is not None:
+        parse(options)  # what storage has is checked once
+        given = f"<publish-options>{options.decode()}</publish-options>"
+    return head, f"</notification></item></publish>{given}</pubsub></iq>"
 
 
 def summary(queued: Summary, told: Told) -> dict[str, str]:
@@ -60,6 +90,10 @@ def verdict(answer: Answer) -> Verdict:
             return Verdict.LATER
         case Refusal(condition) if condition in FATAL:
             return Verdict.REMOVE
+        case Refusal(condition) if condition in UNREACHABLE:
+            return Verdict.LATER
         case Refusal(type="wait"):
             return Verdict.LATER
+        case Refusal(type="modify"):
+            return Verdict.OURS
     return Verdict.COUNT

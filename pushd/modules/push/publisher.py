@@ -3,15 +3,18 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from pushd.modules.push.enablements import Enablement, Enablements, Summary
+from pushd.modules.push import probation
+from pushd.modules.push.enablements import Enablement, Enablements, Flight, Summary
 from pushd.modules.push.options import Told
-from pushd.modules.push.publish import Verdict, pubsub, verdict
-from pushd.routing.events import NotificationPublished, PublishAnswered
+from pushd.modules.push.pausing import Pauses
+from pushd.modules.push.publish import Verdict, publication, verdict
+from pushd.routing.events import NotificationPublished, PublishAnswered, PushProbed
 from pushd.routing.host import Host
 from pushd.routing.requests import Answer, Refusal, Silence
 from pushd.storage.errors import StorageError
@@ -20,6 +23,11 @@ log = Logger()
 
 FIRST_PAUSE = 10.0  # seconds at most before a publish is tried again; the next ones are longer
 LONGEST_PAUSE = 900.0
+
+# Why news does not go out at once.
+COALESCED = "coalesced"  # but soon, as one with what else is new
+PAUSED = "paused"
+ON_PROBATION = "on probation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +50,17 @@ class Publisher:
         self,
         host: Host,
         enablements: Enablements,
+        pauses: Pauses,
         options: PushOptions,
         remove: Callable[[Enablement, str], None],
     ) -> None:
         self._host = host
+        self._clock = host.clock
         self._enablements = enablements
+        self._pauses = pauses
         self._options = options
         self._remove = remove
         self._is_open = False
-        self._gathering: dict[Enablement, Deferred[None]] = {}
 
     def open(self) -> None:
         """Everything stands: publish from now on, beginning with what the last run left."""
@@ -59,95 +69,175 @@ class Publisher:
             self.tell(one)
 
     def tell(self, one: Enablement) -> None:
-        """Publish what is new; if a publish is under way, it goes out after that."""
-        if self._is_open and not one.in_flight and one.has_news:
-            publishing = Deferred.fromCoroutine(self._fly(one))
-            publishing.addErrback(lambda failure: log.failure("a publish broke", failure))
-        elif one.queued.urgent and one in self._gathering:
-            self._gathering[one].cancel()  # a call waits for nothing
+        """Publish what is new, now or as soon as that may be; urgent news waits for nothing.
 
-    async def _fly(self, one: Enablement) -> None:
-        one.in_flight = True
-        try:
-            await self._publish(one)
-        finally:
-            one.in_flight = False
-
-    async def _publish(self, one: Enablement) -> None:
-        """Publish until there is no news, or nobody to tell it."""
-        pause = FIRST_PAUSE
-        while self._enablements.is_current(one) and one.has_news:
-            await self._gather(one)
-            is_safe = await self._stored()
-            queued, visits = one.queued, one.visits
-            if queued.counts == one.pushed.counts:
-                return  # the device was back meanwhile
-            if not self._enablements.is_current(one):
-                return
-            one.published_at = self._host.clock.seconds()
-            answer = await self._ask(one, queued) if is_safe else Silence()
-            if not self._enablements.is_current(one):
-                return
-            now = self._host.clock.seconds()
-            match verdict(answer):
-                case Verdict.REMOVE:
-                    self._remove(one, f"refused by its service: {_condition(answer)}")
-                    return
-                case Verdict.LATER if now + pause < one.news_at + self._options.stale:
-                    await self._rest(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
-                    continue
-                case Verdict.ACCEPTED:
-                    one.failures = 0
-                    one.used_at = now
-                case _:
-                    one.failures += 1
-            one.settle(queued, visits)
-            self._enablements.changed(one)
-            pause = FIRST_PAUSE
-
-    async def _gather(self, one: Enablement) -> None:
-        """Let what follows a publish closely come together; what is urgent does not wait."""
-        left = one.published_at + self._options.coalesce - self._host.clock.seconds()
-        if left <= 0 or one.queued.urgent:
+        One publish is under way at a time. A call that comes meanwhile does not wait for its
+        answer, which then says nothing any more but that the enablement is at its end.
+        """
+        if not self._is_open or not one.has_news or one.account in self._pauses:
             return
-        gathering = self._gathering[one] = deferLater(self._host.clock, left)
-        try:
-            await gathering
-        except CancelledError:
-            pass
-        finally:
-            del self._gathering[one]
+        now = self._clock.seconds()
+        is_urgent = one.is_urgent(now)
+        flight = one.flight
+        if flight is not None and (flight.queued is None or not is_urgent):
+            return
+        due = self._due_at(one, is_urgent)
+        if due <= now:
+            self.forget(one)
+            self._launch(one)
+        elif one.timer is None or due < one.timer.getTime():
+            self.forget(one)
+            one.timer = self._clock.callLater(due - now, self._ring, one)
 
-    async def _stored(self) -> bool:
-        """Wait until what a push is about is on disk, before anybody is told of it."""
-        try:
-            await self._host.database.committed()
-        except StorageError:
-            return False
-        return True
+    def forget(self, one: Enablement) -> None:
+        """Wait no more for the time of its next publish."""
+        timer, one.timer = one.timer, None
+        if timer is not None:
+            timer.cancel()
 
-    async def _ask(self, one: Enablement, queued: Summary) -> Answer:
-        """Publish once, and tell the listeners."""
-        emit = self._host.events.emit
-        names = (one.account, one.service, one.node, self._host.requests.new_id())
-        emit(NotificationPublished(*names, queued.messages, queued.subscriptions))
-        answer = await self._host.requests.ask(
-            one.service,
-            one.account.rpartition("@")[2],
-            pubsub(one, queued, self._enablements.told(one.account, self._options.told)),
-            timeout=self._options.publish_timeout,
-            id=names[-1],
-        )
-        outcome = {Refusal: "refused", Silence: "silence"}.get(type(answer), "accepted")
-        emit(PublishAnswered(*names, outcome, _condition(answer)))
+    def obstacle(self, one: Enablement, *, urgent: bool) -> str:
+        """Why something new will not be published at once; "" if it will."""
+        now = self._clock.seconds()
+        if one.account in self._pauses:
+            return PAUSED
+        if one.probed_at and now < probation.next_attempt(one):
+            return ON_PROBATION
+        is_waited_for = one.flight is not None or one.has_news
+        if not urgent and (is_waited_for or now < self._due_at(one, urgent)):
+            return COALESCED
+        return ""
+
+    async def test(self, one: Enablement) -> Answer:
+        """Publish what stands, new or not, once; what it means for the enablement is the same."""
+        flight = Flight(one.queued, one.visits)
+        answer = await self._ask(one, flight, one.queued, urgent=True)
+        outcome = verdict(answer)
+        if self._enablements.is_current(one):
+            if outcome is Verdict.REMOVE:
+                self._remove(one, _fatal(answer))
+            elif outcome is Verdict.ACCEPTED:
+                self._accepted(one, flight)
+                self._enablements.changed(one)
         return answer
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait, but not all together."""
+    def _due_at(self, one: Enablement, is_urgent: bool) -> float:
+        """When the next publish may leave; seconds since the epoch."""
+        if one.probed_at:
+            return probation.next_attempt(one)
+        if is_urgent:
+            return 0.0
+        return max(one.rests_until, one.published_at + self._options.coalesce)
+
+    def _ring(self, one: Enablement) -> None:
+        one.timer = None
+        if self._enablements.is_current(one):
+            self.tell(one)
+
+    def _launch(self, one: Enablement) -> None:
+        flight = one.flight = Flight()
+        flying = Deferred.fromCoroutine(self._fly(one, flight))
+        flying.addErrback(partial(self._broke, one, flight))
+
+    def _broke(self, one: Enablement, flight: Flight, failure: Failure) -> None:
+        """Something is wrong with us. It is tried with the next news."""
+        log.failure("a publish broke", failure)
+        if one.flight is flight:
+            one.flight = None
+
+    async def _fly(self, one: Enablement, flight: Flight) -> None:
+        """Publish once, and go on with what came meanwhile."""
+        try:
+            # What this push is about is on disk before anybody is told of it.
+            await self._host.database.committed()
+        except StorageError:
+            if self._enablements.is_current(one):
+                self._rest(one)
+        else:
+            queued = one.stored
+            if self._enablements.is_current(one) and queued.counts != one.pushed.counts:
+                await self._publish(one, flight, queued)
+        if one.flight is flight:
+            one.flight = None
+            if self._enablements.is_current(one):
+                self.tell(one)
+
+    async def _publish(self, one: Enablement, flight: Flight, queued: Summary) -> None:
+        now = self._clock.seconds()
+        urgent = queued.calls > one.pushed.calls and one.rings(now)
+        flight.queued, flight.visits = queued, one.visits
+        flight.since, one.since = one.since, 0.0
+        one.published_at, one.called = now, queued.calls
+        answer = await self._ask(one, flight, queued, urgent=urgent)
+        if not self._enablements.is_current(one):
+            return
+        outcome = verdict(answer)
+        if outcome is Verdict.REMOVE:
+            self._remove(one, _fatal(answer))
+        elif one.flight is flight:  # else a call has overtaken it
+            self._heard(one, flight, outcome)
+            self._enablements.changed(one)
+
+    def _heard(self, one: Enablement, flight: Flight, outcome: Verdict) -> None:
+        """The service answered, or did not, and lives on with the enablement."""
+        now = self._clock.seconds()
+        if outcome is Verdict.ACCEPTED:
+            self._accepted(one, flight)
+            return
+        one.since = flight.since or one.since
+        pause = one.pause or FIRST_PAUSE
+        if (
+            outcome is Verdict.LATER
+            and not one.probed_at
+            and now + pause < one.news_at + self._options.stale
+        ):
+            self._rest(one)
+            return
+        one.pause = 0.0
+        if probation.failed(one, now):
+            names = (one.account, one.service, one.node)
+            self._host.events.emit(PushProbed(*names, one.failures))
+        if not one.probed_at:
+            one.settle(flight)  # the next news tells of it, too
+        elif outcome is not Verdict.OURS and probation.is_over(one, now):
+            self._remove(one, "nothing came through for a week")
+
+    def _accepted(self, one: Enablement, flight: Flight) -> None:
+        probation.passed(one)
+        one.used_at = self._clock.seconds()
+        one.pause = one.rests_until = 0.0
+        one.settle(flight)
+
+    def _rest(self, one: Enablement) -> None:
+        """Wait before it is tried again, each time for longer, but not all together."""
+        pause = one.pause or FIRST_PAUSE
         share = random.uniform(0.5, 1.0)  # noqa: S311
-        await deferLater(self._host.clock, share * seconds)
+        one.rests_until = self._clock.seconds() + share * pause
+        one.pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _ask(
+        self, one: Enablement, flight: Flight, queued: Summary, *, urgent: bool
+    ) -> Answer:
+        """Publish once, and tell the listeners."""
+        host = self._host
+        emit = host.events.emit
+        names = (one.account, one.service, one.node, host.requests.new_id())
+        told = self._enablements.told(one.account, self._options.told)
+        sender = one.account.rpartition("@")[2]
+        question = publication(one, queued, told, urgent=urgent, sender=sender, id=names[-1])
+        emit(NotificationPublished(*names, queued.messages, queued.subscriptions))
+        answer = await host.requests.send(question, self._options.publish_timeout)
+        outcome = _OUTCOMES.get(type(answer), "accepted")
+        took = max(0.0, self._clock.seconds() - flight.since) if flight.since else 0.0
+        emit(PublishAnswered(*names, outcome, _condition(answer), took))
+        return answer
+
+
+_OUTCOMES = {Refusal: "refused", Silence: "silence"}
 
 
 def _condition(answer: Answer) -> str:
     return answer.condition if isinstance(answer, Refusal) else ""
+
+
+def _fatal(answer: Answer) -> str:
+    return f"refused by its service: {_condition(answer)}"

@@ -1,9 +1,17 @@
 """Enablements as the hall shows them to operators and to users (`routing/pushing`)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
 
 from pushd.modules.push.enablements import Enablement, Enablements
 from pushd.routing.pushing import Enabled, Totals
+from pushd.routing.requests import Answer, Refusal, Silence
+
+if TYPE_CHECKING:
+    from pushd.modules.push.module import Push
 
 
 class Stored:
@@ -16,22 +24,75 @@ class Stored:
         self._known = known
 
     def enabled(self, account: str = "") -> Iterator[Enabled]:
-        found = self._known.of(account) if account else self._known.everyone()
-        return map(shown, found)
+        return map(self._shown, self._known.of(account) if account else self._known.everyone())
 
     def totals(self) -> Totals:
-        return Totals(enablements=sum(1 for _ in self._known.everyone()))
+        enablements = on_probation = 0
+        for one in self._known.everyone():
+            enablements += 1
+            on_probation += bool(one.probed_at)
+        return Totals(enablements=enablements, on_probation=on_probation)
+
+    def _shown(self, one: Enablement) -> Enabled:
+        """An enablement, but for what is secret."""
+        return Enabled(
+            account=one.account,
+            service=one.service,
+            node=one.node,
+            session=one.session,
+            created_at=one.created_at,
+            used_at=one.used_at,
+            waiting=sum(one.queued.counts),
+            failures=one.failures,
+            probation_since=one.probed_at or None,
+        )
 
 
-def shown(one: Enablement) -> Enabled:
-    """An enablement, but for what is secret."""
-    return Enabled(
-        account=one.account,
-        service=one.service,
-        node=one.node,
-        session=one.session,
-        created_at=one.created_at,
-        used_at=one.used_at,
-        waiting=sum(one.queued.counts),
-        failures=one.failures,
-    )
+class Shown(Stored):
+    """What push offers to others while the server runs.
+
+    Implements `routing/pushing.Enablements`.
+    """
+
+    def __init__(self, push: "Push") -> None:
+        super().__init__(push.enablements)
+        self._push = push
+
+    def disable(self, one: Enabled, reason: str, by: str) -> None:
+        found = self._known.get(*one.key)
+        if found is not None:
+            self._push.disable(found, reason, by)
+
+    def test(self, one: Enabled) -> Deferred[str]:
+        return Deferred.fromCoroutine(self._test(one))
+
+    async def _test(self, one: Enabled) -> str:
+        found = self._known.get(*one.key)
+        return "disabled" if found is None else _said(await self._push.test(found))
+
+    def pause(self, account: str, until: float | None) -> None:
+        self._push.pause(account, until)
+
+    def unpause(self, account: str) -> None:
+        self._push.unpause(account)
+
+    def paused_until(self, account: str) -> float | None:
+        until = self._push.paused_until(account)
+        return 0.0 if until is None else _finite(until)
+
+    def _shown(self, one: Enablement) -> Enabled:
+        shown, until = super()._shown(one), self._push.paused_until(one.account)
+        return (
+            shown if until is None else replace(shown, is_paused=True, paused_until=_finite(until))
+        )
+
+
+def _said(answer: Answer) -> str:
+    """ "accepted", or why not."""
+    if isinstance(answer, Refusal):
+        return answer.condition
+    return "no answer" if isinstance(answer, Silence) else "accepted"
+
+
+def _finite(until: float) -> float | None:
+    return None if until == float("inf") else until

@@ -248,7 +248,8 @@ def test_no_phone_is_woken_for_a_disabled_account() -> None:
     romeo.send(f"<presence to='{JULIET}' type='subscribe'/>")
 
     assert stored(hall) == ["unread"]
-    assert hall.events(PushDecided) == []
+    decided = {(one.pushed, one.reason) for one in hall.events(PushDecided)}
+    assert decided == {(False, "account disabled")}
 
 
 def test_sessions_of_an_account_that_was_disabled_meanwhile_do_not_come_back(

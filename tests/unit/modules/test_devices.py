@@ -20,6 +20,8 @@ NODES = [
     "push-remove",
     "push-decisions",
     "push-ledger",
+    "push-pause",
+    "push-resume",
 ]
 
 

@@ -1,4 +1,6 @@
-from pushd.modules.push.enablements import Enablement, Enablements, Summary
+import pytest
+
+from pushd.modules.push.enablements import RINGS, Enablement, Enablements, Flight, Summary
 from pushd.modules.push.judge import Kind, Worth
 from pushd.modules.push.options import Told
 from pushd.wire.secret import Secret
@@ -33,7 +35,7 @@ def test_a_summary_adds_up_what_waits() -> None:
         sender="paris@example.org",
         body=None,
         subscriber="tybalt@example.org",
-        urgent=True,
+        calls=1,
     )
 
 
@@ -45,18 +47,18 @@ def test_news_is_what_was_not_pushed() -> None:
     assert one.has_news
     assert one.news_at == 5.0
 
-    one.settle(one.queued, one.visits)
+    one.settle(Flight(one.queued, one.visits))
     assert not one.has_news
 
 
 def test_a_push_settles_nothing_once_the_device_was_back() -> None:
     one = enablement()
     one.count(MESSAGE, 5.0)
-    pushed, visits = one.queued, one.visits
+    flight = Flight(one.queued, one.visits)
 
     assert one.reset()
     one.count(MESSAGE, 6.0)
-    one.settle(pushed, visits)
+    one.settle(flight)
 
     assert one.has_news
 
@@ -68,25 +70,46 @@ def test_a_visit_with_nothing_waiting_changes_nothing() -> None:
 def test_urgency_is_gone_with_the_push_that_told_it_and_not_with_an_earlier_one() -> None:
     one = enablement()
     one.count(MESSAGE, 5.0)
-    pushed = one.queued
+    flight = Flight(one.queued, one.visits)
     one.count(CALL, 6.0)
 
-    one.settle(pushed, one.visits)
-    assert one.queued.urgent
+    one.settle(flight)
+    assert one.is_urgent(6.0)
+    assert not one.is_urgent(6.0 + RINGS)
 
-    one.settle(one.queued, one.visits)
-    assert not one.queued.urgent
+    one.called = 1
+    assert not one.is_urgent(6.0)
 
 
-def test_all_of_it_is_stored() -> None:
+def test_a_late_answer_takes_nothing_back() -> None:
+    one = enablement()
+    one.count(MESSAGE, 5.0)
+    early = Flight(one.queued, one.visits)
+    one.count(MESSAGE, 6.0)
+    one.settle(Flight(one.queued, one.visits))
+
+    one.settle(early)
+
+    assert not one.has_news
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "changed"])
+def test_all_of_it_is_stored(is_known: bool) -> None:
     hall = Hall()
     enablements = loaded(hall)
     one = enablement()
+    if is_known:
+        enablements.put(one)
     for worth in (CALL, MESSAGE, REQUEST, OTHER):
         one.count(worth, 5.0)
     one.pushed = Summary(1, 0, 1)
+    one.probed_at, one.tried_at = 7.0, 8.0
     one.failures = 3
-    enablements.put(one)
+    if is_known:
+        enablements.changed(one)
+        hall.advance(0)
+    else:
+        enablements.put(one)
 
     [again] = loaded(hall).of(JULIET)
 
@@ -96,6 +119,7 @@ def test_all_of_it_is_stored() -> None:
     assert again.queued == one.queued
     assert again.pushed.counts == (1, 0, 1)
     assert again.failures == 3
+    assert (again.probed_at, again.tried_at) == (7.0, 8.0)
 
 
 def test_numbers_go_into_the_commit_of_what_changed_them() -> None:

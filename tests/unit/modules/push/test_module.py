@@ -333,9 +333,10 @@ def test_each_decision_is_told_with_its_reason() -> None:
     stage.write()
     stage.write(content=COMPOSING)
 
+    romeo = "romeo@example.org"
     assert stage.hall.events(PushDecided) == [
-        PushDecided(JULIET, SERVICE, "phone", True, "detached"),
-        PushDecided(JULIET, SERVICE, "phone", False, "chat state"),
+        PushDecided(JULIET, SERVICE, "phone", True, "detached", "message", romeo),
+        PushDecided(JULIET, SERVICE, "phone", False, "chat state", "message", romeo),
     ]
 
 
@@ -491,7 +492,7 @@ def test_a_device_is_woken_once_more_before_its_hold_ends() -> None:
     stage.service.answer = silence
     stage.hall.advance(1)
     assert [summary(publish) for publish in stage.service.publishes] == [{}]
-    assert stage.hall.events(PushDecided)[-1].reason == "its session is held no longer"
+    assert stage.hall.events(PushDecided)[-1].reason == "hold ends"
     # As it is not answered yet, it would be said again after a restart.
     row = "SELECT queued_others, pushed_others FROM push_enablements"
     assert stage.hall.rows(row) == [(1, 0)]

@@ -2,12 +2,14 @@ import pytest
 
 from pushd.modules.push.enablements import Enablement, Summary
 from pushd.modules.push.options import Told
-from pushd.modules.push.publish import Verdict, pubsub, verdict
+from pushd.modules.push.publish import Verdict, publication, verdict
 from pushd.routing.requests import Answer, Refusal, Result, Silence
 from pushd.wire import forms
-from pushd.wire.element import parse, serialize
+from pushd.wire.element import MalformedXML, parse, serialize
+from pushd.wire.framer import seal
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
 from pushd.wire.secret import Secret
+from pushd.wire.stanza import Stanza
 
 FORM = serialize(forms.submit(FORM_PUBLISH_OPTIONS, {"secret": "s3cr3t"}))
 ALL = Told(True, True, True, True)
@@ -17,12 +19,24 @@ def enablement(node: str = "n", options: bytes | None = FORM) -> Enablement:
     return Enablement("juliet@example.net", "push.example.org", node, options, "", 0.0, 0.0)
 
 
+def published(one: Enablement, queued: Summary, told: Told = ALL, urgent: bool = False) -> Stanza:
+    made = publication(one, queued, told, urgent=urgent, sender="example.net", id="p'1")
+    again = seal(made.raw)
+    assert (made.name, made.attributes, made.children) == (
+        again.name,
+        again.attributes,
+        again.children,
+    )
+    return made
+
+
+@pytest.mark.line(84, 85, 86, 87)
 def test_a_publish_as_it_stands_on_the_wire() -> None:
-    """Checklist 84 to 87."""
     queued = Summary(2, 1, 0, "romeo@example.org/o", Secret("hi"), "paris@example.org")
 
-    assert parse(serialize(pubsub(enablement(), queued, ALL))).toXml() == (
+    assert published(enablement(), queued).tree.toXml() == (
         parse(
+            b"""<iq id='p&apos;1' type='set' from='example.net' to='push.example.org'>"""
             b"""<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='n'><item>"""
             b"""<notification xmlns='urn:xmpp:push:0'><x xmlns='jabber:x:data' type='submit'>"""
             b"""<field var='FORM_TYPE' type='hidden'><value>urn:xmpp:push:summary</value></field>"""
@@ -34,22 +48,24 @@ def test_a_publish_as_it_stands_on_the_wire() -> None:
             b"""</x></notification></item></publish><publish-options>"""
             b"""<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'>"""
             b"""<value>http://jabber.org/protocol/pubsub#publish-options</value></field>"""
-            b"""<field var='secret'><value>s3cr3t</value></field></x></publish-options></pubsub>"""
+            b"""<field var='secret'><value>s3cr3t</value></field></x></publish-options>"""
+            b"""</pubsub></iq>"""
         ).toXml()
     )
 
 
 def test_what_there_is_none_of_is_not_told() -> None:
-    made = pubsub(enablement(), Summary(), ALL)
+    made = published(enablement(), Summary())
 
-    form = forms.find(made.publish.item.notification)
+    form = forms.find(made.tree.pubsub.publish.item.notification)
     assert form is not None
     assert form.fields == {}
 
 
 @pytest.mark.parametrize(("urgent", "told"), [(True, "high"), (False, "")])
 def test_an_urgent_notification_says_so(urgent: bool, told: str) -> None:
-    note = pubsub(enablement(), Summary(1, urgent=urgent), ALL).publish.item.notification
+    made = published(enablement(), Summary(1), urgent=urgent)
+    note = made.tree.pubsub.publish.item.notification
 
     assert str(note.priority or "") == told
 
@@ -69,11 +85,31 @@ def test_an_urgent_notification_says_so(urgent: bool, told: str) -> None:
         (Refusal("internal-server-error", "wait"), Verdict.LATER),
         (Refusal("internal-server-error", "cancel"), Verdict.COUNT),
         (Refusal("service-unavailable", "cancel"), Verdict.COUNT),
-        (Refusal("remote-server-not-found", "cancel"), Verdict.COUNT),
-        (Refusal("bad-request", "modify"), Verdict.COUNT),
+        (Refusal("remote-server-not-found", "cancel"), Verdict.LATER),  # a component is away
+        (Refusal("bad-request", "modify"), Verdict.OURS),
+        (Refusal("not-acceptable", "modify"), Verdict.OURS),
         (Refusal("conflict", "cancel"), Verdict.COUNT),
         (Refusal("undefined-condition", "cancel"), Verdict.COUNT),
     ],
 )
 def test_what_an_answer_means(answer: Answer, expected: Verdict) -> None:
     assert verdict(answer) is expected
+
+
+def test_nothing_that_a_stranger_chose_breaks_out() -> None:
+    one = Enablement("j@example.net", "push.example.org/<&'>", "<n'&>", None, "", 0.0, 0.0)
+    queued = Summary(1, 0, 0, "romeo@example.org/<'&>", Secret("</value>]]> & \r\n\x0b'"))
+
+    made = published(one, queued)
+
+    assert made.tree["to"] == "push.example.org/<&'>"
+    assert made.tree.pubsub.publish["node"] == "<n'&>"
+    form = forms.find(made.tree.pubsub.publish.item.notification)
+    assert form is not None
+    assert form.fields["last-message-sender"] == ("romeo@example.org/<'&>",)
+    assert form.fields["last-message-body"] == ("</value>]]> & \r\n\ufffd'",)
+
+
+def test_options_that_storage_has_broken_are_published_to_nobody() -> None:
+    with pytest.raises(MalformedXML):
+        published(enablement(options=b"</publish-options><evil/>"), Summary(1))

@@ -133,6 +133,7 @@ def test_a_refusal_for_good_removes_this_enablement_alone(condition: str, type: 
     assert event.reason == f"refused by its service: {condition}"
 
 
+@pytest.mark.line(90)
 @pytest.mark.parametrize(
     ("condition", "type"),
     [
@@ -142,22 +143,21 @@ def test_a_refusal_for_good_removes_this_enablement_alone(condition: str, type: 
     ],
 )
 def test_any_other_error_is_counted_until_a_publish_is_accepted(condition: str, type: str) -> None:
-    """Checklist 90, for whoever comes to use the count."""
     stage = Stage()
     stage.asleep()
     stage.service.answer = refused(condition, type)
-    for _ in range(20):
+    for _ in range(15):
         stage.write()
 
     [one] = stage.push.enablements.of(JULIET)
-    assert one.failures == 20
-    assert len(stage.service.publishes) == 20
-    assert stage.hall.rows("SELECT failures FROM push_enablements") == [(20,)]
+    assert one.failures == 15
+    assert len(stage.service.publishes) == 15
+    assert stage.hall.rows("SELECT failures FROM push_enablements") == [(15,)]
 
     stage.service.answer = accepted
     stage.write()
     assert one.failures == 0
-    assert stage.service.counts[-1] == "21"
+    assert stage.service.counts[-1] == "16"
 
 
 def test_an_error_that_asks_to_wait_is_tried_again_with_growing_pauses() -> None:
@@ -438,6 +438,105 @@ def test_a_call_does_not_wait_for_others() -> None:
     assert stage.service.counts == ["1", "3"]
     stage.write(content=CALL)
     assert stage.service.counts == ["1", "3", "4"]
+
+
+def test_a_call_does_not_wait_for_the_answer_to_another_publish() -> None:
+    """Nor for the answer to another call; what the first ones are answered is old then."""
+    stage = Stage(coalesce=1.0)
+    stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    stage.write("two")
+    assert stage.service.counts == ["1"]
+
+    stage.write(content=CALL)
+    stage.write("three")
+    assert stage.service.counts == ["1", "3"]
+    stage.write(content=CALL)
+    assert stage.service.counts == ["1", "3", "5"]
+
+    first, second, third = stage.service.publishes
+    stage.service.answer = accepted
+    stage.service.reply(third)
+    stage.service.reply(second)
+    stage.service.reply(first, BUSY(first) or "")
+    stage.hall.advance(HOUR)
+    assert stage.service.counts == ["1", "3", "5"]
+
+
+def test_what_a_call_has_overtaken_may_still_say_that_all_is_over() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    stage.write(content=CALL)
+
+    first, _ = stage.service.publishes
+    stage.service.reply(first, refused("item-not-found", "cancel")(first) or "")
+
+    assert stage.nodes() == []
+
+
+def test_a_call_does_not_wait_until_a_service_that_was_busy_is_asked_again() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+    stage.hall.advance(FIRST_PAUSE)
+    stage.service.answer = accepted
+
+    stage.write(content=CALL)
+
+    assert stage.service.counts == ["1", "1", "2"]
+
+
+def test_a_call_that_was_told_too_late_is_news_like_any_other() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write(content=CALL)
+    for _ in range(3):
+        stage.hall.advance(4 * FIRST_PAUSE)
+
+    urgent = [str(notification(one).priority or "") for one in stage.service.publishes]
+    assert urgent[0] == "high"
+    assert urgent[-1] == ""
+
+
+def test_an_answer_tells_how_old_the_oldest_news_is() -> None:
+    stage = Stage(coalesce=1.0)
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+    stage.hall.advance(4)
+    stage.write("two")
+    stage.service.answer = accepted
+    stage.hall.advance(FIRST_PAUSE)
+    stage.hall.advance(1)
+    stage.write("three")
+    stage.hall.advance(0.25)
+    stage.write("four")
+    stage.hall.advance(1)
+
+    seconds = [event.seconds for event in stage.hall.events(PublishAnswered)]
+    assert seconds == pytest.approx([0, 4 + FIRST_PAUSE, 0, 1])
+
+
+def test_a_component_that_is_away_for_a_moment_is_tried_again() -> None:
+    """Our own router says so; the push service itself has not said anything."""
+    stage = Stage()
+    stage.asleep()
+    stage.hall.host.router.remove_host(SERVICE)
+    stage.write("one")
+    assert [event.condition for event in stage.hall.events(PublishAnswered)] == [
+        "remote-server-not-found"
+    ]
+
+    service = Service(stage.hall)
+    stage.hall.advance(FIRST_PAUSE)
+
+    assert service.counts == ["1"]
+    assert stage.nodes() == ["phone"]
 
 
 def test_a_device_that_is_back_while_others_gather_is_not_woken() -> None:
