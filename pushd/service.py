@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from pushd import measures
+from pushd.admin.harness import Journal, PushWaits
 from pushd.admin.operations import Operations
 from pushd.admin.pushes import Pushes, PushRecords, Whose
 from pushd.admin.reloads import Reloads, Reread
@@ -46,6 +47,7 @@ from pushd.net.names import Names
 from pushd.net.origins import Origins
 from pushd.net.pace import Budgets
 from pushd.net.prompt import PromptPort
+from pushd.net.stranding import Stranded
 from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
@@ -93,6 +95,8 @@ class Server:
             str(config.data / DATABASE), reactor, ThreadRunner(reactor), linger=LINGER
         )
         self._transport = over_https(reactor)
+        self._stranded = Stranded()
+        self._journal = Journal(reactor, self.events)
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._factories: list[ClientFactory | ComponentFactory] = []
         self._admissions: list[Admission] = []
@@ -162,6 +166,7 @@ class Server:
         """
         self._stage = "is stopping"
         self._close_ports()
+        self._journal.close()
         if self._certificates is not None:
             self._certificates.unwatch()
         self._watch.stop()
@@ -173,6 +178,7 @@ class Server:
         self.host.ledger.stop()
         for admission in self._admissions:
             await self._within(FAREWELLS, admission.emptied(), "some connections")
+        self._stranded.close()
         await self._within(FAREWELLS, self._transport.close(), "the push networks")
         try:
             if not await self._within(LAST_COMMIT, self._database.close(), "the storage"):
@@ -341,7 +347,7 @@ class Server:
 
     def _operations(self) -> Operations:
         host = self.host
-        sessions = LiveSessions(host)
+        sessions = LiveSessions(host, self._stranded)
         users = Users(
             host.domains,
             host.accounts,
@@ -364,6 +370,14 @@ class Server:
             Reloads(lambda: self.reread),
             PushRecords(whose, host.push, host.push, host.ledger),
             pushes,
+            PushWaits(
+                host.clock,
+                self._journal,
+                whose,
+                host.push,
+                host.domains,
+                {backend.pubsub_host for backend in self.config.app_server.backends},
+            ),
         )
 
     def _listen_for_watchers(self) -> None:

@@ -58,6 +58,8 @@ class Outlet:
         self.charged = 0
         self.address = "192.0.2.7"
         self.tls_version = "TLSv1.3"
+        self.descriptor = -1
+        self.given_up = ""  # why
 
     def charge(self, size: int) -> None:
         self.charged += size
@@ -86,6 +88,9 @@ class Outlet:
             self.unread.append(event.tree)
             if event.namespace == NS_CLIENT:
                 self.handled += 1
+
+    def give_up(self, reason: str) -> None:
+        self.given_up = reason
 
     def end(self, error: StreamError) -> None:
         self.ended = error

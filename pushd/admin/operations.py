@@ -20,7 +20,10 @@ class Refused(Exception):
 
 
 class Group(Protocol):
-    """Operations that belong together, in a file of their own."""
+    """Operations that belong together, in a file of their own.
+
+    A group whose operations may take long because they only wait names these in `waits`.
+    """
 
     def operations(self) -> Mapping[str, Operation]:
         """Each by its name; their arguments are texts."""
@@ -31,12 +34,18 @@ class Operations:
 
     def __init__(self, *groups: Group) -> None:
         self._by_name: dict[str, Operation] = {}
+        self._waits: set[str] = set()
         for group in groups:
             self._by_name.update(group.operations())
+            self._waits.update(getattr(group, "waits", ()))
 
     def knows(self, name: str) -> bool:
         """Whether there is an operation of this name."""
         return name in self._by_name
+
+    def only_waits(self, name: str) -> bool:
+        """Whether an operation does nothing but wait, and may be left when nobody listens."""
+        return name in self._waits
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Do an operation by its name, with texts as its arguments.

@@ -5,21 +5,24 @@ from typing import Any
 
 from pushd.admin.operations import Operation, Refused, spoken
 from pushd.admin.users import address
+from pushd.net.stranding import Stranded, deafen
 from pushd.routing.host import Host
 from pushd.routing.sessions import Session
 from pushd.wire.errors import StreamError
 
 KICKED = "ended by the operator"
+CUT = "cut by the operator"
 
 
 class LiveSessions:
     """The sessions of a running server, with a stream or waiting to be resumed."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, stranded: Stranded | None = None) -> None:
         self._host = host
+        self._stranded = Stranded() if stranded is None else stranded
 
     def operations(self) -> Mapping[str, Operation]:
-        return {"sessions": self.show, "kick": self.kick}
+        return {"sessions": self.show, "kick": self.kick, "cut": self.cut}
 
     async def show(self, jid: str = "") -> dict[str, Any]:
         """All sessions, or those of an account, or the one of a full JID."""
@@ -41,6 +44,45 @@ class LiveSessions:
             expel(self._host, session, StreamError("policy-violation", told or KICKED))
         await self._host.database.committed()
         return {"sessions": sorted(session.full for session in found)}
+
+    async def cut(self, jid: str, withhold: str = "") -> dict[str, Any]:
+        """Break the connection of a session, or of all of an account, without a word.
+
+        The client is left in the dark: no FIN, no RST, no answer; here the connection counts as
+        lost. With `withhold` it does not: nothing of what the client sends is heard or
+        acknowledged any more, and who notices first acts. Raises Refused where there is none.
+        """
+        if withhold not in ("", "yes"):
+            raise Refused("withhold: yes or nothing is expected")
+        found = [session for session in self._of(jid) if session.stream is not None]
+        if not found:
+            raise Refused(f"{jid} has no session with a connection")
+        for session in found:
+            self._break(session, bool(withhold))
+        await self._host.database.committed()
+        known = self._host.sessions
+        return {
+            "sessions": [
+                {
+                    "jid": session.full,
+                    "state": state(session) if known.get(session.jid) is session else "ended",
+                }
+                for session in sorted(found, key=lambda one: one.full)
+            ]
+        }
+
+    def _break(self, session: Session, withhold: bool) -> None:
+        stream = session.stream
+        assert stream is not None
+        try:
+            if withhold:
+                if not deafen(stream.descriptor):
+                    raise Refused("this system offers no way to drop what a client sends")
+                return
+            self._stranded.keep(stream.descriptor)
+        except OSError as error:
+            raise Refused(f"{session.full}: {error.strerror}") from None
+        stream.give_up(CUT)
 
     def end_all(self, account: str, reason: str) -> None:
         """End all sessions of an account that may not have any."""
@@ -71,7 +113,7 @@ class LiveSessions:
         return {
             "jid": session.full,
             "bound_at": session.bound_at,
-            "state": "detached" if is_held else "live",
+            "state": state(session),
             "address": stream.address if stream is not None else "",
             "tls": stream.tls_version if stream is not None else "",
             "management": _management(session),
@@ -82,6 +124,11 @@ class LiveSessions:
             "available": session.is_available,
             "priority": session.priority,
         }
+
+
+def state(session: Session) -> str:
+    """What a session is, to an operator."""
+    return "detached" if session.detached_at is not None else "live"
 
 
 def expel(host: Host, session: Session, error: StreamError) -> None:

@@ -79,6 +79,10 @@ class ClientStream:
         return self._stream.peer()
 
     @property
+    def descriptor(self) -> int:
+        return self._stream.descriptor
+
+    @property
     def tls_version(self) -> str:
         """The version of TLS, as OpenSSL calls it; empty without."""
         connection = self._stream.connection()

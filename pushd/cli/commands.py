@@ -30,10 +30,12 @@ class Command(NamedTuple):
 
     @property
     def usage(self) -> str:
-        """The words with their arguments, without options."""
+        """The words with their arguments, without options that may be left out."""
         names = []
         for argument in self.takes:
-            if not argument.name.startswith("-"):
+            if argument.how.get("required"):
+                names.append(f"{argument.name} {argument.how['metavar']}")
+            elif not argument.name.startswith("-"):
                 shown = argument.how["metavar"]
                 names.append(f"[{shown}]" if argument.how.get("nargs") == "?" else shown)
         return " ".join([self.words, *names])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pushd.cli import backups, pushes, tables
+from pushd.cli import backups, harness, pushes, tables
 from pushd.cli.commands import (
     INTERRUPTED,
     REFUSED,
@@ -179,6 +179,7 @@ COMMANDS = (
         (_file("to read"),),
     ),
     *pushes.COMMANDS,
+    *harness.COMMANDS,
     Command("demo", "watch a message to a sleeping phone become a push", _demo, (READY,)),
 )
 GROUPS = {
@@ -213,12 +214,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _overview() -> str:
     """All commands in one place."""
-    lines = "\n".join(f"  {command.usage:32}{command.help}" for command in COMMANDS)
+    lines = "\n".join(f"  {command.usage:42}{command.help}" for command in COMMANDS)
     return (
         f"commands:\n{lines}\n\n"
         "Without --config, --data and --socket: the development server that you run, or else\n"
         "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, 2 not understood,\n"
-        "3 something is wrong (status), or did not arrive (push test)."
+        "3 something is wrong (status), a push did not arrive (push test, wait-push), or did\n"
+        "(assert-no-push)."
     )
 
 

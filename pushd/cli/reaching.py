@@ -42,8 +42,13 @@ class Reach(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Do an operation of `admin/operations.py`; raises Unreachable with its words."""
+    def call(
+        self, operation: str, arguments: Mapping[str, Any], patience: float = PATIENCE
+    ) -> dict[str, Any]:
+        """Do an operation of `admin/operations.py`; raises Unreachable with its words.
+
+        `patience` is in seconds, for the answer of a server that runs.
+        """
 
 
 def reach(config: Path | None, data: Path | None, socket: Path | None) -> Reach:
@@ -170,7 +175,10 @@ class Running:
     def __exit__(self, *ignored: object) -> None:
         self._socket.close()
 
-    def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def call(
+        self, operation: str, arguments: Mapping[str, Any], patience: float = PATIENCE
+    ) -> dict[str, Any]:
+        self._socket.settimeout(patience)
         asked = json.dumps({"operation": operation, "arguments": dict(arguments)})
         try:
             self._socket.sendall(asked.encode() + b"\n")
@@ -229,7 +237,9 @@ class Stored:
         closing.addErrback(lambda failure: None)
         become(*self._was)
 
-    def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def call(
+        self, operation: str, arguments: Mapping[str, Any], patience: float = PATIENCE
+    ) -> dict[str, Any]:
         from pushd.admin.operations import Operations, Refused
         from pushd.admin.users import Users
         from pushd.storage.errors import StorageError

@@ -195,6 +195,12 @@ class XMLStream(TwistedProtocol):
             milliseconds = int(1_000 * seconds)
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the socket; -1 where there is none."""
+        handle = self._socket()
+        return -1 if handle is None else int(handle.fileno())
+
     def _socket(self) -> Any:
         """The socket, below TLS too; None where there is none, as in tests."""
         transport = self.transport

@@ -31,6 +31,10 @@ class Outlet(Protocol):
         """Where the client connects from."""
 
     @property
+    def descriptor(self) -> int:
+        """The descriptor of its socket; -1 where there is none."""
+
+    @property
     def tls_version(self) -> str:
         """The version of TLS; empty without."""
 
@@ -54,6 +58,9 @@ class Outlet(Protocol):
 
     def end(self, error: StreamError) -> None:
         """The session is taken from this stream: close it with an error."""
+
+    def give_up(self, reason: str) -> None:
+        """The client is gone: its session is detached, and the connection is cut."""
 
 
 class Held(Protocol):

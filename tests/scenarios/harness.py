@@ -235,16 +235,19 @@ class Server:
     async def control(
         self, method: str, path: str, body: object = None, seconds: float = 20.0
     ) -> Any:
-        """One request to the simulator's /control; gives the JSON of the answer."""
+        """One request to the FCM simulator's /control; gives the JSON of the answer."""
+        return await self.ask(method, f"{self.ready.fcm_control}{path}", body, seconds)
+
+    async def ask(self, method: str, url: str, body: object = None, seconds: float = 20.0) -> Any:
+        """One request to a simulator; gives the JSON of the answer."""
         trusted = trustRootFromCertificates([Certificate.loadPEM(self.ready.ca.read_bytes())])
         agent = Agent(reactor, BrowserLikePolicyForHTTPS(trusted), connectTimeout=10)
         sent = None if body is None else FileBodyProducer(BytesIO(json.dumps(body).encode()))
 
         async def exchange() -> tuple[int, bytes]:
-            url = f"{self.ready.fcm_control}{path}".encode()
-            answer = await agent.request(method.encode(), url, Headers({}), sent)
+            answer = await agent.request(method.encode(), url.encode(), Headers({}), sent)
             return answer.code, await readBody(answer)
 
-        code, said = await within(seconds, reactor, f"answer to {method} {path}", exchange())
-        assert code == 200, f"{method} {path}: {code} {said.decode(errors='replace')}"
+        code, said = await within(seconds, reactor, f"answer to {method} {url}", exchange())
+        assert code == 200, f"{method} {url}: {code} {said.decode(errors='replace')}"
         return json.loads(said)

@@ -93,6 +93,10 @@ class Raw:
         except (ConnectionError, ssl.SSLEOFError):
             return b""
 
+    def settimeout(self, seconds: float) -> None:
+        """How long any one call may wait from now on."""
+        self._socket.settimeout(seconds)
+
     def close(self) -> None:
         self._socket.close()
 

@@ -1,5 +1,9 @@
 """Sessions as an operator sees them, and how they end: nothing that they hold is lost."""
 
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -8,8 +12,10 @@ from twisted.internet.defer import succeed
 from pushd.admin.operations import Operations, Refused
 from pushd.admin.sessions import LiveSessions, totals
 from pushd.admin.users import Users
+from pushd.net.stranding import Stranded
 from pushd.routing.events import PushDecided, SessionEnded
-from tests.hall import START, Client, Hall
+from pushd.wire.jid import parse
+from tests.hall import START, Client, Hall, Outlet
 
 MODULES = ("presence", "roster", "subscriptions", "offline")
 ROMEO = "romeo@example.net"
@@ -282,3 +288,73 @@ def test_another_password_closes_the_streams_and_keeps_the_sessions(hall: Hall) 
     assert romeo.outlet.ended is None
     romeo.send(message("later"))
     assert len(juliet.session.queue or ()) == 1
+
+
+# Cut connections.
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection; the server's comes second."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=10)
+        server, _ = listener.accept()
+    with closing(client), closing(server):
+        yield client, server
+
+
+def outlet(hall: Hall, jid: str) -> Outlet:
+    session = hall.host.sessions.get(parse(jid))
+    assert session is not None
+    assert isinstance(session.stream, Outlet)
+    return session.stream
+
+
+def test_a_cut_session_has_lost_its_connection(hall: Hall, line: Any) -> None:
+    hall.login(f"{JULIET}/balcony", sm=True)
+    hall.login(f"{JULIET}/chamber", sm=True)
+    kept = Stranded()
+    for name in ("balcony", "chamber"):
+        outlet(hall, f"{JULIET}/{name}").descriptor = line[1].fileno()
+
+    operations = Operations(LiveSessions(hall.host, kept))
+    told = hall.wait(operations.call("cut", {"jid": f"{JULIET}/balcony"}))
+
+    # The stream here only notes what it is told; the real one detaches its session.
+    assert told == {"sessions": [{"jid": f"{JULIET}/balcony", "state": "live"}]}
+    assert outlet(hall, f"{JULIET}/balcony").given_up == "cut by the operator"
+    assert outlet(hall, f"{JULIET}/chamber").given_up == ""
+    assert len(kept) == 1
+    told = hall.wait(operations.call("cut", {"jid": JULIET}))
+    assert len(told["sessions"]) == 2
+    kept.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops what comes in")
+def test_a_session_whose_acknowledgements_are_withheld_knows_nothing(hall: Hall, line: Any) -> None:
+    client, server = line
+    hall.login(f"{JULIET}/balcony", sm=True)
+    outlet(hall, f"{JULIET}/balcony").descriptor = server.fileno()
+
+    told = ask(hall, "cut", jid=JULIET, withhold="yes")
+
+    assert told == {"sessions": [{"jid": f"{JULIET}/balcony", "state": "live"}]}
+    assert outlet(hall, f"{JULIET}/balcony").given_up == ""
+    client.sendall(b"<r/>")
+    server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        server.recv(10)
+
+
+def test_what_cannot_be_cut_is_refused(hall: Hall) -> None:
+    juliet = hall.login(f"{JULIET}/balcony", sm=True)
+    with pytest.raises(Refused, match="withhold: yes or nothing is expected"):
+        ask(hall, "cut", jid=JULIET, withhold="no")
+    with pytest.raises(Refused, match=f"{JULIET}/balcony: Bad file descriptor"):
+        ask(hall, "cut", jid=JULIET)
+    juliet.cut()
+    for jid in (JULIET, ROMEO):
+        with pytest.raises(Refused, match=f"{jid} has no session with a connection"):
+            ask(hall, "cut", jid=jid)
+    with pytest.raises(Refused, match=r"nurse@example\.org is no account here"):
+        ask(hall, "cut", jid="nurse@example.org")

@@ -19,6 +19,9 @@ class Scripted:
         self.asked: list[tuple[str, Any]] = []
         self.outcome: Any = {"jid": "romeo@example.net"}
 
+    def only_waits(self, name: str) -> bool:
+        return name.startswith("wait-")
+
     async def call(self, name: str, arguments: Any) -> Any:
         self.asked.append((name, arguments))
         if isinstance(self.outcome, Exception):
@@ -116,3 +119,40 @@ def test_a_line_without_end_closes_the_connection() -> None:
     operator.protocol.dataReceived(b"x" * (2 * LONGEST_LINE))
 
     assert operator.transport.disconnecting
+
+
+def test_what_only_waits_ends_when_nobody_listens_any_more() -> None:
+    operator = Operator()
+    waiting: Deferred[Any] = Deferred()
+    operator.operations.outcome = waiting
+    cancelled: list[Any] = []
+    waiting.addErrback(cancelled.append)
+    assert operator.say(b'{"operation": "wait-push"}') == []
+
+    operator.protocol.connectionLost()
+
+    assert len(cancelled) == 1
+
+
+def test_what_does_something_goes_on_when_nobody_listens_any_more() -> None:
+    operator = Operator()
+    working: Deferred[Any] = Deferred()
+    operator.operations.outcome = working
+    operator.say(b'{"operation": "user-del"}')
+
+    operator.protocol.connectionLost()
+
+    assert not working.called
+    working.callback({})
+
+
+def test_a_wait_that_is_over_is_answered_and_forgotten() -> None:
+    operator = Operator()
+    waiting: Deferred[Any] = Deferred()
+    operator.operations.outcome = waiting
+    operator.say(b'{"operation": "wait-push"}')
+
+    waiting.callback({"arrived": True})
+
+    assert operator.heard() == [{"result": {"arrived": True}}]
+    operator.protocol.connectionLost()
