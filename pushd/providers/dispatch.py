@@ -330,7 +330,8 @@ class _Push:
             case Unregistered():
                 return self._bury(service, outcome, device, sent_at)
             case Failed():
-                service.failed(outcome.reason, alarm=outcome.fault in ACTED_ON)
+                is_lost = outcome.fault is not Fault.TIMEOUT
+                service.failed(outcome.reason, outcome.fault in ACTED_ON, is_lost=is_lost)
                 return self._later(outcome.reason)
             case Busy(scope=Scope.BACKEND):
                 if outcome.after:
@@ -361,7 +362,7 @@ class _Push:
 
     def _is_the_devices_own(self, service: Service, outcome: Refused) -> bool:
         """Is an alarm about one device of another app, say, where others are served?"""
-        return outcome.guarded and service.lane.guard.is_proven(self._clock.seconds())
+        return outcome.guarded and service.lane.guard.is_proven
 
     def _bury(
         self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float
@@ -382,7 +383,7 @@ class _Push:
             return outcome
         doubt = "a wrong project, key or environment?" if outcome.guarded else "why so many?"
         reason = f"{reason}, said of too many devices; they are kept ({doubt})"
-        if guard.is_proven(now):  # it knows us, so that others can be told
+        if guard.is_proven:  # it knows us, so that others can be told
             service.answered()
             service.alarm(reason)
             return Refused(reason, alarm=True)

@@ -7,6 +7,7 @@ bucket stops what is too fast.
 from collections import deque
 
 HOUR = 3600.0
+TOGETHER = 1.0  # seconds within which what was lost with one connection is heard of
 
 
 class Breaker:
@@ -30,6 +31,7 @@ class Breaker:
         self.opens_at = 0.0  # when the next probe may go
         self._pause = self._first
         self._failures = 0
+        self._lost_at = -TOGETHER  # when a connection took requests with it
         self._width: int | None = None  # None: as wide as the caller likes
 
     def width(self, limit: int) -> int:
@@ -49,11 +51,16 @@ class Breaker:
             self._width = self._width + 1 if self._width < limit else None
         return False
 
-    def failed(self, now: float, rest: float = 0.0) -> bool:
+    def failed(self, now: float, rest: float = 0.0, is_lost: bool = False) -> bool:
         """The backend did not do its part. True when this opens the breaker.
 
-        It is not to be asked for `rest` seconds once the breaker is open.
+        It is not to be asked for `rest` seconds once the breaker is open. A connection that
+        ends, or is not made, takes many requests with it: what `is_lost` counts once.
         """
+        if is_lost and not self.is_open:
+            if now - self._lost_at < TOGETHER:
+                return False
+            self._lost_at = now
         if self.is_open:
             if now >= self.opens_at:  # else it is a late answer to what was sent before
                 self._pause = min(2 * self._pause, self._longest)
@@ -78,7 +85,8 @@ class DeletionGuard:
 
     A few dead devices are daily life. More than ten within an hour, and more than there
     were accepted notifications, are more likely our mistake or the service's: then nothing
-    is deleted. Devices are told apart by a number, so that no token is kept here.
+    is deleted. With other credentials one begins with another guard. Devices are told apart
+    by a number, so that no token is kept here.
     """
 
     def __init__(self, devices: int = 10, period: float = HOUR, remembered: int = 20_000) -> None:
@@ -88,9 +96,11 @@ class DeletionGuard:
         self._dead: dict[int, float] = {}  # device to when it was last called dead, in order
         self._accepted: deque[tuple[float, int]] = deque()  # (start of a minute, how many)
         self._accepted_count = 0
+        self.is_proven = False  # was anything ever accepted, so that we are the right sender?
 
     def accepted(self, now: float) -> None:
         """The service took a notification."""
+        self.is_proven = True
         minute = now - now % 60
         if self._accepted and self._accepted[-1][0] == minute:
             self._accepted[-1] = (minute, self._accepted[-1][1] + 1)
@@ -98,11 +108,6 @@ class DeletionGuard:
             self._accepted.append((minute, 1))
         self._accepted_count += 1
         self._forget(now)
-
-    def is_proven(self, now: float) -> bool:
-        """Was anything accepted within the period, so that we are the right sender?"""
-        self._forget(now)
-        return bool(self._accepted_count)
 
     def may_delete(self, device: int, now: float) -> bool:
         """The service calls a device dead: is that to be believed?"""

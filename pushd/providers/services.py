@@ -17,6 +17,7 @@ from pushd.providers.contract import (
     Transport,
 )
 from pushd.providers.credentials import Got, Keeper
+from pushd.providers.health import DeletionGuard
 from pushd.providers.lanes import Lane
 from pushd.providers.reports import Alarm, Attempt, Health, Recovered, Report
 
@@ -169,12 +170,15 @@ class Service:
         """It did its part, whatever it said about device or notification."""
         self.lane.breaker.succeeded(self._backend.limits.concurrency)
 
-    def failed(self, reason: str, alarm: bool = False, rest: float = 0.0) -> None:
+    def failed(
+        self, reason: str, alarm: bool = False, rest: float = 0.0, is_lost: bool = False
+    ) -> None:
         """It did not do its part, or we did not do ours: no device is to blame.
 
-        After several in a row it is left alone, for `rest` seconds at least.
+        After several in a row it is left alone, for `rest` seconds at least. What `is_lost`
+        had no connection, or lost it, and probably not alone.
         """
-        if self.lane.breaker.failed(self._clock.seconds(), rest) or alarm:
+        if self.lane.breaker.failed(self._clock.seconds(), rest, is_lost) or alarm:
             self.alarm(reason)
 
     def hold(self, seconds: float) -> None:
@@ -202,6 +206,7 @@ class Service:
         """Another provider has come: its credential, and a fresh start."""
         self.keeper = self._make_keeper(self._backend, self._name)
         self.alarms.clear()
+        self.lane.guard = DeletionGuard()
         self.lane.reopen()
 
     def close(self) -> None:

@@ -214,7 +214,7 @@ def test_a_day_without_a_provider_costs_few_requests_and_a_bounded_number_of_tim
         assert len(town.hall.clock.getDelayedCalls()) - before <= 60
 
     assert len(town.server.outbox) == 2000
-    assert town.network.count(STALLED) < 150
+    assert town.network.count(STALLED) < 300
     town.network.lame = lambda: Response(200)
     for _ in range(20):
         town.hall.advance(60)
@@ -227,7 +227,8 @@ def test_what_comes_late_in_an_outage_is_not_tried_before_its_service_is() -> No
     town.network.lame = BREAKDOWNS["no connection"]
     lame = town.devices("lame", 100)
     town.publish_to(lame[:50])
-    town.hall.advance(1000)
+    for _ in range(100):
+        town.hall.advance(1)
     sent = town.network.count(STALLED)
 
     town.publish_to(lame[50:], urgent=True)

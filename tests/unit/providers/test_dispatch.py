@@ -576,7 +576,7 @@ def test_one_devices_trouble_does_not_keep_others_from_probing() -> None:
     assert office.sent[-1].json["count"] == 99
 
 
-@pytest.mark.parametrize("failure", [UNREACHABLE, 403, 503])
+@pytest.mark.parametrize("failure", [Failed(Fault.TIMEOUT, "no answer"), 403, 503])
 def test_each_kind_of_the_backends_own_failures_counts(failure: Failed | int) -> None:
     office = Office()
     office.close_breaker(5, failure)

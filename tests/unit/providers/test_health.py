@@ -1,7 +1,5 @@
 """Breaker, deletion guard, bucket."""
 
-import pytest
-
 from pushd.providers.health import HOUR, Breaker, Bucket, DeletionGuard
 
 
@@ -71,6 +69,20 @@ def test_a_trip_opens_at_once_and_is_told_once() -> None:
     assert breaker.opens_at == 37
 
 
+def test_what_one_connection_takes_with_it_counts_once() -> None:
+    breaker = Breaker()
+    for second in range(4):
+        assert not any(breaker.failed(100 + second, is_lost=True) for _ in range(50))
+    assert breaker.failed(104, is_lost=True)
+    assert breaker.opens_at == 134
+
+
+def test_losses_and_refusals_count_together() -> None:
+    breaker = Breaker()
+    assert not any(breaker.failed(0.0) for _ in range(4))
+    assert breaker.failed(0.0, is_lost=True)
+
+
 def test_ten_dead_devices_are_believed_and_the_eleventh_is_not() -> None:
     guard = DeletionGuard()
     assert all(guard.may_delete(number, 0) for number in range(10))
@@ -92,12 +104,21 @@ def test_the_dead_are_believed_while_more_is_accepted() -> None:
     assert guard.may_delete(20, 0)
 
 
-@pytest.mark.parametrize(("later", "is_proven"), [(HOUR - 1, True), (HOUR + 61, False)])
-def test_an_acceptance_proves_something_for_an_hour(later: float, is_proven: bool) -> None:
+def test_an_acceptance_proves_that_we_are_the_right_sender() -> None:
     guard = DeletionGuard()
-    assert not guard.is_proven(0)
+    guard.may_delete(1, 0)
+    assert not guard.is_proven
     guard.accepted(0)
-    assert guard.is_proven(later) is is_proven
+    assert guard.is_proven
+
+
+def test_acceptances_of_an_hour_ago_excuse_no_dead_of_today() -> None:
+    guard = DeletionGuard()
+    for _ in range(100):
+        guard.accepted(0)
+    assert all(guard.may_delete(number, HOUR + 61) for number in range(10))
+    assert not guard.may_delete(10, HOUR + 61)
+    assert guard.is_proven
 
 
 def test_the_dead_of_an_hour_ago_are_forgotten() -> None:

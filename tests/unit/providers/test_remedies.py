@@ -2,7 +2,17 @@
 
 import pytest
 
-from pushd.providers.contract import Accepted, Busy, Refused, Response, Scope
+from pushd.providers.contract import (
+    Accepted,
+    Busy,
+    Failed,
+    Fault,
+    Limits,
+    Refused,
+    Response,
+    Scope,
+    Unregistered,
+)
 from tests.unit.providers.bench import NOW, UNREACHABLE, Voucher, device, token
 from tests.unit.providers.test_dispatch import Office
 
@@ -69,8 +79,44 @@ def test_a_service_in_trouble_is_left_alone_for_as_long_as_it_advises(
 def test_a_network_in_trouble_is_tried_again_sooner() -> None:
     office = Office()
     office.provider.rest = 900.0  # type: ignore[misc]
-    office.close_breaker(answer=UNREACHABLE)
-    assert office.dispatcher.health("main").opens_at == NOW + 30
+    for number in range(5):
+        office.push_and_answer(UNREACHABLE, to=device(f"unlucky-{number}"))
+        office.advance(1)
+    assert office.dispatcher.health("main").opens_at == NOW + 34
+
+
+def test_what_is_lost_with_a_connection_does_not_close_the_backend() -> None:
+    office = Office(limits=Limits(concurrency=50))
+    pushes = [office.push(to=device(f"phone-{number}")) for number in range(50)]
+    for sent in office.sent[:50]:
+        sent.answer(Failed(Fault.BROKEN, "the connection ended"))
+    assert office.dispatcher.health("main").opens_at is None
+    office.advance(10)
+    for sent in office.sent[50:]:
+        sent.answer(200)
+    assert [push.result for push in pushes] == [Accepted("message-1")] * 50
+
+
+def test_after_the_configuration_was_read_anew_nothing_is_proven() -> None:
+    office = Office()
+    for number in range(100):
+        office.push_and_answer(200, to=device(f"phone-{number}"))
+    office.dispatcher.renew("main", office.provider)
+    dead = [office.push_and_answer(404, to=device(f"phone-{number}")) for number in range(11)]
+    assert sum(isinstance(one.result, Unregistered) for one in dead) == 10
+    assert dead[10].result is None
+    assert len(office.reports.alarms) == 1
+
+
+def test_a_backend_that_once_accepted_is_not_stopped_by_devices_that_never_were() -> None:
+    office = Office()
+    office.push_and_answer(200)
+    office.advance(4 * 3600)
+    dead = [office.push_and_answer(404, to=device(f"fake-{number}")) for number in range(20)]
+    assert sum(isinstance(one.result, Unregistered) for one in dead) == 10
+    assert sum(isinstance(one.result, Refused) for one in dead) == 10
+    assert office.dispatcher.health("main").opens_at is None
+    assert office.push_and_answer(200).result == Accepted("message-1")
 
 
 def test_a_device_of_another_app_stops_nobody_where_others_are_served() -> None:
