@@ -51,7 +51,7 @@ class Logins:
     """What all logins share. `secret` makes the keys of users who do not exist."""
 
     accounts: Accounts
-    secret: bytes
+    secret: bytes = field(repr=False)
     in_thread: InThread
     guard: Guard
     outcomes: Counter[str] = field(default_factory=Counter)  # "success", or what was wrong

@@ -1,7 +1,7 @@
 """Facts that others may hear: typed, in the past tense, stopped by nobody."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,7 +137,7 @@ class ContactRemoved:
 class PushEnabled:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     session: str  # full JID
     is_new: bool = True  # else it was known, and is bound to this session now
 
@@ -146,7 +146,7 @@ class PushEnabled:
 class PushDisabled:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     reason: str
     by: str = ""  # the JID of who did it, "operator", or "" for the server itself
 
@@ -161,7 +161,7 @@ class PushDecided:
 
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     pushed: bool  # a publish tells of it, now or soon
     reason: str  # of a small closed set
     kind: str = ""  # of the stanza: "message", "call", "subscription", "presence", ...
@@ -177,7 +177,7 @@ class PushProbed:
 
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     failures: int
 
 
@@ -203,7 +203,7 @@ class PushUnpaused:
 class NotificationPublished:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     id: str
     message_count: int
     subscription_count: int
@@ -213,7 +213,7 @@ class NotificationPublished:
 class PublishAnswered:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     id: str
     outcome: str  # "accepted", "refused" or "silence"
     condition: str
@@ -224,7 +224,7 @@ class PublishAnswered:
 class DeviceRegistered:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     type: str
     device: str
     by: str = ""  # the full JID that registered it
@@ -235,7 +235,7 @@ class DeviceRegistered:
 class DeviceUnregistered:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     type: str
     device: str
     reason: str
@@ -248,7 +248,7 @@ class PublishReceived:
 
     account: str
     service: str  # the host that was published to
-    node: str
+    node: str = field(repr=False)
     publisher: str  # the address that published
     outcome: str  # "accepted", "limited", "blocked" or "refused"
     reason: str  # the error's condition where there was one; what the limit is
@@ -260,7 +260,7 @@ class PushSettled:
 
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     backend: str
     outcome: str  # "accepted", "unregistered", "refused" or "expired"
     reason: str

@@ -5,7 +5,7 @@ then as it is by that time: what changes again and again is written once.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database
@@ -40,7 +40,7 @@ class Revived:
     """
 
     session: Session
-    token: str
+    token: str = field(repr=False)
     detached_at: float | None
     sent: int | None
 

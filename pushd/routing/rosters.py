@@ -118,7 +118,7 @@ class _Version:
 class _Request:
     account: str
     jid: str
-    stanza: bytes
+    stanza: bytes = field(repr=False)
 
 
 ITEMS = Table(_Item, key=("account", "jid"), name="roster")

@@ -30,8 +30,8 @@ class Form:
 
     type: str = "submit"
     form_type: str | None = None
-    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    items: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    items: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
     def one(self, name: str) -> str | None:
         """The value of a field that has one at most; None when it has none or is absent.

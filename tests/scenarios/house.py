@@ -21,7 +21,7 @@ import socket
 import ssl
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,14 @@ COMPONENT_SECRET = Secret("a secret of some length")
 _numbers = itertools.count(1)
 
 
-def opened(factory: pytest.TempPathFactory, **sections: Any) -> Iterator["House"]:
+def opened(
+    factory: pytest.TempPathFactory,
+    options: Sequence[str] = (),
+    networks: Sequence[str] = ("fcm",),
+    **sections: Any,
+) -> Iterator["House"]:
     """A house for a module's fixture; `sections` change its configuration."""
-    house = House(factory.mktemp("house"), **sections)
+    house = House(factory.mktemp("house"), options, networks, **sections)
     try:
         house.start()
         yield house
@@ -51,9 +56,18 @@ def opened(factory: pytest.TempPathFactory, **sections: Any) -> Iterator["House"
 
 
 class House:
-    """The server of `example.net`, two components' places, and a stand-in for FCM."""
+    """The server of `example.net`, two components' places, and stand-ins for push networks.
 
-    def __init__(self, folder: Path, **sections: Any) -> None:
+    `options` are added to the server's command.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Sequence[str] = (),
+        networks: Sequence[str] = ("fcm",),
+        **sections: Any,
+    ) -> None:
         self.operator = Operator(folder)
         self.folder = folder
         self.events_file = folder / "events.jsonl"
@@ -63,23 +77,31 @@ class House:
         self._services: dict[str, Service] = {}
         self._friend: Phone | None = None
         self._witness: Phone | None = None
-        said = folder / "fcm.json"
-        stand_in = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm")
-        simulator = self.operator.run(*stand_in, "--ready-file", said)
-        self.fcm = self.operator.wait(simulator, said)
+        self._options = options
+        self.stand_ins = {name: self._stand_in(name) for name in networks}
         self.client, self.component = free_port(), free_port()
         self.configure(**sections)
 
+    def _stand_in(self, name: str) -> Any:
+        """Start the stand-in for a network; what its ready file says."""
+        said = self.folder / f"{name}.json"
+        command = (*PYTHON_M[:2], "pushd.simulators", name, "--folder", self.folder / name)
+        return self.operator.wait(self.operator.run(*command, "--ready-file", said), said)
+
+    def _backend(self, name: str) -> dict[str, Any]:
+        told = self.stand_ins[name]
+        wanted = {
+            "fcm": {"service_account": "service_account"},
+            "apns": {"key_file": "key_file", "team_id": "team_id", "sandbox_url": "sandbox_url"},
+        }[name]
+        usual = {"type": name, "register_host": DOMAIN, "pubsub_host": PUSH_HOST}
+        more = {"topic": "com.example.app"} if name == "apns" else {}
+        place = {"base_url": told["url"], "ca_file": told["ca"]}
+        return {**usual, **more, **place, **{key: told[said] for key, said in wanted.items()}}
+
     def configure(self, **sections: Any) -> None:
         """Write the configuration; what is not given is as usual. Nothing is coalesced."""
-        backend = {
-            "type": "fcm",
-            "register_host": DOMAIN,
-            "pubsub_host": PUSH_HOST,
-            "service_account": self.fcm["service_account"],
-            "base_url": self.fcm["url"],
-            "ca_file": self.fcm["ca"],
-        }
+        backend = self._backend("fcm")
         usual: dict[str, Any] = {
             "listen": {
                 "client": [free_port()],
@@ -90,7 +112,7 @@ class House:
                 name: {"secret": COMPONENT_SECRET.reveal()} for name in (FOREIGN, ELSEWHERE)
             },
             "push": {"coalesce": 0},
-            "app_server": {"backends": [backend]},
+            "app_server": {"backends": [self._backend(name) for name in self.stand_ins]},
         }
         backends = sections.get("app_server", {}).get("backends", ())
         for changed in backends:
@@ -98,13 +120,15 @@ class House:
                 changed.setdefault(key, value)
             for key in [key for key, value in changed.items() if value is None]:
                 del changed[key]
-        self.operator.configure(**(usual | sections))
+        listen = usual["listen"] | sections.pop("listen", {})
+        self.operator.configure(**(usual | sections | {"listen": listen}))
 
     def start(self) -> None:
         said = self.folder / "ready.json"
         said.unlink(missing_ok=True)
         self.server = self.operator.run(
-            *PYTHON_M, "--config", "pushd.yml", "--ready-file", said, "--events", self.events_file
+            *(*PYTHON_M, "--config", "pushd.yml", "--ready-file", said),
+            *("--events", self.events_file, *self._options),
         )
         self.ready = self.operator.wait(self.server, said)
         for name in (FOREIGN, ELSEWHERE):
@@ -194,8 +218,12 @@ class House:
     def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
         """The events of this name with these fields, so far."""
         found = []
-        for line in self.events_file.read_text().splitlines():
-            event = json.loads(line)
+        *lines, _unfinished = self.events_file.read_text().split("\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # cut short by a kill
             if event["event"] == name and fields.items() <= event.items():
                 found.append(event)
         return found
@@ -207,19 +235,19 @@ class House:
         )
         return found[0]
 
-    def pushes(self, token: str, wait: float = 0.0) -> list[dict[str, Any]]:
-        """What the stand-in for FCM got for a token; with `wait`, seconds, until there is one."""
+    def pushes(self, token: str, wait: float = 0.0, of: str = "fcm") -> list[dict[str, Any]]:
+        """What a stand-in got for a token; with `wait`, seconds, until there is one."""
         query = urllib.parse.urlencode({"token": token, "since": 0, "wait": wait})
-        return list(self.control(f"/requests?{query}")["requests"])
+        return list(self.control(f"/requests?{query}", of=of)["requests"])
 
-    def script(self, token: str, *answers: Mapping[str, Any]) -> None:
-        """Have the stand-in give these answers for the token, in order."""
-        self.control("/script", {"token": token, "answers": answers})
+    def script(self, token: str, *answers: Mapping[str, Any], of: str = "fcm") -> None:
+        """Have a stand-in give these answers for the token, in order."""
+        self.control("/script", {"token": token, "answers": answers}, of=of)
 
-    def control(self, path: str, body: object = None) -> Any:
+    def control(self, path: str, body: object = None, of: str = "fcm") -> Any:
         data = None if body is None else json.dumps(body).encode()
-        trusted = ssl.create_default_context(cafile=self.fcm["ca"])
-        url = self.fcm["control_url"] + path
+        trusted = ssl.create_default_context(cafile=self.stand_ins[of]["ca"])
+        url = self.stand_ins[of]["control_url"] + path
         with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
             return json.load(answer)
 

@@ -79,7 +79,7 @@ class Enablement:
 
     account: str
     service: str
-    node: str  # "" where the service needs none
+    node: str = field(repr=False)  # "" where the service needs none
     options: bytes | None = field(repr=False)  # the publish-options form, as XML
     session: str  # the full JID that enabled it
     created_at: float
@@ -239,8 +239,8 @@ _NONE: Mapping[tuple[str, str], Enablement] = {}
 class _Row:
     account: str
     service: str
-    node: str
-    options: bytes | None
+    node: str = field(repr=False)
+    options: bytes | None = field(repr=False)
     session: str | None
     queued_messages: int
     pushed_messages: int

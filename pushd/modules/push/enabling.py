@@ -17,7 +17,7 @@ class Target:
 
     service: str
     domain: str  # of the service
-    node: str | None
+    node: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
