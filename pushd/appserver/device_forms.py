@@ -1,6 +1,7 @@
 """The forms of the commands: what a device fills in, and what it is shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pushd.appserver.apps import App
@@ -17,13 +18,22 @@ LABELS = {
     "token": "Token, from the push provider",
     "application-id": "Application id",
     "silent-push": "Push silently",
-    "environment": "Environment: production or sandbox",
+    "environment": "Environment",
     "endpoint": "Endpoint, from the push provider",
     "p256dh": "Public key of the device",
     "auth": "Authentication secret of the device",
     "device-id": "Device (your resource, if empty)",
     "device-name": "A name to tell your devices by",
     "app": "App",
+}
+# What is no line of text, for clients that show forms to people.
+KINDS = {
+    "silent-push": forms.Field("silent-push", "boolean", values="0"),
+    "environment": forms.Field(
+        "environment",
+        "list-single",
+        options=(("production", "Production"), ("sandbox", "Sandbox")),
+    ),
 }
 LISTED = {
     "node": "Node",
@@ -93,7 +103,7 @@ def provider_fields(app: App, form: forms.Form) -> dict[str, str]:
 
 def chosen_app(apps: Sequence[App], wanted: str | None) -> App:
     """The app that the form names; the only one needs no naming."""
-    if wanted is None and len(apps) == 1:
+    if not wanted and len(apps) == 1:
         return apps[0]
     for app in apps:
         if app.app_name == wanted:
@@ -128,7 +138,8 @@ def offered(apps: Sequence[App]) -> Element:
 
 
 def _field(name: str, required: bool = False) -> forms.Field:
-    return forms.Field(name, label=LABELS.get(name, name), required=required)
+    field = KINDS.get(name) or forms.Field(name)
+    return replace(field, label=LABELS.get(name, name), required=required)
 
 
 def row(registration: Registration) -> dict[str, str]:

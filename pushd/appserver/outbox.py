@@ -124,16 +124,21 @@ class Outbox:
     def _queue(self, node: str) -> None:
         """Let what waits for a node go when its time and its turn have come."""
         push = self._waiting.get(node)
-        if push is None or node in self._under_way or not self._is_open:
-            return  # what is under way is looked at again when that ends
+        if push is None or not self._is_open:
+            return
+        now = self._clock.seconds()
+        urgent = push.is_urgent(now)
+        sending = self._under_way.get(node)
+        if sending is not None and urgent and sending.is_overtaken:
+            sending.answer.cancel()
+        if node in self._under_way:
+            return  # it is looked at again when that ends
         registration = self._registrations.get(node)
         if registration is None:
             self._done(push)
             return
         if registration.backend not in self._dispatcher.backends:
             return  # kept, lest its app be served again while it is worth sending
-        now = self._clock.seconds()
-        urgent = push.is_urgent(now)
         ready_at = self._limiter.push_at(node, urgent, now)
         if ready_at > now and node not in self._lines:
             self._delays.put(node, ready_at)
@@ -151,7 +156,8 @@ class Outbox:
             self._expire(push, registration)
             return
         self._limiter.push(node, push.is_urgent(now), now)
-        sending = self._under_way[node] = _Sending(self, push, registration, key)
+        sending = _Sending(self, push, registration, key, push.is_urgent(now))
+        self._under_way[node] = sending
         sending.answer = Deferred.fromCoroutine(
             self._dispatcher.push(registration.backend, sending.latest, sending.device)
         )
@@ -243,6 +249,7 @@ class Outbox:
         if push is None:
             return None
         sending.push = push
+        sending.looks += 1
         return push.notification(self._clock.seconds())
 
     def device(self, sending: "_Sending") -> Device | None:
@@ -257,14 +264,27 @@ class Outbox:
 class _Sending:
     """One call of the dispatcher: what it was told last, and of which registration."""
 
-    __slots__ = ("_outbox", "answer", "key", "push", "registration")
+    __slots__ = ("_outbox", "answer", "key", "looks", "push", "registration", "urgent")
 
-    def __init__(self, outbox: Outbox, push: Push, registration: Registration, key: Key) -> None:
+    def __init__(
+        self, outbox: Outbox, push: Push, registration: Registration, key: Key, urgent: bool
+    ) -> None:
         self._outbox = outbox
         self.push = push
         self.registration = registration
         self.key = key
+        self.urgent = urgent  # as it was begun
+        self.looks = 0
         self.answer: Deferred[Result]
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether what is urgent had better begin anew, instead of waiting among the others.
+
+        The dispatcher looks before it waits for a turn, and again before each request: who was
+        looked at once has sent nothing.
+        """
+        return not self.urgent and self.looks < 2
 
     def latest(self) -> Notification | None:
         return self._outbox.latest(self)

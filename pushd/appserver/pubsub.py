@@ -50,6 +50,7 @@ FEATURES = (
     f"{NS_PUBSUB}#publish-only-affiliation",
 )
 BIGGEST_PAYLOAD = 60_000  # bytes
+LONGEST_BODY = 8_192  # characters of a message; no provider takes as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,14 @@ class PubsubHost:
 
     async def answer(self, request: IQ) -> Element:
         """Take a publish; all else is refused as at a closed node."""
-        publish = child(request.payload, NS_PUBSUB, "publish")
-        if publish is None:
+        publishes = _all_named("publish", request.payload)
+        if not publishes:
             if child(request.payload, NS_PUBSUB, "retract") is not None:
                 raise Forbidden("items are not kept here")
             return _closed(request)
+        if len(publishes) > 1:
+            raise BadRequest("one publish is expected", _condition("invalid-payload"))
+        publish = publishes[0]
         node = publish.attributes.get("node", "")
         try:
             echoed, at_once = await self._publish(request, publish, node)
@@ -195,7 +199,8 @@ def read(notification: Element) -> Published:
             message_count=_count(form, "message-count"),
             subscription_count=_count(form, "pending-subscription-count"),
             last_sender=_sender(form, "last-message-sender"),
-            last_body=Secret(body) if body else None,
+            # What is too long for any provider is not kept until one says so.
+            last_body=Secret(body) if body and len(body) <= LONGEST_BODY else None,
             last_subscriber=_sender(form, "last-subscription-sender"),
             urgent=urgent,
         )
@@ -223,12 +228,16 @@ def _sender(form: forms.Form, name: str) -> str | None:
 
 
 def _only_item(publish: Element) -> Element:
-    items = [node for node in children(publish) if (node.uri, node.name) == (NS_PUBSUB, "item")]
+    items = _all_named("item", publish)
     if not items:
         raise BadRequest("an item is expected", _condition("item-required"))
     if len(items) > 1:
         raise BadRequest("one item is expected", _condition("invalid-payload"))
     return items[0]
+
+
+def _all_named(name: str, parent: Element) -> list[Element]:
+    return [node for node in children(parent) if node.name == name and node.uri == NS_PUBSUB]
 
 
 def _payload(item: Element) -> Element:

@@ -387,6 +387,34 @@ def test_after_a_restart_what_is_urgent_goes_first_and_then_the_oldest(
     assert order == ["tok4", "tok1", "tok5", "tok3", "tok2", "tok0"]
 
 
+def test_what_becomes_urgent_does_not_wait_for_its_turn_among_the_others() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()  # and the dispatcher waits for a turn
+
+    stage.push(HIGH, message_count="2")
+
+    [first, second] = stage.calls
+    assert first.result.called
+    note, _ = second.look()
+    assert (note.message_count, note.urgent) == (2, True)
+    second.answer(Accepted())
+    assert stage.waiting() == []
+
+
+def test_what_was_sent_already_is_not_sent_again_because_of_something_urgent() -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    stage.calls[0].look()  # and the request leaves
+
+    stage.push(HIGH, message_count="2")
+    assert len(stage.calls) == 1
+
+    stage.calls[0].answer(Accepted())
+    assert stage.calls[1].look()[0].urgent
+
+
 def test_a_slow_lane_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "WIDTH", 2)
     stage = Registered()

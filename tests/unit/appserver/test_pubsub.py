@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pushd.appserver.pubsub import Published, read
+from pushd.appserver.pubsub import LONGEST_BODY, Published, read
 from pushd.routing.events import PublishReceived
 from pushd.wire.element import Element, parse
 from pushd.wire.errors import BadRequest
@@ -261,6 +261,26 @@ def test_who_may_not_publish_learns_nothing_of_the_item(content: str) -> None:
     stage = Registered()
 
     assert outcome(stage.say(publishing(stage.node, "wrong", items=content))) == "forbidden"
+
+
+def test_two_publishes_at_once_are_none() -> None:
+    stage = Registered()
+    payload = publishing(stage.node, stage.secret)
+    twice = payload.replace("<publish ", f"<publish node='{stage.node}'/><publish ", 1)
+
+    assert outcome(stage.say(twice)) == "bad-request invalid-payload"
+    assert stage.calls == []
+
+
+def test_a_body_that_no_provider_takes_is_not_kept() -> None:
+    stage = Registered()
+    summary = {"message-count": "1", "last-message-body": "x" * (LONGEST_BODY + 1)}
+
+    answer = stage.say(publishing(stage.node, stage.secret, summary=summary))
+
+    assert outcome(answer) == ""
+    assert stage.calls[0].look()[0].summary() == {"message-count": 1}
+    assert stage.hall.rows("SELECT last_body FROM outbox") == [(None,)]
 
 
 def test_a_publish_names_a_node() -> None:

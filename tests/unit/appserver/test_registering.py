@@ -418,6 +418,21 @@ def test_a_command_without_a_form_offers_it() -> None:
     assert all(label for _, label in fields.values())
 
 
+def test_what_is_no_text_is_offered_as_what_it_is() -> None:
+    form = forms.read(offered(Stage(), "post"))
+    fields = {
+        field["var"]: field for field in offered(Stage(), "post").elements("jabber:x:data", "field")
+    }
+
+    assert form.fields["silent-push"] == ("0",)
+    assert fields["silent-push"]["type"] == "boolean"
+    assert fields["silent-push"]["label"] == "Push silently"
+
+
+def test_an_app_that_is_the_only_one_may_be_left_empty() -> None:
+    assert register(Stage().client(), app="")
+
+
 def test_the_form_lets_choose_among_several_apps() -> None:
     stage = Stage((app("one", app_name="chat"), app("two", app_name="mail")))
 
