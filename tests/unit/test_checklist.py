@@ -13,7 +13,7 @@ ALL = [*checklist.LINES, *checklist.MISTAKES]
 # What cannot be tested before there is what it is about.
 NOT_YET = {number for number, (said, _) in ROWS.items() if said.startswith("Not yet")}
 # Lines that are not done yet.
-OPEN = {"90"}
+OPEN: set[str] = set()
 
 
 def test_every_line_is_in_the_table_once() -> None:

@@ -1,5 +1,7 @@
 """What carbons and blocks mean for push, with the modules themselves."""
 
+import pytest
+
 from pushd.routing.events import PushDecided, SessionEnded
 from tests.hall import Client
 from tests.unit.modules.push.stage import JULIET, Stage, ask, summary
@@ -16,6 +18,7 @@ def copied(stage: Stage, resource: str = "phone") -> Client:
     return phone
 
 
+@pytest.mark.line(53)
 def test_a_copy_of_what_came_for_the_desk_wakes_the_phone_with_its_real_sender() -> None:
     stage = Stage()
     stage.phone("desk", enabled=False)
@@ -31,6 +34,7 @@ def test_a_copy_of_what_came_for_the_desk_wakes_the_phone_with_its_real_sender()
     }
 
 
+@pytest.mark.line(53)
 def test_a_copy_of_ones_own_words_never_wakes_the_phone() -> None:
     stage = Stage()
     stage.hall.host.router.add_host("example.org", lambda stanza: None)

@@ -158,8 +158,8 @@ def test_what_is_removed_does_not_come_back_with_its_numbers() -> None:
     assert not enablements.is_current(old)
 
 
+@pytest.mark.line(21)
 def test_options_stay_as_long_as_anything_is_enabled() -> None:
-    """Checklist 21."""
     hall = Hall()
     enablements = loaded(hall)
     told = Told(True, False, True, True)

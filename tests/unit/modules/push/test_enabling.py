@@ -25,9 +25,8 @@ from tests.unit.modules.push.stage import (
 # Enabling.
 
 
-@pytest.mark.parametrize(
-    "to", ["", JULIET, "example.net"], ids=["checklist 1", "checklist 1, bare JID", "checklist 4"]
-)
+@pytest.mark.line(1, 4, 5)
+@pytest.mark.parametrize("to", ["", JULIET, "example.net"], ids=["nobody", "bare JID", "domain"])
 def test_push_is_enabled_for_ones_own_account(to: str) -> None:
     stage = Stage()
     phone = stage.phone(enabled=False)
@@ -35,12 +34,13 @@ def test_push_is_enabled_for_ones_own_account(to: str) -> None:
     answer = enable(phone, to=to)
 
     assert answer["type"] == "result"
-    assert list(answer.elements()) == []  # checklist 5
+    assert list(answer.elements()) == []
     assert stage.hall.events(PushEnabled) == [PushEnabled(JULIET, SERVICE, "phone", PHONE)]
 
 
+@pytest.mark.line(2)
 @pytest.mark.parametrize(
-    "to", ["romeo@example.net", "nobody@example.net"], ids=["checklist 2", "no account"]
+    "to", ["romeo@example.net", "nobody@example.net"], ids=["another", "no account"]
 )
 def test_nobody_enables_push_for_another(to: str) -> None:
     stage = Stage()
@@ -53,8 +53,8 @@ def test_nobody_enables_push_for_another(to: str) -> None:
     assert list(stage.push.enablements.everyone()) == []
 
 
+@pytest.mark.line(3)
 def test_push_is_not_enabled_from_elsewhere() -> None:
-    """Checklist 3."""
     stage = Stage()
     stage.hall.add_account(JULIET)
     answers: list[str] = []
@@ -69,14 +69,15 @@ def test_push_is_not_enabled_from_elsewhere() -> None:
     assert stage.nodes() == []
 
 
+@pytest.mark.line(6, 7, 8, 30)
 @pytest.mark.parametrize("name", ["enable", "disable"])
 @pytest.mark.parametrize(
     ("service", "node", "expected"),
     [
-        pytest.param(None, "n", "bad-request", id="checklist 6"),
-        pytest.param("@example.org", "n", "jid-malformed", id="checklist 7"),
-        pytest.param("", "n", "jid-malformed", id="checklist 7, empty"),
-        pytest.param(SERVICE, "", "not-acceptable", id="checklist 8 and 30"),
+        pytest.param(None, "n", "bad-request", id="no jid"),
+        pytest.param("@example.org", "n", "jid-malformed", id="bad jid"),
+        pytest.param("", "n", "jid-malformed", id="empty jid"),
+        pytest.param(SERVICE, "", "not-acceptable", id="empty node"),
     ],
 )
 def test_what_names_no_service_or_node_is_refused(
@@ -91,8 +92,9 @@ def test_what_names_no_service_or_node_is_refused(
     assert stage.nodes() == ["phone"]
 
 
+@pytest.mark.line(8)
 def test_a_node_may_be_absent() -> None:
-    """Checklist 8 wants one; XEP-0357 §5 only says that it should be there."""
+    """XEP-0357 §5 only says that it should be there."""
     stage = Stage()
     phone = stage.phone(enabled=False)
 
@@ -104,13 +106,13 @@ def test_a_node_may_be_absent() -> None:
     assert publish.tree.pubsub.publish.getAttribute("node") is None
 
 
+@pytest.mark.line(9)
 @pytest.mark.parametrize("to", ["", "example.net"])
 @pytest.mark.parametrize(
     ("type", "name"),
     [("get", "enable"), ("get", "disable"), ("get", "other"), ("set", "other")],
 )
 def test_other_requests_are_not_allowed(type: str, name: str, to: str) -> None:
-    """Checklist 9."""
     phone = Stage().phone()
 
     assert condition(ask(phone, enabling(name, SERVICE, "n"), type=type, to=to)) == "not-allowed"
@@ -131,8 +133,8 @@ def test_an_account_is_no_push_service(service: str) -> None:
     assert stage.nodes() == []
 
 
+@pytest.mark.line(10, 11, 17, 18)
 def test_options_are_echoed_as_they_were_accepted() -> None:
-    """Checklist 10, 11, 17 and 18."""
     stage = Stage(told=Told())
     phone = stage.phone(enabled=False)
 
@@ -155,9 +157,9 @@ def test_options_are_echoed_as_they_were_accepted() -> None:
     }
 
 
+@pytest.mark.line(12)
 @pytest.mark.parametrize("value", ["yes", "", "on"])
 def test_a_switch_that_is_neither_stores_nothing(value: str) -> None:
-    """Checklist 12."""
     stage = Stage()
     phone = stage.phone(enabled=False)
 
@@ -166,8 +168,8 @@ def test_a_switch_that_is_neither_stores_nothing(value: str) -> None:
     assert stage.hall.rows("SELECT * FROM push_options") == []
 
 
+@pytest.mark.line(13)
 def test_a_switch_with_two_values_is_not_acceptable_and_a_secret_is_a_bad_request() -> None:
-    """Checklist 13."""
     stage = Stage()
     phone = stage.phone(enabled=False)
 
@@ -186,8 +188,8 @@ def test_a_form_that_is_none_is_a_bad_request() -> None:
     assert condition(enable(phone, options("survey"))) == "bad-request"
 
 
+@pytest.mark.line(14, 87)
 def test_all_publish_options_are_published_again() -> None:
-    """Checklist 14 and 87."""
     stage = Stage()
     phone = stage.phone(enabled=False)
     enable(phone, publish_options(secret="s3cr3t", pushModule="monal"))
@@ -202,8 +204,8 @@ def test_all_publish_options_are_published_again() -> None:
     assert form.fields == {"secret": ("s3cr3t",), "pushModule": ("monal",)}
 
 
+@pytest.mark.line(87)
 def test_publish_options_that_were_not_given_are_not_published() -> None:
-    """Checklist 87."""
     stage = Stage()
     stage.asleep()
 
@@ -212,16 +214,17 @@ def test_publish_options_that_were_not_given_are_not_published() -> None:
     assert given_options(stage.service.publishes[0]) is None
 
 
-@pytest.mark.parametrize("type", ["", "form", "submit"], ids=["checklist 15", "form", "submit"])
+@pytest.mark.line(15)
+@pytest.mark.parametrize("type", ["", "form", "submit"], ids=["none", "form", "submit"])
 def test_a_form_to_apply_need_not_say_submit(type: str) -> None:
     phone = Stage(told=Told()).phone(enabled=False)
 
     assert echoed(enable(phone, options(type, include_senders="1"))) == {"include-senders": "1"}
 
 
+@pytest.mark.line(16)
 @pytest.mark.parametrize("type", ["cancel", "result"])
 def test_a_form_that_submits_nothing_is_not_applied(type: str) -> None:
-    """Checklist 16."""
     stage = Stage(told=Told())
     phone = stage.phone(enabled=False)
 
@@ -233,9 +236,9 @@ def test_a_form_that_submits_nothing_is_not_applied(type: str) -> None:
     assert one.options is None
 
 
+@pytest.mark.line(16)
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_forms_come_in_either_order(is_reversed: bool) -> None:
-    """Checklist 16."""
     stage = Stage(told=Told())
     phone = stage.phone(enabled=False)
     given = [options(include_senders="1"), publish_options(secret="s")]
@@ -281,8 +284,8 @@ def test_of_each_kind_of_form_the_first_counts_and_others_are_ignored() -> None:
     assert [secret in one.options for secret in (b">a<", b">b<", b">c<")] == [True, False, False]
 
 
+@pytest.mark.line(18, 19, 20, 21, 22)
 def test_what_is_told_is_widened_by_the_first_enabling_alone() -> None:
-    """Checklist 18 to 22."""
     stage = Stage(told=Told())
     phone = stage.phone(enabled=False)
     enable(phone, options(include_message_bodies="1"))
@@ -302,8 +305,8 @@ def test_what_is_told_is_widened_by_the_first_enabling_alone() -> None:
     assert stage.push.enablements.told(JULIET, Told()) == Told(include_senders=True)
 
 
+@pytest.mark.line(23)
 def test_enabling_again_brings_new_publish_options() -> None:
-    """Checklist 23."""
     stage = Stage()
     phone = stage.phone(enabled=False)
     enable(phone, publish_options(secret="old"))
@@ -317,8 +320,8 @@ def test_enabling_again_brings_new_publish_options() -> None:
     assert form.fields == {"secret": ("new",)}
 
 
+@pytest.mark.line(24)
 def test_two_nodes_of_a_service_are_enabled_by_two_resources() -> None:
-    """Checklist 24."""
     stage = Stage()
     stage.asleep("phone")
     stage.asleep("tablet")
@@ -329,8 +332,9 @@ def test_two_nodes_of_a_service_are_enabled_by_two_resources() -> None:
     assert sorted(nodes) == ["phone", "tablet"]
 
 
+@pytest.mark.line(25, 26)
 def test_the_same_node_is_enabled_at_two_services_in_one_session() -> None:
-    """Checklist 25, and not 26: what a session enabled is not replaced by another node."""
+    """What a session enabled is not replaced by another node."""
     stage = Stage()
     other = Service(stage.hall, "push.example.com")
     phone = stage.phone(enabled=False)
@@ -344,8 +348,8 @@ def test_the_same_node_is_enabled_at_two_services_in_one_session() -> None:
     assert other.counts == ["1"]
 
 
+@pytest.mark.line(27)
 def test_enabling_resets_the_counters() -> None:
-    """Checklist 27."""
     stage = Stage()
     stage.asleep()
     stage.write()
@@ -402,8 +406,9 @@ def test_options_outlive_the_only_enablement_that_makes_room_for_another() -> No
     assert stage.push.enablements.told(JULIET, Told()) == Told(include_message_count=False)
 
 
+@pytest.mark.line(33)
 def test_a_service_is_known_by_its_address_however_it_is_written() -> None:
-    """Checklist 33: any service that is served here or by a component."""
+    """Any service that is served here or by a component."""
     stage = Stage()
     phone = stage.phone(enabled=False)
 
@@ -415,8 +420,8 @@ def test_a_service_is_known_by_its_address_however_it_is_written() -> None:
 # Disabling.
 
 
+@pytest.mark.line(28)
 def test_any_resource_disables_a_node() -> None:
-    """Checklist 28."""
     stage = Stage()
     stage.phone()
     desk = stage.phone("desk", enabled=False)
@@ -428,8 +433,8 @@ def test_any_resource_disables_a_node() -> None:
     assert removed.reason == "disabled by the client"
 
 
+@pytest.mark.line(29)
 def test_without_a_node_all_of_that_service_are_disabled() -> None:
-    """Checklist 29."""
     stage = Stage()
     Service(stage.hall, "push.example.com")
     phone = stage.phone(enabled=False)
@@ -440,16 +445,17 @@ def test_without_a_node_all_of_that_service_are_disabled() -> None:
     assert stage.nodes() == ["c"]
 
 
+@pytest.mark.line(30)
 @pytest.mark.parametrize("node", ["other", None])
 def test_nothing_to_disable_is_item_not_found(node: str | None) -> None:
-    """Checklist 30."""
     phone = Stage().phone(enabled=False)
 
     assert condition(disable(phone, node=node)) == "item-not-found"
 
 
+@pytest.mark.line(31)
 def test_nothing_is_published_to_what_is_disabled() -> None:
-    """Checklist 31, also while a publish waits for its turn."""
+    """Also while a publish waits for its turn."""
     stage = Stage()
     stage.asleep()
     desk = stage.phone("desk", enabled=False)
@@ -475,8 +481,8 @@ def test_a_disabling_is_on_disk_before_it_is_answered() -> None:
     assert [answer["type"] for answer in phone.received()] == ["result"]
 
 
+@pytest.mark.line(32)
 def test_disabling_closes_no_session() -> None:
-    """Checklist 32."""
     stage = Stage()
     phone = stage.asleep()
     desk = stage.phone("desk", enabled=False)
@@ -503,8 +509,8 @@ def discovered(client: Client) -> tuple[set[str], dict[str, str]]:
     return {node["var"] for node in query.elements() if node.name == "feature"}, shown
 
 
+@pytest.mark.line(34, 36)
 def test_the_account_announces_push_and_its_options_to_its_owner() -> None:
-    """Checklist 34 and 36."""
     phone = Stage(told=Told()).phone(enabled=False)
 
     features, shown = discovered(phone)
@@ -519,8 +525,8 @@ def test_the_account_announces_push_and_its_options_to_its_owner() -> None:
     }
 
 
+@pytest.mark.line(37)
 def test_the_options_in_force_are_shown() -> None:
-    """Checklist 37."""
     phone = Stage(told=Told()).phone(enabled=False)
     enable(phone, options(include_senders="1", include_message_count="0"))
 
@@ -530,8 +536,8 @@ def test_the_options_in_force_are_shown() -> None:
     assert shown["include-message-count"] == "0"
 
 
+@pytest.mark.line(35)
 def test_strangers_learn_nothing() -> None:
-    """Checklist 35."""
     stage = Stage()
     stage.phone()
     romeo = stage.hall.login("romeo@example.net/orchard")
@@ -539,8 +545,8 @@ def test_strangers_learn_nothing() -> None:
     assert condition(ask(romeo, INFO, type="get", to=JULIET)) == "service-unavailable"
 
 
+@pytest.mark.line(35, 37)
 def test_contacts_do_not_learn_of_push() -> None:
-    """Checklist 35 and 37."""
     stage = Stage()
     stage.phone()
     stage.hall.host.disco.may_ask = lambda request: True
@@ -553,8 +559,8 @@ def test_contacts_do_not_learn_of_push() -> None:
     assert shown == {}
 
 
+@pytest.mark.line(44)
 def test_without_resumption_there_is_no_push() -> None:
-    """Checklist 44."""
     stage = Stage(resume_timeout=0.0)
     phone = stage.phone(enabled=False)
 

@@ -349,6 +349,7 @@ def _(path: Path) -> None:
     assert set(stage.service.counts) == {"1"}
 
 
+@pytest.mark.line(68, 69, 70, 71, 72, 73, 74, 77)
 @pytest.mark.parametrize("sentence", list(ROWS))
 def test_holding(sentence: str, tmp_path: Path) -> None:
     ROWS[sentence](tmp_path / "pushd.db")

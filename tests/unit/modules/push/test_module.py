@@ -35,8 +35,8 @@ def subscribe(stage: Stage, sender: str) -> None:
 # When.
 
 
+@pytest.mark.line(43, 54)
 def test_a_device_that_is_there_is_not_pushed() -> None:
-    """Checklist 43 and 54."""
     stage = Stage()
     phone = stage.phone()
 
@@ -67,8 +67,9 @@ def test_a_device_that_is_inactive_is_not_pushed() -> None:
     assert stage.service.counts == ["1"]
 
 
+@pytest.mark.line(45, 58)
 def test_a_device_that_says_goodbye_is_pushed_for_what_is_stored() -> None:
-    """Not checklist 45: an enablement outlives its session. Checklist 58."""
+    """An enablement outlives its session."""
     stage = Stage()
     phone = stage.phone()
     phone.close()
@@ -79,8 +80,8 @@ def test_a_device_that_says_goodbye_is_pushed_for_what_is_stored() -> None:
     assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(1,)]
 
 
+@pytest.mark.line(44, 58)
 def test_a_device_without_resumption_is_pushed_for_what_is_stored() -> None:
-    """Checklist 44 and 58."""
     stage = Stage()
     phone = stage.hall.login(PHONE)
     enable(phone)
@@ -91,16 +92,16 @@ def test_a_device_without_resumption_is_pushed_for_what_is_stored() -> None:
     assert stage.service.counts == ["1"]
 
 
+@pytest.mark.line(46)
 def test_detaching_with_nothing_queued_pushes_nothing() -> None:
-    """Checklist 46."""
     stage = Stage()
     stage.asleep()
 
     assert stage.service.publishes == []
 
 
+@pytest.mark.line(47)
 def test_what_stands_unacknowledged_is_pushed_as_one() -> None:
-    """Checklist 47."""
     stage = Stage()
     phone = stage.phone()
     for text in ("one", "two", "three"):
@@ -114,8 +115,8 @@ def test_what_stands_unacknowledged_is_pushed_as_one() -> None:
     assert summary(publish)["last-message-body"] == "three"
 
 
+@pytest.mark.line(48)
 def test_each_later_message_is_pushed_with_the_running_count() -> None:
-    """Checklist 48."""
     stage = Stage()
     stage.asleep()
 
@@ -125,8 +126,8 @@ def test_each_later_message_is_pushed_with_the_running_count() -> None:
     assert stage.service.counts == ["1", "2", "3"]
 
 
+@pytest.mark.line(49, 50)
 def test_requests_for_subscriptions_are_counted_apart() -> None:
-    """Checklist 49 and 50."""
     stage = Stage()
     stage.asleep()
 
@@ -148,8 +149,8 @@ def test_a_request_for_a_subscription_wakes_a_device_without_a_session() -> None
     assert summary(stage.service.publishes[0])["pending-subscription-count"] == "1"
 
 
+@pytest.mark.line(51)
 def test_only_the_device_that_is_away_is_pushed() -> None:
-    """Checklist 51."""
     stage = Stage()
     stage.asleep("phone")
     stage.phone("tablet")
@@ -159,8 +160,8 @@ def test_only_the_device_that_is_away_is_pushed() -> None:
     assert [one.tree.pubsub.publish["node"] for one in stage.service.publishes] == ["phone"]
 
 
+@pytest.mark.line(52)
 def test_a_message_that_goes_to_another_session_alone_pushes_nothing() -> None:
-    """Checklist 52."""
     stage = Stage()
     stage.asleep()
     desk = stage.phone("desk", enabled=False)
@@ -183,8 +184,8 @@ def test_a_device_that_is_there_but_takes_no_messages_is_not_pushed() -> None:
     assert stage.service.publishes == []
 
 
+@pytest.mark.line(58)
 def test_every_device_without_a_session_is_pushed_for_what_is_stored() -> None:
-    """Checklist 58."""
     stage = Stage()
     stage.phone("phone").close()
     stage.phone("tablet").close()
@@ -208,12 +209,13 @@ def test_messages_in_flight_when_a_session_is_closed_are_pushed() -> None:
 # What counts.
 
 
+@pytest.mark.line(60)
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         ("<body>hi</body>", {"last-message-body": "hi"}),
         ("<body>hi</body><body xml:lang='it'>ciao</body>", {"last-message-body": "hi"}),
-        (OMEMO, {}),  # checklist 60
+        (OMEMO, {}),
         (INVITATION, {}),
         (CALL, {}),
     ],
@@ -231,12 +233,13 @@ def test_what_counts_is_pushed_with_its_sender(content: str, told: dict[str, str
     }
 
 
+@pytest.mark.line(55, 56, 59)
 @pytest.mark.parametrize(
     "xml",
     [
-        f"<message from='r@example.org/o' to='{JULIET}'>{COMPOSING}</message>",  # checklist 55
-        f"<message from='r@example.org/o' to='{JULIET}'><body/></message>",  # checklist 59
-        f"<presence from='r@example.org/o' to='{PHONE}'/>",  # checklist 56
+        f"<message from='r@example.org/o' to='{JULIET}'>{COMPOSING}</message>",
+        f"<message from='r@example.org/o' to='{JULIET}'><body/></message>",
+        f"<presence from='r@example.org/o' to='{PHONE}'/>",
         f"<iq type='get' id='a' from='r@example.org/o' to='{PHONE}'><q xmlns='urn:example'/></iq>",
     ],
 )
@@ -251,8 +254,9 @@ def test_what_does_not_count_neither_pushes_nor_hinders(xml: str) -> None:
     assert stage.service.counts == ["1"]
 
 
+@pytest.mark.line(56, 57)
 def test_everything_wakes_a_phone_if_the_operator_wants_that() -> None:
-    """Checklist 56, 57: it changes nothing of the summary."""
+    """It changes nothing of the summary."""
     stage = Stage(notify_on="all")
     stage.asleep()
     stage.write("hi")
@@ -263,8 +267,8 @@ def test_everything_wakes_a_phone_if_the_operator_wants_that() -> None:
     assert summary(stage.service.publishes[1]) == summary(stage.service.publishes[0])
 
 
+@pytest.mark.line(53)
 def test_own_copies_wake_nobody_even_then() -> None:
-    """Checklist 53."""
     stage = Stage(notify_on="all")
     phone = stage.asleep()
     copy = (
@@ -280,8 +284,8 @@ def test_own_copies_wake_nobody_even_then() -> None:
     assert stage.hall.events(PushDecided)[-1].reason == "own copy"
 
 
+@pytest.mark.line(61)
 def test_sender_and_body_are_of_the_same_message() -> None:
-    """Checklist 61."""
     stage = Stage()
     stage.asleep()
     stage.write("hi", sender="romeo@example.org/orchard")
@@ -294,6 +298,7 @@ def test_sender_and_body_are_of_the_same_message() -> None:
     }
 
 
+@pytest.mark.line(62, 63)
 @pytest.mark.parametrize(
     ("told", "fields"),
     [
@@ -301,11 +306,10 @@ def test_sender_and_body_are_of_the_same_message() -> None:
         (Told(False, True, False, False), {"message-count"}),
         (Told(False, False, True, False), {"pending-subscription-count"}),
         (Told(False, False, False, True), {"last-message-body"}),
-        (Told(False, False, False, False), set()),  # checklist 63
+        (Told(False, False, False, False), set()),
     ],
 )
 def test_only_what_is_switched_on_is_told(told: Told, fields: set[str]) -> None:
-    """Checklist 62."""
     stage = Stage(told=told)
     stage.asleep()
     subscribe(stage, "romeo@example.org")
@@ -343,8 +347,8 @@ def test_each_decision_is_told_with_its_reason() -> None:
 # The device is back.
 
 
+@pytest.mark.line(64, 66)
 def test_resuming_clears_the_counters_and_ends_the_pushes() -> None:
-    """Checklist 64 and 66."""
     stage = Stage()
     phone = stage.asleep()
     stage.write("one")
@@ -360,8 +364,8 @@ def test_resuming_clears_the_counters_and_ends_the_pushes() -> None:
     assert stage.service.counts == ["1", "1"]
 
 
+@pytest.mark.line(47)
 def test_what_was_resumed_but_not_acknowledged_is_pushed_again_when_it_is_lost() -> None:
-    """Checklist 47."""
     stage = Stage()
     phone = stage.asleep()
     stage.write("one")
@@ -372,8 +376,8 @@ def test_what_was_resumed_but_not_acknowledged_is_pushed_again_when_it_is_lost()
     assert stage.service.counts == ["1", "1"]
 
 
+@pytest.mark.line(65)
 def test_the_return_of_one_device_leaves_the_others_counters_alone() -> None:
-    """Checklist 65."""
     stage = Stage()
     phone = stage.asleep("phone")
     tablet = stage.asleep("tablet")
@@ -413,8 +417,9 @@ def test_a_device_that_enables_from_a_new_session_gets_what_the_old_one_had() ->
     assert stage.service.counts == ["1"]
 
 
+@pytest.mark.line(67)
 def test_an_enablement_outlives_unavailable_presence_and_the_end_of_its_session() -> None:
-    """Not checklist 67: it stays."""
+    """It stays."""
     stage = Stage()
     phone = stage.phone()
     phone.send("<presence type='unavailable'/>")
@@ -426,8 +431,8 @@ def test_an_enablement_outlives_unavailable_presence_and_the_end_of_its_session(
 # The hold.
 
 
+@pytest.mark.line(70, 71)
 def test_an_enabled_session_is_held_longer() -> None:
-    """Checklist 70 and 71."""
     stage = Stage(hold=10 * HOUR)
     phone = stage.asleep()
     desk = stage.phone("desk", enabled=False)
@@ -441,8 +446,8 @@ def test_an_enabled_session_is_held_longer() -> None:
     assert not stage.hall.host.lifecycle.is_alive(phone.session)
 
 
+@pytest.mark.line(68, 69)
 def test_what_a_session_held_is_stored_when_its_hold_ends_and_not_counted_again() -> None:
-    """Checklist 68 and 69."""
     stage = Stage(hold=HOUR)
     stage.asleep()
     stage.write("one")
@@ -481,8 +486,8 @@ def test_another_device_hears_of_what_is_stored_when_the_hold_of_one_ends() -> N
     assert nodes == ["phone", "phone", "tablet"]
 
 
+@pytest.mark.line(73)
 def test_a_device_is_woken_once_more_before_its_hold_ends() -> None:
-    """Checklist 73."""
     stage = Stage(hold=HOUR)
     stage.asleep()
 
@@ -554,6 +559,7 @@ def test_what_was_queued_and_not_pushed_is_pushed_after_a_restart(tmp_path: Path
     ]
 
 
+@pytest.mark.line(75, 78)
 def test_what_was_pushed_is_not_pushed_again_after_a_restart(tmp_path: Path) -> None:
     stage = Stage(path=tmp_path / "db")
     stage.asleep()
@@ -563,7 +569,7 @@ def test_what_was_pushed_is_not_pushed_again_after_a_restart(tmp_path: Path) -> 
     assert again.service.publishes == []
 
     again.write("two")
-    assert again.service.counts == ["2"]  # checklist 78
+    assert again.service.counts == ["2"]
 
 
 def test_a_live_session_that_a_kill_cut_off_is_pushed_and_held(tmp_path: Path) -> None:
@@ -625,10 +631,10 @@ def notice(shape: str, node: str = "phone", jid: str = JULIET, affiliation: str 
     return SHAPES[shape].format(node=node, jid=jid, affiliation=affiliation)
 
 
+@pytest.mark.line(91)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("jid", [JULIET, "example.net"])
 def test_a_notice_of_the_service_removes_the_enablement(shape: str, jid: str) -> None:
-    """Checklist 91."""
     stage = Stage()
     phone = stage.phone()
 
@@ -639,6 +645,7 @@ def test_a_notice_of_the_service_removes_the_enablement(shape: str, jid: str) ->
     assert len(phone.received()) == 1  # the client is told
 
 
+@pytest.mark.line(92)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     "given",
@@ -650,7 +657,6 @@ def test_a_notice_of_the_service_removes_the_enablement(shape: str, jid: str) ->
     ],
 )
 def test_a_notice_about_something_else_removes_nothing(shape: str, given: dict[str, str]) -> None:
-    """Checklist 92."""
     stage = Stage()
     stage.phone()
 
@@ -659,11 +665,11 @@ def test_a_notice_about_something_else_removes_nothing(shape: str, given: dict[s
     assert stage.nodes() == ["phone"]
 
 
+@pytest.mark.line(92)
 @pytest.mark.parametrize(
     "sender", ["push.example.com", f"mallory@{SERVICE}", "romeo@example.net/o"]
 )
 def test_a_notice_of_another_removes_nothing(sender: str) -> None:
-    """Checklist 92."""
     stage = Stage()
     stage.phone()
 
@@ -672,8 +678,8 @@ def test_a_notice_of_another_removes_nothing(sender: str) -> None:
     assert stage.nodes() == ["phone"]
 
 
+@pytest.mark.line(92)
 def test_a_notice_to_another_account_removes_nothing() -> None:
-    """Checklist 92."""
     stage = Stage()
     stage.phone()
     stage.hall.add_account("romeo@example.net")
@@ -744,8 +750,8 @@ def test_the_client_is_told_of_a_removal_when_it_is_next_there(is_detached: bool
     ]
 
 
+@pytest.mark.line(150)
 def test_with_an_account_go_its_enablements_and_options() -> None:
-    """Checklist 150."""
     stage = Stage()
     phone = stage.phone(enabled=False)
     enable(phone, options(include_senders="0"))

@@ -13,8 +13,8 @@ def form(**fields: str | list[str]) -> forms.Form:
     return forms.read(forms.submit(FORM_PUSH_OPTIONS, named))
 
 
+@pytest.mark.line(147)
 def test_counts_are_told_and_names_and_texts_are_not_unless_the_account_says_so() -> None:
-    """Checklist 147."""
     assert all_of(Told()) == {
         "include_senders": False,
         "include_message_count": True,
@@ -23,23 +23,23 @@ def test_counts_are_told_and_names_and_texts_are_not_unless_the_account_says_so(
     }
 
 
+@pytest.mark.line(11)
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("0", False), ("true", True), ("false", False)]
 )
 def test_a_switch_has_four_spellings(text: str, value: bool) -> None:
-    """Checklist 11."""
     assert read(form(include_senders=text)) == {"include_senders": value}
 
 
+@pytest.mark.line(12, 13)
 @pytest.mark.parametrize("values", [["yes"], ["TRUE"], [""], ["2"], [" 1"], ["1", "1"], []])
 def test_anything_else_is_not_acceptable(values: list[str]) -> None:
-    """Checklist 12 and 13."""
     with pytest.raises(NotAcceptable, match="include-senders"):
         read(form(include_senders=values))
 
 
+@pytest.mark.line(10)
 def test_the_four_are_known_and_others_ignored() -> None:
-    """Checklist 10."""
     read_from = form(
         include_senders="1",
         include_message_count="0",
@@ -59,16 +59,17 @@ def test_the_four_are_known_and_others_ignored() -> None:
 OFF, ON = {"include_senders": False}, {"include_senders": True}
 
 
+@pytest.mark.line(18, 19, 20, 22)
 @pytest.mark.parametrize(
     ("now", "wanted", "is_first", "then", "accepted"),
     [
-        (False, ON, True, True, ON),  # checklist 18
+        (False, ON, True, True, ON),
         (True, OFF, True, False, OFF),
-        (True, OFF, False, False, OFF),  # checklist 19
-        (False, ON, False, False, {}),  # checklist 20
+        (True, OFF, False, False, OFF),
+        (False, ON, False, False, {}),
         (True, ON, False, True, ON),
         (False, OFF, False, False, OFF),
-        (True, {}, False, True, {}),  # checklist 22
+        (True, {}, False, True, {}),
     ],
 )
 def test_a_later_enabling_may_only_switch_off(
@@ -93,8 +94,8 @@ def test_a_widening_does_not_spoil_what_is_asked_for_besides() -> None:
     assert echoed == {"include_message_count": False}
 
 
+@pytest.mark.line(17)
 def test_switches_are_told_as_0_and_1() -> None:
-    """Checklist 17."""
     told = result({"include_senders": True, "include_message_bodies": False})
 
     read_back = forms.read(told)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pushd.modules.push.module import Push
 from pushd.routing.events import PushDecided, ServerStarted, SessionDetached, Undelivered
 from tests.hall import Client, Hall
@@ -122,6 +124,7 @@ def test_a_phone_that_resumes_and_is_lost_again_is_pushed_as_any_other() -> None
     assert stage.service.counts == ["1", "1"]
 
 
+@pytest.mark.line(54, 55)
 def test_what_is_held_for_an_inactive_phone_is_not_overdue() -> None:
     """XEP-0352: it was not sent yet, so nobody can acknowledge it."""
     stage = Stage(notify_on="all")
@@ -138,6 +141,44 @@ def test_what_is_held_for_an_inactive_phone_is_not_overdue() -> None:
     stage.write("two")
     assert stage.service.counts[-1] == "2"
     assert len(reasons(stage)) == 4  # what was held has gone out before it
+
+
+@pytest.mark.line(54, 55)
+def test_presence_that_was_held_is_news_once_it_is_lost_where_everything_is() -> None:
+    """With `notify_on: all`; while it is held it wakes nobody, and the newest alone is kept."""
+    stage = Stage(notify_on="all")
+    phone = stage.phone()
+    phone.inactive()
+    for number in range(3):
+        stage.hall.route(
+            f"<presence from='nurse@example.org/x' to='{phone.session.full}'>"
+            f"<status>{number}</status></presence>"
+        )
+    stage.hall.advance(60)
+    assert stage.service.publishes == []
+    assert stage.hall.events(PushDecided) == []
+
+    phone.cut()
+
+    assert reasons(stage) == ["detached"]
+    assert [summary(one) for one in stage.service.publishes] == [{}]
+    stage.hall.route(f"<presence from='nurse@example.org/x' to='{phone.session.full}'/>")
+    assert len(stage.service.publishes) == 2
+    assert len(phone.session.queue or ()) == 1
+
+
+@pytest.mark.line(55)
+def test_presence_that_was_held_wakes_nobody_where_messages_alone_do() -> None:
+    stage = Stage()
+    phone = stage.phone()
+    phone.inactive()
+    stage.hall.route(f"<presence from='nurse@example.org/x' to='{phone.session.full}'/>")
+
+    phone.cut()
+    phone.resume(phone.outlet.handled)
+
+    assert stage.service.publishes == []
+    assert [one.name for one in phone.received()] == ["presence"]
 
 
 def test_a_device_whose_session_is_another_is_not_pushed() -> None:

@@ -192,6 +192,7 @@ def test_a_restart_tries_nothing_before_its_day(tmp_path: Path) -> None:
     assert service.counts == ["17"]
 
 
+@pytest.mark.line(90)
 def test_days_without_the_server_remove_nothing_untried(tmp_path: Path) -> None:
     stage = on_probation(path=tmp_path / "pushd.db")
 

@@ -70,12 +70,13 @@ def test_an_urgent_notification_says_so(urgent: bool, told: str) -> None:
     assert str(note.priority or "") == told
 
 
+@pytest.mark.line(88, 89)
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
         (Result(None), Verdict.ACCEPTED),
-        (Silence(), Verdict.LATER),  # checklist 89
-        (Refusal("item-not-found", "cancel"), Verdict.REMOVE),  # checklist 88
+        (Silence(), Verdict.LATER),
+        (Refusal("item-not-found", "cancel"), Verdict.REMOVE),
         (Refusal("forbidden", "auth"), Verdict.REMOVE),
         (Refusal("not-authorized", "auth"), Verdict.REMOVE),
         (Refusal("gone", "cancel"), Verdict.REMOVE),

@@ -1,3 +1,5 @@
+import gc
+import sys
 from itertools import pairwise
 
 import pytest
@@ -12,6 +14,7 @@ from tests.unit.modules.push.stage import (
     JULIET,
     PHONE,
     SERVICE,
+    Answer,
     Service,
     Stage,
     accepted,
@@ -24,11 +27,12 @@ from tests.unit.modules.push.stage import (
 )
 
 BUSY = refused("resource-constraint", "wait")
+BROKEN = refused("internal-server-error", "cancel")
 CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='a'/>"
 
 
+@pytest.mark.line(82, 83)
 def test_a_publish_is_a_request_of_the_accounts_domain() -> None:
-    """Checklist 82 and 83."""
     stage = Stage()
     stage.asleep()
 
@@ -106,6 +110,7 @@ def test_a_slow_service_delays_no_other() -> None:
     assert other.counts == ["1", "2"]
 
 
+@pytest.mark.line(88)
 @pytest.mark.parametrize(
     ("condition", "type"),
     [
@@ -116,7 +121,6 @@ def test_a_slow_service_delays_no_other() -> None:
     ],
 )
 def test_a_refusal_for_good_removes_this_enablement_alone(condition: str, type: str) -> None:
-    """Checklist 88."""
     stage = Stage()
     phone = stage.phone()
     enable(phone, node="other")
@@ -160,8 +164,8 @@ def test_any_other_error_is_counted_until_a_publish_is_accepted(condition: str, 
     assert stage.service.counts[-1] == "16"
 
 
+@pytest.mark.line(89)
 def test_an_error_that_asks_to_wait_is_tried_again_with_growing_pauses() -> None:
-    """Checklist 89."""
     stage = Stage()
     stage.asleep()
     stage.service.answer = BUSY
@@ -187,8 +191,8 @@ def test_an_error_that_asks_to_wait_is_tried_again_with_growing_pauses() -> None
     assert len(stage.service.publishes) == tried
 
 
+@pytest.mark.line(89)
 def test_no_answer_within_the_time_is_tried_again() -> None:
-    """Checklist 89."""
     stage = Stage()
     stage.asleep()
     stage.service.answer = silence
@@ -357,6 +361,40 @@ def test_thousands_of_pushes_leave_nothing_behind() -> None:
     stage.hall.host.ledger.stop()  # what it counts waits to be written
     stage.hall.advance(0)
     assert len(stage.hall.clock.getDelayedCalls()) == before
+
+
+@pytest.mark.mistake(2)
+@pytest.mark.parametrize("answer", [accepted, BROKEN, BUSY, silence], ids=lambda one: "")
+def test_however_many_pushes_there_were_memory_is_flat(answer: Answer) -> None:
+    """Whether they come through or not: what a push takes is given back, to the last block."""
+    stage = Stage()
+    phone = stage.asleep()
+    stage.service.answer = answer
+
+    def push(times: int) -> int:
+        for _ in range(times):
+            for _ in range(20):
+                stage.write()
+                stage.hall.advance(2 * FIRST_PAUSE)
+            stage.service.answer = accepted
+            stage.hall.advance(LONGEST_PAUSE)
+            stage.service.answer = answer
+            phone.resume()
+            phone.acknowledge()
+            phone.cut()
+            phone.received()
+        stage.hall.seen.clear()
+        stage.service.publishes.clear()
+        stage.hall.host.ledger.stop()
+        stage.hall.advance(0)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    push(20)
+    before = push(5)
+
+    assert push(25) - before < 250  # half a block for a push
+    assert stage.hall.host.requests._asked == {}
 
 
 def test_pauses_begin_small_again_once_a_publish_was_accepted() -> None:
