@@ -18,7 +18,9 @@ from tests.kills.push_plan import plans as push_plans
 from tests.kills.server import Template, Zygote
 
 Say = Callable[[str], None]
+# What is published faster than a device may be pushed waits, and goes after the last start.
 MORE = """      ca_file: {ca_file}
+  push_burst: 4
 push:
   include_message_bodies: true
   coalesce: 20ms
