@@ -22,7 +22,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import detached, logins, memory, presence, resumption, routing, startup
+from benchmarks import (
+    detached,
+    logins,
+    memory,
+    presence,
+    pushing,
+    resumption,
+    routing,
+    startup,
+)
 from benchmarks.clients import LoadError
 from benchmarks.login import LoginError
 from benchmarks.processes import ServerError
@@ -32,7 +41,7 @@ from benchmarks.servers import SERVERS
 
 SCENARIOS: Sequence[Scenario] = [
     scenario
-    for module in (routing, logins, resumption, presence, detached, memory, startup)
+    for module in (routing, logins, resumption, presence, detached, pushing, memory, startup)
     for scenario in module.SCENARIOS
 ]
 FILES = 8_192  # that the load and each server may have open

@@ -82,14 +82,16 @@ class Server(ABC):
     """A server in a folder, on one core; used as a context, it runs and then has ended.
 
     `tls` has it require TLS where it knows how to, `profiler` is a command that runs a
-    Python module under a profiler.
+    Python module under a profiler. `components` are domains that external components may
+    come for, at `component_port`.
     """
 
     name: str
+    components: Sequence[str] = ()
 
     def __init__(self, folder: Path, core: int, *, tls: bool, profiler: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.port = 0
+        self.port = self.component_port = 0
         self.profiler = profiler
         self.pids: list[int] = []
         self._core = core
@@ -137,7 +139,7 @@ class Server(ABC):
     def launch(self) -> None:
         """Start the process and wait for nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port, self.component_port = free_port(), free_port()
         self.configure()
         with (self.folder / "output.log").open("ab") as log, on_core(self._core):
             self._process = subprocess.Popen(

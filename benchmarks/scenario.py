@@ -83,12 +83,18 @@ class Bench:
 
     @contextlib.contextmanager
     def server(
-        self, kind: type[Server], population: Population = PEOPLE, *, tls: bool = False
+        self,
+        kind: type[Server],
+        population: Population = PEOPLE,
+        *,
+        tls: bool = False,
+        components: Sequence[str] = (),
     ) -> Iterator[Server]:
         """A fresh server with these accounts, which runs and then has ended."""
         folder = self.folder / "run" / kind.name
         copy_folder(self._template(kind, population), folder)
         server = kind(folder, self.server_core, tls=tls, profiler=self._profiler(kind))
+        server.components = components
         with server:
             yield server
 

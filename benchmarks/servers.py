@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.accounts import DOMAIN, Population, portable, write_prosody, write_pushd
+from benchmarks.component import SECRET
 from benchmarks.processes import Server, ServerError, family, free_port
 
 
@@ -42,8 +43,17 @@ class Pushd(Server):
             f"domains:\n  {DOMAIN}: {host}\n"
             f"data: {self.folder / 'data'}\n"
             f"listen:\n  client: ['127.0.0.1:{self.port}']\n  client_tls: []\n"
-            "log:\n  level: warning\n"
+            f"  component: ['127.0.0.1:{self.component_port}']\n"
+            f"log:\n  level: warning\n{self._components()}{self.sections()}"
         )
+
+    def _components(self) -> str:
+        lines = [f"  {domain}: {{secret: {SECRET}}}\n" for domain in self.components]
+        return "".join(["components:\n", *lines]) if lines else ""
+
+    def sections(self) -> str:
+        """What else is in the configuration."""
+        return ""
 
     def command(self) -> list[str]:
         run = [*self.profiler, "pushd"] if self.profiler else [sys.executable, "-m", "pushd"]
@@ -88,7 +98,7 @@ listen:
     max_stanza_size: 262144
     access: all
     starttls: {str(self._tls).lower()}
-auth_password_format: scram
+{self._components()}auth_password_format: scram
 api_permissions:
   "console commands": {{from: [ejabberd_ctl], who: all, what: "*"}}
 modules:
@@ -110,6 +120,20 @@ modules:
             f"EXEC_CMD=as_current_user\nERL_DIST_PORT={port}\nINET_DIST_INTERFACE=127.0.0.1\n"
         )
         (self.folder / "inetrc").touch()
+
+    def _components(self) -> str:
+        if not self.components:
+            return ""
+        hosts = "".join(
+            f'      "{domain}": {{password: "{SECRET}"}}\n' for domain in self.components
+        )
+        return f"""\
+  - port: {self.component_port}
+    ip: "127.0.0.1"
+    module: ejabberd_service
+    access: all
+    hosts:
+{hosts}"""
 
     def command(self) -> list[str]:
         return [*self._control, "foreground"]
@@ -158,6 +182,11 @@ class Prosody(Server):
         modules = ["disco", "roster", "saslauth", "smacks", "ping", "carbons", "csi_simple"]
         if self._tls:
             modules.append("tls")
+        if self.components:
+            modules += ["cloud_notify", "offline"]
+        components = "".join(
+            f'Component "{domain}"\n  component_secret = "{SECRET}"\n' for domain in self.components
+        )
         self._file.write_text(f"""\
 run_as_root = true
 prosody_user = "{_user_name()}"
@@ -165,6 +194,7 @@ prosody_group = "{_user_name()}"
 pidfile = "{self.folder / "prosody.pid"}"
 data_path = "{self.folder / "data"}"
 interfaces = {{ "127.0.0.1" }}
+component_ports = {{ {self.component_port} }}
 c2s_ports = {{ {self.port} }}
 c2s_direct_tls_ports = {{ }}
 s2s_ports = {{ }}
@@ -175,7 +205,7 @@ authentication = "internal_hashed"
 ssl = {{ certificate = "{issued.certificate}", key = "{issued.key}" }}
 log = {{ warn = "{self.folder / "prosody.log"}" }}
 VirtualHost "{DOMAIN}"
-""")
+{components}""")
 
     def command(self) -> list[str]:
         return ["prosody", "-F", "--config", str(self._file)]
