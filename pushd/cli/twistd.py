@@ -27,6 +27,7 @@ from pushd.config.release import release
 from pushd.config.sections import Config, Log
 from pushd.config.summary import summary
 from pushd.modules.base import available
+from pushd.net import companion
 from pushd.providers import catalogue
 
 log = Logger()
@@ -48,6 +49,7 @@ class Options(usage.Options):
         ["data", None, None, "With --dev: a folder to keep; a temporary one otherwise."],
         ["ready-file", None, None, "Write a JSON line here as soon as logins are accepted."],
         ["events", None, None, "Write what happens to this file, as JSON lines."],
+        ["with-process", None, None, "Stop when this process ends: its number, or parent."],
     ]
     optFlags = [
         ["check-config", None, "Check the configuration, say what it comes to, and stop."],
@@ -103,6 +105,13 @@ class Options(usage.Options):
         for name in PATHS:
             if self[name] == "":
                 raise usage.UsageError(f"--{name}: a path is expected")
+        if self["with-process"] is not None:
+            if self.parent is not None and not self.parent.get("nodaemon"):
+                raise usage.UsageError("--with-process goes with twistd -n: a daemon is alone")
+            try:
+                self["with-process"] = companion.named(self["with-process"])
+            except ValueError as error:
+                raise usage.UsageError(f"--with-process: {error}") from None
 
     def _configuration(self) -> Config:
         if self["config"] is None and not DEFAULT_CONFIG.exists():
@@ -174,7 +183,10 @@ class PushdService(Service):
         if self._options["configuration"] is not None:
             hang_up = reactor.callFromThread
             signal.signal(signal.SIGHUP, lambda number, frame: hang_up(starting.hang_up))
-        reactor.callWhenRunning(_stop_at_signals, reactor)
+        stopping = Stopping(reactor)
+        reactor.callWhenRunning(stopping.listen)
+        if self._options["with-process"] is not None:
+            stopping.watch(self._options["with-process"])
         serving = Deferred.fromCoroutine(starting.serve())
         serving.addCallbacks(
             lambda ignored: self._terminal.close(), self._failed, (), {}, (reactor,)
@@ -244,25 +256,41 @@ def _address(text: str) -> str:
         raise usage.UsageError(f"--listen {text}: an IP address is expected") from None
 
 
-def _stop_at_signals(reactor: Any) -> None:
-    """A stop in order ends with code 0; twistd would die of the signal once more in the end."""
+class Stopping:
+    """What stops the server in order: a signal, or the end of the process that it lives with.
 
-    is_stopping = False
+    It ends with code 0 then; twistd would die of the signal once more in the end.
+    """
 
-    def stop(name: str) -> None:
-        nonlocal is_stopping
-        if is_stopping:
-            log.info("{signal}: stopping already", signal=name)
-        elif reactor.running:
-            is_stopping = True
-            log.info("stopping: {signal}", signal=name)
-            reactor.stop()
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._is_stopping = False
 
-    def signalled(number: int, frame: object) -> None:
-        reactor.callFromThread(stop, signal.Signals(number).name)
+    def listen(self) -> None:
+        """Take the signals, once the reactor runs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signalled)
+    def watch(self, process: int) -> None:
+        """Stop when this process ends."""
+
+        def ended() -> None:
+            self._stop(f"process {process} has ended")
+
+        watched = companion.Companion(self._reactor, process, ended)
+        self._reactor.callWhenRunning(watched.watch)
+        self._reactor.addSystemEventTrigger("before", "shutdown", watched.stop)
+
+    def _signalled(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self._stop, signal.Signals(number).name)
+
+    def _stop(self, why: str) -> None:
+        if self._is_stopping:
+            log.info("{why}: stopping already", why=why)
+        elif self._reactor.running:
+            self._is_stopping = True
+            log.info("stopping: {why}", why=why)
+            self._reactor.stop()
 
 
 def _exit_with_failure() -> None:

@@ -23,6 +23,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 
 from pushd.net.certificates import DevelopmentCA, write_whole
+from pushd.net.companion import Companion, named
 from pushd.simulators.alone import NETWORKS, Stop
 from pushd.simulators.tls import server_options
 
@@ -80,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 failures.append(f"{stop}\n")
                 reactor.stop()
 
+        if options.with_process is not None:
+            companion = Companion(reactor, options.with_process, reactor.stop)
+            reactor.callWhenRunning(companion.watch)
+            reactor.addSystemEventTrigger("before", "shutdown", companion.stop)
         # Not before it runs: a signal that comes at once must find its handler.
         reactor.callWhenRunning(say)
         reactor.run()
@@ -124,7 +129,20 @@ def _parser() -> argparse.ArgumentParser:
         help="apns: an app of the team, as often as it has some (default: any is)",
     )
     parser.add_argument("--ready-file", type=Path, help="write one JSON line here once it listens")
+    parser.add_argument(
+        "--with-process",
+        type=_process,
+        metavar="PID",
+        help="stop when this process ends: its number, or parent",
+    )
     return parser
+
+
+def _process(text: str) -> int:
+    try:
+        return named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _start(options: argparse.Namespace, reactor: Any, stack: ExitStack) -> dict[str, Any]:
