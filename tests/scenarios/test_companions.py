@@ -177,7 +177,12 @@ def test_four_servers_at_once_are_apart(tmp_path: Path, started: Any) -> None:
 
     # Each is asked over its own socket, and knows nothing of the others.
     for number, ready in enumerate(readies):
-        given = {"input": "pilot\n", "text": True, "capture_output": True, "timeout": PATIENCE}
+        given: dict[str, Any] = {
+            "input": "pilot\n",
+            "text": True,
+            "capture_output": True,
+            "timeout": PATIENCE,
+        }
         at = [*PUSHDCTL, "--socket", ready["admin"]]
         jid = f"user-{number}@localhost"
         done = subprocess.run([*at, "user", "add", jid], cwd=ROOT, **given)
