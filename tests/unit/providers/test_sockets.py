@@ -73,7 +73,7 @@ class TestSockets(TestCase):
         simulator = FCMSimulator(reactor)
         if is_old:
             files = identity(self.files.certificate, self.files.key)
-            options = CertificateOptions(**files, acceptableProtocols=[b"http/1.1"])  # type: ignore[no-untyped-call]
+            options = CertificateOptions(**files, acceptableProtocols=[b"http/1.1"])
             self.put_on(simulator, simulator.site, options)
         else:
             self.put_on(simulator, simulator.door())
