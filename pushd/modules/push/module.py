@@ -1,7 +1,7 @@
 """XEP-0357, the user's side: enabling, deciding who is woken, and what ends that."""
 
 from pushd.modules.base import Module, iq, on
-from pushd.modules.push import options, probation
+from pushd.modules.push import options
 from pushd.modules.push.deciding import TEST, Decider
 from pushd.modules.push.enablements import Enablement, Enablements
 from pushd.modules.push.enabling import Target, Wishes, named, target, wishes
@@ -103,25 +103,22 @@ class Push(Module):
         return named("enable", one.service, one.node, options.result(accepted))
 
     def _enable(self, session: Session, service: Target, wanted: Wishes) -> Enablement:
-        """Make the enablement, or bind a known one to this session with its new options."""
+        """Make the enablement, in place of one that is known: what that was answered is old now."""
         account, now = session.account, self.host.clock.seconds()
-        one = self.enablements.get(account, service.service, service.node or "")
-        if one is None:
-            one = Enablement(
-                account,
-                service.service,
-                service.node or "",
-                wanted.publish_options,
-                session.full,
-                created_at=now,
-                used_at=now,
-            )
-        else:
-            self._leave_old_session(one, session)
-            one.options, one.session = wanted.publish_options, session.full
-            one.used_at = now
-            probation.passed(one)
-            one.reset()
+        known = self.enablements.get(account, service.service, service.node or "")
+        one = Enablement(
+            account,
+            service.service,
+            service.node or "",
+            wanted.publish_options,
+            session.full,
+            created_at=now,
+            used_at=now,
+        )
+        if known is not None:
+            self._leave_old_session(known, session)
+            self.publisher.forget(known)
+            one.created_at, one.published_at = known.created_at, known.published_at
         self.enablements.put(one)
         self._make_room(one)
         return one
@@ -137,8 +134,7 @@ class Push(Module):
         others = [one for one in self.enablements.of(newest.account) if one is not newest]
         others.sort(key=lambda one: one.used_at, reverse=True)
         for one in others[self.options.max_enablements - 1 :]:
-            self._remove(one, "evicted by a newer one", newest.session)
-            self._tell_its_device(one)
+            self._give_up(one, "evicted by a newer one", newest.session)
 
     @iq("set", NS_PUSH, "disable", to="account")
     @iq("set", NS_PUSH, "disable", to="server")
@@ -266,8 +262,7 @@ class Push(Module):
         """Disable it, and tell its device when that is next there; False if it is no more."""
         if not self.enablements.is_current(one):
             return False
-        self._remove(one, reason, by)
-        self._tell_its_device(one)
+        self._give_up(one, reason, by)
         return True
 
     # What ends an enablement.
@@ -278,8 +273,13 @@ class Push(Module):
         self.host.events.emit(PushDisabled(one.account, one.service, one.node, reason, by))
 
     def _refused(self, one: Enablement, reason: str) -> None:
-        self._remove(one, reason, one.service)
+        self._give_up(one, reason, one.service)
+
+    def _give_up(self, one: Enablement, reason: str, by: str) -> None:
+        """Remove what its client still counts on."""
+        self._remove(one, reason, by)
         self._tell_its_device(one)
+        self._let_go(self.decider.session_of(one))
 
     def _tell_its_device(self, one: Enablement) -> None:
         """Let the client know when it is next there, so that it can enable anew."""

@@ -76,6 +76,8 @@ class Publisher:
         """
         if not self._is_open or not one.has_news or one.account in self._pauses:
             return
+        if not self._host.accounts.is_open(one.account):
+            return
         now = self._clock.seconds()
         is_urgent = one.is_urgent(now)
         flight = one.flight

@@ -702,6 +702,18 @@ def test_a_notice_ends_the_detached_session_that_nothing_wakes_any_more() -> Non
     assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(2,)]  # the notice, too
 
 
+def test_a_session_whose_service_refuses_it_is_held_as_one_without_push() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.hall.advance(301)
+    stage.service.answer = refused("item-not-found", "cancel")
+
+    stage.write("one")
+
+    assert not stage.hall.host.lifecycle.is_alive(phone.session)
+    assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(2,)]  # with what its client is told
+
+
 @pytest.mark.line(121)
 def test_a_session_that_nothing_wakes_any_more_is_held_as_long_as_was_promised() -> None:
     stage = Stage()

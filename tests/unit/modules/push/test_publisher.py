@@ -321,6 +321,32 @@ def test_what_was_disabled_and_enabled_anew_does_not_hear_of_the_old_publish() -
     assert stage.nodes() == ["phone"]
 
 
+def test_what_was_enabled_again_does_not_hear_of_the_old_publish() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    [old] = stage.service.publishes
+    phone.resume()
+    enable(phone, publish_options(secret="new"))
+
+    stage.service.reply(old, refused("forbidden", "auth")(old) or "")
+
+    assert stage.nodes() == ["phone"]
+
+
+def test_nothing_is_tried_again_for_an_account_that_was_disabled() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+
+    stage.hall.host.accounts.disable(JULIET, "gone")
+    stage.hall.advance(HOUR)
+
+    assert stage.service.counts == ["1"]
+
+
 def test_a_push_waits_for_a_disk_that_is_full() -> None:
     stage = Stage()
     stage.asleep()
