@@ -14,10 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 
 from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
-from pushd.net.http import Answer
+from pushd.net.client import Client, Whole
 from pushd.net.http2_exchange import request_headers
 from pushd.providers import apns, contract, fcm
 from pushd.providers.transport import HTTPTransport
@@ -81,26 +84,25 @@ def disabled() -> str:
 
 
 class _Kept:
-    """An HTTP client that keeps what it is to send."""
+    """An agent that keeps what it is to send."""
 
     def __init__(self) -> None:
         self.said = ""
 
-    def send(
+    def request(
         self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout: float,
-        fresh: bool = False,
-    ) -> Deferred[Answer]:
-        scheme, _, rest = url.partition("://")
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: Any = None,  # noqa: N803
+    ) -> Deferred[IResponse]:
+        scheme, _, rest = uri.decode().partition("://")
         authority, _, path = rest.partition("/")
-        sent = request_headers(method, scheme, authority, f"/{path}", headers, body)
+        body: Whole = bodyProducer
+        sent = request_headers(method, scheme, authority, f"/{path}".encode(), headers, body.length)
         lines = [f"{bytes(one[0]).decode()}: {bytes(one[1]).decode()}" for one in sent]
-        self.said = "\n".join([*lines, "", body.decode()])
-        return succeed(Answer(200, [], b""))
+        self.said = "\n".join([*lines, "", body.data.decode()])
+        return Deferred()
 
     def close(self) -> Deferred[None]:
         return succeed(None)
@@ -108,9 +110,9 @@ class _Kept:
 
 def requested(request: contract.Request) -> str:
     """Headers and body as they leave, over HTTP/2."""
-    client = _Kept()
-    HTTPTransport(lambda link: client).send(request, 30.0)
-    return client.said
+    agent = _Kept()
+    HTTPTransport(lambda link: Client(Clock(), agent)).send(request, 30.0)
+    return agent.said
 
 
 def notification(**told: Any) -> contract.Notification:

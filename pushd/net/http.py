@@ -1,9 +1,10 @@
 """HTTPS out: what is asked of a client, and how it can fail.
 
 A client makes one exchange at a time for whoever asks, within limits: no redirects, no
-cookies, no compression, a cap on head and body, one timeout for the whole exchange. `http11`
-gives one that speaks HTTP/1.1, `http2` one that speaks HTTP/2, `either` one whose servers
-choose. What weighs something is imported when the first client is made.
+cookies, no compression, a cap on head and body, one timeout for the whole exchange. All are
+treq over an agent (`client`): `http11` gives one that speaks HTTP/1.1, `http2` one that speaks
+HTTP/2, `either` one whose servers choose. What weighs something is imported when the first
+client is made.
 """
 
 import re
@@ -54,7 +55,7 @@ class Answer(NamedTuple):
     """What came back: any status, redirects too."""
 
     status: int
-    headers: list[tuple[str, str]]  # names in any spelling, repeated ones one by one
+    headers: list[tuple[str, str]]  # names in lower case, repeated ones one by one
     body: bytes  # cut at BODY_LIMIT
 
 
@@ -72,9 +73,8 @@ class HTTPClient(Protocol):
     ) -> Deferred[Answer]:
         """Make one exchange. Fails with HTTPError, or CancelledError when cancelled.
 
-        `timeout` is seconds to the end of the answer; time in which a limit of our own on
-        connections keeps the exchange back may not count. With `fresh` the connections that
-        there are take no more exchanges, and a new one is opened.
+        `timeout` is seconds to the end of the answer. With `fresh` the connections that there
+        are take no more exchanges, and a new one is opened.
         """
 
     def close(self) -> Deferred[Any]:
@@ -98,10 +98,11 @@ def http11(reactor: Any, road: Road = STRAIGHT, connections: int = CONNECTIONS) 
 
     Raises ValueError when a file of the road is of no use.
     """
-    from pushd.net.http11 import HTTP11Client
+    from pushd.net.client import Client
+    from pushd.net.http11 import HTTP11Agent
     from pushd.net.outward import Outward
 
-    return HTTP11Client(reactor, Outward(reactor, road), connections)
+    return Client(reactor, HTTP11Agent(reactor, Outward(reactor, road), connections))
 
 
 def http2(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
@@ -109,10 +110,11 @@ def http2(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
 
     Raises ValueError when a file of the road is of no use.
     """
-    from pushd.net.http2 import HTTP2Client
+    from pushd.net.client import Client
+    from pushd.net.http2 import HTTP2Agent
     from pushd.net.outward import Outward
 
-    return HTTP2Client(reactor, Outward(reactor, road).endpoint)
+    return Client(reactor, HTTP2Agent(reactor, Outward(reactor, road).endpoint))
 
 
 def either(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
@@ -120,19 +122,20 @@ def either(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
 
     Raises ValueError when a file of the road is of no use.
     """
-    from pushd.net.either import EitherClient
-    from pushd.net.http2 import HTTP2Client
+    from pushd.net.client import Client
+    from pushd.net.either import EitherAgent
+    from pushd.net.http2 import HTTP2Agent
     from pushd.net.outward import Outward
 
     outward = Outward(reactor, road)
 
-    def old() -> HTTPClient:
-        from pushd.net.http11 import HTTP11Client
+    def old() -> Any:
+        from pushd.net.http11 import HTTP11Agent
 
-        return HTTP11Client(reactor, outward, CONNECTIONS)
+        return HTTP11Agent(reactor, outward, CONNECTIONS)
 
-    new = HTTP2Client(reactor, outward.endpoint, (b"h2", b"http/1.1"), IDLE_TIMEOUT)
-    return EitherClient(reactor, new, old)
+    new = HTTP2Agent(reactor, outward.endpoint, (b"h2", b"http/1.1"), IDLE_TIMEOUT)
+    return Client(reactor, EitherAgent(reactor, new, old))
 
 
 def authorities(path: Path) -> "list[Certificate]":

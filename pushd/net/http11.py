@@ -2,62 +2,62 @@
 
 What is added to it: a limit on open connections, which the pool has only for those it keeps;
 a cap on what an answer may bring; and one more try for a request that met a connection at
-its end. treq is not asked: all that it does beyond the Agent (redirects, cookies, gzip) would
-have to be switched off, and it would still be a fifth of the cost of a request.
+its end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
-from twisted.internet.interfaces import IConsumer, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
     HTTPConnectionPool,
     RequestTransmissionFailed,
-    ResponseDone,
     ResponseNeverReceived,
 )
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from pushd.net.faults import causes, fault
-from pushd.net.http import BODY_LIMIT, IDLE_TIMEOUT, Answer, Fault, HTTPError
+from pushd.net.client import Unsent, Whole, origin_of
+from pushd.net.faults import causes
+from pushd.net.http import IDLE_TIMEOUT
 
 ANSWER_LIMIT = 65_536  # bytes of an answer: its head, its body, and what frames them
 
 
-class HTTP11Client:
-    """See `http.HTTPClient`. `reactor` tells the time, `outward` is the way to servers."""
+@implementer(IAgent)
+class HTTP11Agent:
+    """Twisted's Agent within limits. `reactor` tells the time, `outward` is the way to servers.
+
+    A connection counts for its origin until the body of its answer has come.
+    """
 
     def __init__(self, reactor: Any, outward: IAgentEndpointFactory, connections: int) -> None:
         self._reactor = reactor
         self._outward = _Capped(outward)
         self._connections = connections
-        self._gates: dict[tuple[str, str], DeferredSemaphore] = {}  # of origins in use
+        self._gates: dict[bytes, DeferredSemaphore] = {}  # of origins in use
         self._pool = self._new_pool()
         self._agent = self._new_agent()
 
-    def send(
+    def request(
         self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout: float,
-        fresh: bool = False,
-    ) -> Deferred[Answer]:
-        if fresh:
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803  named by Twisted
+    ) -> Deferred[IResponse]:
+        if isinstance(bodyProducer, Whole) and bodyProducer.fresh:
             self._renew()
-        return Deferred.fromCoroutine(self._send(method, url, headers, body, timeout))
+        return Deferred.fromCoroutine(self._request(uri, (method, uri, headers, bodyProducer)))
 
     def close(self) -> Deferred[None]:
         closed: Deferred[None] = self._pool.closeCachedConnections()
@@ -80,50 +80,71 @@ class HTTP11Client:
         self._pool = self._new_pool()
         self._agent = self._new_agent()
 
-    async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Answer:
-        parts = urlsplit(url)
-        origin = (parts.scheme, parts.netloc)
-        gate = self._gates.get(origin)
-        if gate is None:
-            gate = self._gates[origin] = DeferredSemaphore(self._connections)
-        await gate.acquire()
+    async def _request(self, uri: bytes, asked: tuple[Any, ...]) -> IResponse:
+        origin = origin_of(uri)
+        await self._enter(origin)
         try:
-            exchange = Deferred.fromCoroutine(self._exchange(method, url, headers, body))
-            exchange.addTimeout(timeout, self._reactor, _timed_out)
-            return await exchange.addErrback(_explain)
-        finally:
-            gate.release()
-            if gate.tokens == gate.limit:
-                self._gates.pop(origin, None)
+            response = await self._exchange(asked)
+        except BaseException:
+            self._leave(origin)
+            raise
+        found: IResponse = _Counted(response, lambda: self._leave(origin))
+        return found
 
-    async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    async def _exchange(self, asked: tuple[Any, ...]) -> IResponse:
         try:
-            response = await self._request(method, url, headers, body)
+            return await self._agent.request(*asked)
         except (RequestTransmissionFailed, ResponseNeverReceived) as error:
             # A kept connection may end while it is being chosen. To say the same again is
             # harmless here: every request sent this way replaces its own earlier copy.
             if not _met_the_end(error):
                 raise
-            response = await self._request(method, url, headers, body)
-        reader = _Reader()
-        response.deliverBody(reader)
-        received = await reader.done
-        return Answer(response.code, _pairs(response.headers), received)
+            return await self._agent.request(*asked)
 
-    def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Deferred[Any]:
-        sending: Deferred[Any] = self._agent.request(
-            method.encode(),
-            url.encode(),
-            Headers({name: [value] for name, value in headers.items()}),
-            _Whole(body) if body or method != "GET" else None,
-        )
-        return sending
+    async def _enter(self, origin: bytes) -> None:
+        gate = self._gates.get(origin)
+        if gate is None:
+            gate = self._gates[origin] = DeferredSemaphore(self._connections)
+        try:
+            await gate.acquire()
+        except CancelledError:
+            raise Unsent from None
+
+    def _leave(self, origin: bytes) -> None:
+        gate = self._gates[origin]
+        gate.release()
+        if gate.tokens == gate.limit:
+            del self._gates[origin]
+
+
+class _Counted(proxyForInterface(IResponse)):  # type: ignore[misc]
+    """A response whose end is told, however it comes."""
+
+    def __init__(self, original: IResponse, ended: Callable[[], None]) -> None:
+        super().__init__(original)
+        self._ended = ended
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        self.original.deliverBody(_Watched(protocol, self._ended))
+
+
+class _Watched(Protocol):
+    """Passes a body on."""
+
+    def __init__(self, reader: IProtocol, ended: Callable[[], None]) -> None:
+        self._reader = reader
+        self._ended = ended
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self._reader.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._reader.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended()
+        self._reader.connectionLost(reason)
 
 
 @implementer(IAgentEndpointFactory)
@@ -159,7 +180,7 @@ class _CappedProtocol(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         self._room -= len(data)
         if self._room < 0:
-            self.abortConnection()  # type: ignore[no-untyped-call]
+            self.abortConnection()
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
 
@@ -177,78 +198,6 @@ class _CappingFactory(WrappingFactory[Any]):
     noisy = False
 
 
-@implementer(IBodyProducer)
-class _Whole:
-    """A body that is written in one piece, at once."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
-
-    def pauseProducing(self) -> None:
-        """Nothing is left to pause."""
-
-    def resumeProducing(self) -> None:
-        """Nothing is left to resume."""
-
-    def stopProducing(self) -> None:
-        """Nothing is left to stop."""
-
-
-class _Reader(Protocol):
-    """Collects a body. `done` fires with it, cut at the limit, or fails as the connection did."""
-
-    def __init__(self) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._drop())
-        self._parts: list[bytes] = []
-        self._room = BODY_LIMIT
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._room < 0:
-            return
-        self._parts.append(data[: self._room])
-        self._room -= len(data)
-        if self._room < 0:
-            self._drop()
-            self._finish()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self._finish()
-        else:
-            self.done.errback(reason)
-
-    def _finish(self) -> None:
-        if not self.done.called:
-            self.done.callback(b"".join(self._parts))
-
-    def _drop(self) -> None:
-        # `loseConnection` would go on reading until the peer has agreed to end the TLS
-        # session; this ends the socket below it.
-        if self.transport is not None:
-            self.transport.stopProducing()  # type: ignore[attr-defined]
-
-
-def _pairs(headers: Headers) -> list[tuple[str, str]]:
-    return [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, values in headers.getAllRawHeaders()
-        for value in values
-    ]
-
-
-def _timed_out(_: object, timeout: float) -> Failure:
-    return Failure(HTTPError(Fault.TIMEOUT, f"no answer within {timeout:g} s"))
-
-
 def _met_the_end(error: Exception) -> bool:
     """Did the connection end before a byte of an answer, and not by our doing?"""
     _, *below = causes(error)
@@ -256,8 +205,3 @@ def _met_the_end(error: Exception) -> bool:
         isinstance(cause, ConnectionClosed) and not isinstance(cause, ConnectionAborted)
         for cause in below
     )
-
-
-def _explain(failure: Failure) -> Failure:
-    error = failure.value
-    return Failure(fault(error) if isinstance(error, Exception) else error)

@@ -1,37 +1,44 @@
-"""HTTP/2 for whoever asks over HTTPS: exchanges share long-lived connections.
+"""HTTP/2 as an agent: exchanges share long-lived connections.
 
 What was certainly not processed is sent again, within its time: what never left, what a
 server refused or was too late for (RFC 9113 §8.7). All else that breaks off is a fault.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from math import inf
 from random import Random, SystemRandom
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
 
-from pushd.net.http import IDLE_TIMEOUT, Answer, Fault, HTTPError
+from pushd.net.client import Whole, origin_of
+from pushd.net.http import IDLE_TIMEOUT, Fault, HTTPError
 from pushd.net.http2_connection import Connection, Owner
 from pushd.net.http2_exchange import Exchange, request_headers
 from pushd.net.http2_origin import Origin
 
 ALPN = (b"h2",)
 PORTS = {"https": 443, "http": 80}
+NOTHING = Whole(b"", inf, fresh=False)
 
 ORIGINS = 64  # of which those that have been quiet are not forgotten
 
 Endpoint = Callable[[str, str, int, tuple[bytes, ...]], IStreamClientEndpoint]
 
 
-class HTTP2Client:
-    """See `http.HTTPClient`. Plain http is HTTP/2 with prior knowledge (RFC 9113 §3.3).
+@implementer(IAgent)
+class HTTP2Agent:
+    """Plain http is HTTP/2 with prior knowledge (RFC 9113 §3.3).
 
-    `endpoint` says how to get to a scheme, host and port with the protocols offered. What
-    `timeout` counts begins with `send`. The first connection to an origin stays open for
-    `idle_limit` seconds without an exchange, for ever if that is None.
+    `endpoint` says how to get to a scheme, host and port with the protocols offered. The
+    first connection to an origin stays open for `idle_limit` seconds without an exchange, for
+    ever if that is None. A body is a `client.Whole`.
     """
 
     def __init__(
@@ -49,35 +56,35 @@ class HTTP2Client:
         self._idle_limit = idle_limit
         self._random = random or SystemRandom()
         self._is_checked = is_checked
-        self._origins: dict[str, _Named] = {}
+        self._origins: dict[bytes, _Named] = {}
 
-    def send(
+    def request(
         self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        timeout: float,
-        fresh: bool = False,
-    ) -> Deferred[Answer]:
-        base, path = _split(url)
-        named = self._origins.get(base) or self._named(base)
-        until = self._clock.seconds() + timeout
-        exchange = Exchange(
-            request_headers(method, named.scheme, named.authority, path, headers, body),
-            body,
-            until,
-        )
-        done: Deferred[Answer] = exchange.done  # type: ignore[assignment]  # not settled yet
-        exchange.timer = self._clock.callLater(timeout, exchange.expire, timeout)
-        named.origin.send(exchange, fresh)
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803  named by Twisted
+    ) -> Deferred[IResponse]:
+        whole = bodyProducer if bodyProducer is not None else NOTHING
+        assert isinstance(whole, Whole), "a body that comes bit by bit"
+        base, path = _split(uri)
+        try:
+            named = self._origins.get(base) or self._named(base)
+            fields = request_headers(
+                method, named.scheme, named.authority, path, headers, whole.length
+            )
+        except HTTPError as error:
+            return fail(error)
+        exchange = Exchange(fields, whole.data, whole.until)
+        done: Deferred[IResponse] = exchange.done  # type: ignore[assignment]  # not settled yet
+        named.origin.send(exchange, whole.fresh)
         return done
 
     def close(self) -> Deferred[Any]:
         return DeferredList([named.origin.close() for named in self._origins.values()])
 
-    def _named(self, base: str) -> "_Named":
-        scheme, authority, host, port = _parts(base)
+    def _named(self, base: bytes) -> "_Named":
+        scheme, authority, host, port = _parts(base.decode("ascii", "replace"))
         if len(self._origins) >= ORIGINS:
             for name, quiet in list(self._origins.items()):
                 if quiet.origin.is_forgettable:
@@ -111,12 +118,10 @@ class _Named:
         self.origin = origin
 
 
-def _split(url: str) -> tuple[str, str]:
+def _split(uri: bytes) -> tuple[bytes, bytes]:
     """The origin as it is spelt, and the path with its query."""
-    start = url.find("/", 8)
-    if start < 0:
-        return url, "/"
-    return url[:start], url[start:].partition("#")[0]
+    base = origin_of(uri)
+    return base, uri[len(base) :].partition(b"#")[0] or b"/"
 
 
 def _parts(base: str) -> tuple[str, str, str, int]:

@@ -1,22 +1,27 @@
 """One request and its answer, on their way through HTTP/2."""
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+from zope.interface import implementer
 
-from pushd.net.http import BODY_LIMIT, Answer, Fault, HTTPError
+from pushd.net.client import Unsent
+from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 
 RESENDS = 5  # times that what was certainly not processed is sent again
 
 Header = HeaderTuple | tuple[bytes, bytes]
 
 _NEVER_INDEXED = frozenset({b":path", b"authorization", b"proxy-authorization", b"cookie"})
-_FORBIDDEN = re.compile(r"[\x00\r\n]")
+_FORBIDDEN = re.compile(rb"[\x00\r\n]")
 
 
 class Place(Protocol):
@@ -33,7 +38,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_pairs",
+        "_headers",
         "_parts",
         "_room",
         "_status",
@@ -44,7 +49,6 @@ class Exchange:
         "resends",
         "sent_at",
         "stream",
-        "timer",
         "until",
     )
 
@@ -52,26 +56,25 @@ class Exchange:
         self.headers = headers
         self.body = body
         self.until = until
-        self.done: Deferred[Answer] | None = Deferred(self._cancelled)
-        self.timer: IDelayedCall | None = None
+        self.done: Deferred[IResponse] | None = Deferred(self._cancelled)
         self.place: Place | None = None
         self.resends = RESENDS
         self.stream = 0  # nought while it waits for one
         self.sent_at = 0.0
         self._status = 0
-        self._pairs: list[tuple[str, str]] = []
+        self._headers: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         self._room = BODY_LIMIT
 
     def head(self, headers: list[tuple[bytes, bytes]]) -> bool:
         """The answer's head has come. False if it is none."""
-        self._pairs = [(_text(name), value.decode("latin-1")) for name, value in headers]
-        if not self._pairs or self._pairs[0][0] != ":status":
+        if not headers or headers[0][0] != b":status":
             return False
-        status = self._pairs.pop(0)[1]
-        if len(status) != 3 or not status.isdecimal() or not status.isascii():
+        status = headers[0][1]
+        if len(status) != 3 or not status.isdigit():
             return False
         self._status = int(status)
+        self._headers = headers[1:]
         return True
 
     def data(self, data: bytes) -> bool:
@@ -87,70 +90,79 @@ class Exchange:
             return
         done = self._settle()
         if done is not None:
-            done.callback(Answer(self._status, self._pairs, b"".join(self._parts)))
+            done.callback(_Response(self._status, self._headers, b"".join(self._parts)))
 
     def fail(self, error: HTTPError) -> None:
         done = self._settle()
         if done is not None:
             done.errback(error.copy())
 
-    def expire(self, timeout: float) -> None:
-        """Its time is over."""
-        text = f"no answer within {timeout:g} s"
-        if not self.stream:
-            text = f"no connection, or none with room, within {timeout:g} s"
-        self._withdraw()
-        self.fail(HTTPError(Fault.TIMEOUT, text))
-
-    def _cancelled(self, _: object) -> None:
-        self._withdraw()
-        self._settle()
-
-    def _withdraw(self) -> None:
+    def _cancelled(self, done: Deferred[IResponse]) -> None:
         place, self.place = self.place, None
+        was_sent = bool(self.stream)
         if place is not None:
             place.withdraw(self)
+        self._settle()
+        if not was_sent:
+            done.errback(Unsent())
 
-    def _settle(self) -> Deferred[Answer] | None:
+    def _settle(self) -> Deferred[IResponse] | None:
         """Whom to tell; nobody but once. Nothing is held any more by what it held."""
         done, self.done = self.done, None
         self.place = None
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
-        self.timer = None
         return done
 
 
 def request_headers(
-    method: str, scheme: str, authority: str, path: str, headers: Mapping[str, str], body: bytes
+    method: bytes, scheme: str, authority: str, path: bytes, headers: Headers | None, length: int
 ) -> list[Header]:
     """A request's header fields (RFC 9113 §8.3.1). Raises HTTPError where one cannot be sent."""
     if _FORBIDDEN.search(path) or not path.isascii():
         raise HTTPError(Fault.BROKEN, "a path that cannot be sent")
     fields: list[Header] = [
-        (b":method", method.encode()),
-        NeverIndexedHeaderTuple(b":path", path.encode()),
+        (b":method", method),
+        NeverIndexedHeaderTuple(b":path", path),
         (b":scheme", scheme.encode()),
         (b":authority", authority.encode()),
     ]
-    for name, value in headers.items():
-        if _FORBIDDEN.search(value):
-            raise HTTPError(Fault.BROKEN, f"a header that cannot be sent: {name}")
-        lowered = _bytes(name)
-        if lowered in _NEVER_INDEXED:
-            fields.append(NeverIndexedHeaderTuple(lowered, value.encode("latin-1", "replace")))
-        else:
-            fields.append((lowered, value.encode("latin-1", "replace")))
-    if body or method in ("POST", "PUT", "PATCH"):
-        fields.append((b"content-length", b"%d" % len(body)))
+    for name, values in headers.getAllRawHeaders() if headers is not None else ():
+        lowered = _lowered(name)
+        kind = NeverIndexedHeaderTuple if lowered in _NEVER_INDEXED else HeaderTuple
+        fields.extend(kind(lowered, value) for value in values)
+    if length or method in (b"POST", b"PUT", b"PATCH"):
+        fields.append((b"content-length", b"%d" % length))
     return fields
 
 
 @lru_cache(256)
-def _bytes(name: str) -> bytes:
-    return name.lower().encode("latin-1", "replace")
+def _lowered(name: bytes) -> bytes:
+    return name.lower()
 
 
-@lru_cache(256)
-def _text(name: bytes) -> str:
-    return name.decode("latin-1")
+@implementer(IResponse)
+class _Response:
+    """An answer that has come whole."""
+
+    version = (b"HTTP", 2, 0)
+    phrase = b""
+    request = None
+    previousResponse = None
+
+    def __init__(self, code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.code = code
+        self.headers = Headers()
+        for name, value in headers:
+            self.headers.addRawHeader(name, value)
+        self.length = len(body)
+        self._body = body
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        if self._body:
+            protocol.dataReceived(self._body)
+        protocol.connectionLost(_DONE)
+
+    def setPreviousResponse(self, response: IResponse) -> None:
+        """HTTP/2 has no such thing here: redirects are not followed."""
+
+
+_DONE = Failure(ResponseDone())

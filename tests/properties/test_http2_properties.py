@@ -122,7 +122,7 @@ def test_every_request_ends_once_and_nothing_is_left(
     steps: list[tuple[str, Any]], has_begun: bool, is_checked: bool
 ) -> None:
     house = DeafHouse()
-    house.client._is_checked = is_checked
+    house.agent._is_checked = is_checked
     outcomes: list[Outcome] = [house.post()]
     line = house.open_line
     assert line is not None

@@ -26,8 +26,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pushd.net.client import Client
 from pushd.net.http import Answer, Fault, HTTPError
-from pushd.net.http2 import HTTP2Client
+from pushd.net.http2 import HTTP2Agent
 
 URL = "http://push.example.net"
 HEADERS = {"authorization": "bearer x.y.z", "apns-topic": "com.example.chat"}
@@ -182,9 +183,10 @@ class House:
         self.knocking: list[tuple[Deferred[Any], IProtocolFactory]] = []
         self.lines: list[Line] = []
         self.asked_for: list[tuple[str, str, int, tuple[bytes, ...]]] = []
-        self.client = HTTP2Client(
+        self.agent = HTTP2Agent(
             self.clock, self._endpoint, (b"h2",), idle_limit, Random(1), is_checked=True
         )
+        self.client = Client(self.clock, self.agent)
 
     def _endpoint(self, scheme: str, host: str, port: int, alpn: tuple[bytes, ...]) -> Door:
         self.asked_for.append((scheme, host, port, alpn))

@@ -28,6 +28,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from pushd.net.certificates import DevelopmentCA
+from pushd.net.client import Client
 from pushd.net.http import (
     BODY_LIMIT,
     STRAIGHT,
@@ -39,7 +40,7 @@ from pushd.net.http import (
     authorities,
     http11,
 )
-from pushd.net.http11 import ANSWER_LIMIT, HTTP11Client
+from pushd.net.http11 import ANSWER_LIMIT, HTTP11Agent
 from pushd.net.outward import Outward
 from tests.unit.net.web_house import Authority, Watched
 
@@ -396,15 +397,15 @@ class FailingAgent:
         return fail(self.errors.pop(0))
 
 
-def failing_client(clock: Any, *errors: Exception) -> HTTP11Client:
-    client = HTTP11Client(clock, Outward(clock, STRAIGHT), 1)
-    client._agent = FailingAgent(*errors)
-    return client
+def failing_agent(clock: Any, *errors: Exception) -> HTTP11Agent:
+    agent = HTTP11Agent(clock, Outward(clock, STRAIGHT), 1)
+    agent._agent = FailingAgent(*errors)
+    return agent
 
 
 def failure_of(*errors: Exception) -> HTTPError:
     clock = Clock()
-    client = failing_client(clock, *errors)
+    client = Client(clock, failing_agent(clock, *errors))
     found: list[Failure] = []
     client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(found.append)
     error = found[0].value
@@ -436,9 +437,10 @@ def test_a_second_closing_connection_is_a_fault() -> None:
 
 def test_an_origin_is_forgotten_when_its_last_exchange_ends() -> None:
     clock = Clock()
-    client = failing_client(clock, TimeoutError())
-    client.send("POST", "https://push.example.net/", {}, b"", 1.0).addErrback(lambda _: None)
-    assert client._gates == {}
+    agent = failing_agent(clock, TimeoutError())
+    sending = Client(clock, agent).send("POST", "https://push.example.net/", {}, b"", 1.0)
+    sending.addErrback(lambda _: None)
+    assert agent._gates == {}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class TestSockets(TestCase):
     def is_http11(self) -> bool:
         """Has a client for HTTP/1.1 been needed?"""
         clients: Any = self.transport._clients.values()
-        return any(client._opened is not None for client in clients)
+        return any(client._way._opened is not None for client in clients)
 
     async def test_fcm_is_sent_to_over_http2(self) -> None:
         simulator = self.fcm()
