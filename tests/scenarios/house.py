@@ -126,10 +126,9 @@ class House:
     def start(self) -> None:
         said = self.folder / "ready.json"
         said.unlink(missing_ok=True)
-        self.server = self.operator.run(
-            *(*PYTHON_M, "--config", "pushd.yml", "--ready-file", said),
-            *("--events", self.events_file, *self._options),
-        )
+        command: list[str | Path] = [*PYTHON_M, "--config", "pushd.yml", "--ready-file", said]
+        command += ["--events", self.events_file, *self._options]
+        self.server = self.operator.run(*command)
         self.ready = self.operator.wait(self.server, said)
         for name in (FOREIGN, ELSEWHERE):
             self.service(name)  # lest a publish finds nobody there

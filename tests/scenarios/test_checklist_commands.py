@@ -63,7 +63,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Where accounts of the server alone may register."""
     backends: list[dict[str, Any]] = [{}, {"app_name": "deep", "register_host": DEEP}]
-    sections = {"app_server": {"access_backends": "local", "backends": backends}}
+    sections: dict[str, Any] = {"app_server": {"access_backends": "local", "backends": backends}}
     yield from opened(tmp_path_factory, **sections)
 
 
@@ -376,7 +376,8 @@ def test_unregistering_ends_the_enablement_and_the_session_that_waited(house: Ho
     assert command(desk.command("unregister-push", form(device_id="phone")))
     ended = house.event("push-disabled", account=phone.account)
     assert (ended["service"], ended["reason"]) == (PUSH_HOST, "the service gave notice")
-    house.event("session-ended", session=phone.jid)
+    [row] = house.operate("sessions", jid=phone.jid)["sessions"]
+    assert 200 < row["hold_left"] <= 300  # as `<enabled/>` has promised
     assert condition(desk.disable(PUSH_HOST, given["node"])) == "item-not-found"
 
 

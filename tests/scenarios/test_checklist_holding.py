@@ -27,8 +27,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Where a session without push is held for a second, and one with push for four."""
-    sections = {"sessions": {"resume_timeout": "1s"}, "push": {"coalesce": 0, "hold": "4s"}}
-    yield from opened(tmp_path_factory, **sections)
+    push = {"coalesce": 0, "hold": "4s"}
+    yield from opened(tmp_path_factory, sessions={"resume_timeout": "1s"}, push=push)
 
 
 def pushed(house: House, node: str) -> dict[str, str]:

@@ -159,6 +159,27 @@ def test_what_may_pass_is_tried_again_and_ends_nothing(house: House) -> None:
     assert not house.events("push-disabled", account=phone.account)
 
 
+@pytest.mark.line(88, 90)
+def test_other_errors_are_counted_and_sixteen_in_a_row_put_it_on_probation(house: House) -> None:
+    phone = asleep(house, "counted")
+
+    def refused(times: int, condition: str) -> None:
+        for _ in range(times):
+            house.friend().message(phone.account, "hello")
+            publish = house.service().publish("counted")
+            house.service().refuse(publish, condition, "modify")
+
+    refused(15, "bad-request")
+    assert is_enabled(house, phone, "counted")  # that one is accepted: counting begins anew
+    refused(15, "feature-not-implemented")
+    assert not house.events("push-probed", account=phone.account)
+    refused(1, "policy-violation")
+    probed = house.event("push-probed", account=phone.account)
+    assert probed["failures"] == 16
+    assert not is_enabled(house, phone, "counted")
+    assert not house.events("push-disabled", account=phone.account)
+
+
 # The notice.
 
 
