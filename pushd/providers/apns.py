@@ -9,7 +9,7 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,6 @@ from pushd.config.checks import (
 )
 from pushd.config.kinds import Choice, Duration, Pattern, Url
 from pushd.config.proxies import ProxyAddress
-from pushd.net.http import authorities
 from pushd.providers import contract
 from pushd.providers.apns_answers import read
 from pushd.providers.apns_credentials import Identity, ProviderToken, provider_token
@@ -167,7 +166,7 @@ class APNs(contract.Provider):
             self._topic = self._topic or identity.main_topic
             self._expires_at = identity.expires_at
             name = identity.fingerprint
-        ca_file = _ca_file(options.ca_file)
+        ca_file = contract.trusted(options.ca_file)
         self._links = {
             # One team, one key and one environment a connection.
             environment: contract.Link(
@@ -179,6 +178,11 @@ class APNs(contract.Provider):
                 name=f"{environment} {name}",
             )
             for environment in HOSTS
+        }
+        self._texts = {
+            "message": options.alert,
+            "contact": options.contact_alert,
+            "call": options.call_alert,
         }
         self._urls = {environment: _url(options, environment) for environment in HOSTS}
 
@@ -215,7 +219,7 @@ class APNs(contract.Provider):
         sending: contract.Sending,
     ) -> contract.Request:
         lane = self.lane(device)
-        is_alert = not _is_silent(device) and (note.urgent or note.is_visible)
+        is_alert = bool(note.occasion) and not _is_silent(device)
         headers = {
             "apns-topic": self._topic,
             "apns-push-type": "alert" if is_alert else "background",
@@ -246,14 +250,12 @@ class APNs(contract.Provider):
 
     def _aps(self, note: contract.Notification) -> Mapping[str, object]:
         """An alert with a text of the app's own choice, that the app may replace."""
-        options = self.options
-        told = (note.message_count, note.last_message_sender, note.last_message_body)
-        text = options.alert if any(told) else options.contact_alert
+        sound = self.options.sound
         aps: dict[str, object] = {
-            "alert": {"loc-key": options.call_alert if note.urgent else text},
+            "alert": {"loc-key": self._texts[note.occasion]},
             "mutable-content": 1,
         }
-        return aps if options.sound is None else aps | {"sound": options.sound}
+        return aps if sound is None else aps | {"sound": sound}
 
 
 # The notification.
@@ -266,22 +268,11 @@ def payload(note: contract.Notification, aps: Mapping[str, object], shrink: bool
 
     First the body goes, then the senders, then the counts.
     """
-    made = b""
-    for summary in _summaries(note, shrink):
-        made = _json({"aps": aps, **summary})
+    for summary in note.summaries(shrink):
+        made = _json({"aps": aps, "node": note.node, **summary})
         if len(made) <= PAYLOAD_LIMIT:
-            break
-    return made
-
-
-def _summaries(note: contract.Notification, shrink: bool) -> Iterator[dict[str, int | str]]:
-    node: dict[str, int | str] = {"node": note.node}
-    if not shrink:
-        yield node | note.summary()
-        yield node | note.summary(bodies=False)
-    yield node | note.summary(bodies=False, senders=False)
-    yield node
-    yield {}
+            return made
+    return _json({"aps": aps})
 
 
 def _json(content: object) -> bytes:
@@ -331,12 +322,3 @@ def _url(options: Options, environment: str) -> str:
         return stand_in.rstrip("/")
     port = "" if options.port == 443 else f":{options.port}"
     return f"https://{HOSTS[environment]}{port}"
-
-
-def _ca_file(path: Path | None) -> Path | None:
-    if path is not None:
-        try:
-            authorities(path)
-        except ValueError as error:
-            raise contract.BadOption(f"ca_file: {error}", "ca_file") from None
-    return path

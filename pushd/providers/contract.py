@@ -8,7 +8,7 @@ alike. XMPP is not known here.
 import json as json_module
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from twisted.internet.defer import Deferred
 
 from pushd.config.proxies import Proxy
-from pushd.net.http import BODY_LIMIT, Fault
+from pushd.net.http import BODY_LIMIT, Fault, authorities
 from pushd.wire.secret import Secret
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Transport",
     "Unregistered",
     "by_status",
+    "trusted",
 ]
 
 
@@ -93,6 +94,24 @@ class Notification:
             "last-message-body": body.reveal() if bodies and body is not None else None,
         }
         return {name: value for name, value in told.items() if value is not None}
+
+    def summaries(self, shrink: bool = False) -> Iterator[dict[str, int | str]]:
+        """Less and less of it, until it fits: first without the body, then without the
+        senders, then nothing. To `shrink` is to begin with the counts alone."""
+        if not shrink:
+            yield self.summary()
+            yield self.summary(bodies=False)
+        yield self.summary(bodies=False, senders=False)
+        yield {}
+
+    @property
+    def occasion(self) -> str:
+        """What a person is to be told of: "call", "message" or "contact"; "" for nothing."""
+        if self.urgent:
+            return "call"
+        if self.message_count or self.last_message_sender or self.last_message_body:
+            return "message"
+        return "contact" if self.is_visible else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +363,16 @@ class BadOption(ValueError):
 
 class BadCredential(BadOption):
     """What the operator gave as a credential is none; names the file."""
+
+
+def trusted(ca_file: Path | None) -> Path | None:
+    """The option `ca_file`. Raises BadOption for a file that holds no certificates."""
+    if ca_file is not None:
+        try:
+            authorities(ca_file)
+        except ValueError as error:
+            raise BadOption(f"ca_file: {error}", "ca_file") from None
+    return ca_file
 
 
 class BadField(ValueError):

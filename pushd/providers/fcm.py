@@ -6,7 +6,7 @@ statuses that mean several things each; `ROWS` below tells them apart.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit
 
 from pushd.config.checks import ServiceAccountFile
 from pushd.config.proxies import ProxyAddress
-from pushd.net.http import authorities
 from pushd.providers import contract
 from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistered
 from pushd.providers.credentials import JWTBearer
@@ -47,7 +46,7 @@ class FCM(contract.Provider):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._link = contract.Link(_ca_file(options.ca_file), proxy=options.proxy)
+        self._link = contract.Link(contract.trusted(options.ca_file), proxy=options.proxy)
         account = _ServiceAccount.load(options.service_account)
         base_url = _web_address("base_url", options.base_url).rstrip("/")
         token_uri = account.token_uri
@@ -112,19 +111,11 @@ def data(note: contract.Notification, shrink: bool = False) -> dict[str, str]:
 
     First the body goes, then the senders, then the counts: a bare wake-up always fits.
     """
-    for summary in _summaries(note, shrink):
+    for summary in note.summaries(shrink):
         made = {"node": note.node} | {name: str(value) for name, value in summary.items()}
         if size(made) <= DATA_LIMIT:
             return made
     return {}
-
-
-def _summaries(note: contract.Notification, shrink: bool) -> Iterator[dict[str, int | str]]:
-    if not shrink:
-        yield note.summary()
-        yield note.summary(bodies=False)
-    yield note.summary(bodies=False, senders=False)
-    yield {}
 
 
 def size(made: Mapping[str, str]) -> int:
@@ -327,12 +318,3 @@ def _is_web_address(url: str) -> bool:
     if not host or parts.scheme not in ("https", "http"):
         return False
     return parts.scheme == "https" or host in ("127.0.0.1", "::1", "localhost")
-
-
-def _ca_file(path: Path | None) -> Path | None:
-    if path is not None:
-        try:
-            authorities(path)
-        except ValueError as error:
-            raise contract.BadOption(f"ca_file: {error}", "ca_file") from None
-    return path

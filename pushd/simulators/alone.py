@@ -15,6 +15,7 @@ from pushd.simulators.apns_tokens import PRODUCTION, SANDBOX, Key
 from pushd.simulators.base import Simulator
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
+from pushd.simulators.ubuntu import UbuntuSimulator
 
 
 class Stop(Exception):
@@ -89,7 +90,21 @@ class APNs(Network):
         }
 
 
-NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM}
+class Ubuntu(Network):
+    simulator: UbuntuSimulator
+
+    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+        self.simulator = UbuntuSimulator(clock)
+
+    def factory(self, port: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: dict[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["listen"]
+        return {}
+
+
+NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM, "ubuntu": Ubuntu}
 
 
 def write_key(folder: Path, key: Key) -> Path:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pushd.config.load import load
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers import apns, fcm
+from pushd.providers import apns, fcm, ubuntu
 from tests.unit.providers.apple import certificate
 
 ETC = Path(__file__).parents[3] / "etc"
@@ -57,14 +57,18 @@ def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path
         assert folder in text
         text = text.replace(folder, str(tmp_path / Path(folder).name))
     (tmp_path / "pushd.yml").write_text(text)
-    providers = {"fcm": fcm.Options, "apns": apns.Options}
+    providers = {
+        "fcm": fcm.Options,
+        "apns": apns.Options,
+        "ubuntu": ubuntu.Options,
+    }
     config = load(tmp_path / "pushd.yml", providers, now=NOW)
     assert [caution.text for caution in config.warnings] == [
-        "the provider 'ubuntu' is not part of this release: this backend is skipped",
         "'gcm' is read as 'fcm': GCM ended in 2019, FCM HTTP v1 took its place",
     ]
     backends = config.app_server.backends
     assert [(backend.type, backend.pubsub_host) for backend in backends] == [
+        ("ubuntu", "push.example.net"),
         ("fcm", "push.example.net"),
         ("apns", "push.example.net"),
     ]

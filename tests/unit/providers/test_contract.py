@@ -46,10 +46,12 @@ OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
         "topic": "com.example.app",
     },
     "fcm": lambda folder: {"service_account": account(folder)},
+    "ubuntu": lambda folder: {},
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
     "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
+    "ubuntu": {"token": "dG9rZW4tMQ==", "application-id": "chat.example_chat"},
 }
 # The statuses that say, without a word in the body, that a device is gone.
 DELETING: Mapping[str, frozenset[int]] = {}
