@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 HELP = {
     "devices": (
         "GET, POST, DELETE /control/devices; POST takes "
-        '{"token": hexadecimal, "environment", "topics", "dead_since", "dead_reason"}, '
-        'or {"only_known": true}, which makes all others no devices'
+        '{"token": hexadecimal, "environment", "topics", "dead": true, "dead_since", '
+        '"dead_reason"}, or {"only_known": true}, which makes all others no devices'
     ),
     "connections": (
         "GET /control/connections: those of providers; POST does to all of them one of: "
@@ -60,7 +60,7 @@ class Rooms:
         if not isinstance(only_known, bool):
             raise ScriptError("only_known must be true or false")
         if rest:
-            self._simulator.devices.add(Device.from_json(rest))
+            self._simulator.devices.add(Device.from_json(rest, self._simulator.clock.seconds()))
         self._simulator.devices.only_known = only_known
         return self._list(order)
 

@@ -25,13 +25,21 @@ class Device:
     dead_reason: str = "Unregistered"
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Device":
-        """Read an object with the names above; raises ScriptError and says what is wrong."""
+    def from_json(cls, value: Mapping[str, Any], now: float) -> "Device":
+        """Read an object with the names above, or with `dead` for who is dead since `now`.
+
+        Raises ScriptError and says what is wrong.
+        """
+        known = [*cls.__slots__, "dead"]
         for name in value:
-            if name not in cls.__match_args__ and name not in cls.__slots__:
-                raise ScriptError(f"a device has no {name!r}; it has {', '.join(cls.__slots__)}")
+            if name not in known:
+                raise ScriptError(f"a device has no {name!r}; it has {', '.join(known)}")
+        is_dead = value.get("dead", False)
+        if not isinstance(is_dead, bool):
+            raise ScriptError("dead must be true or false")
         token, environment = value.get("token"), value.get("environment", "")
-        topics, dead_since = value.get("topics", []), value.get("dead_since")
+        topics = value.get("topics", [])
+        dead_since = value.get("dead_since", now if is_dead else None)
         try:
             token = check_token(token if isinstance(token, str) else "")
         except Refused:

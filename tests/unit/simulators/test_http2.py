@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from pushd.simulators.answers import Answer as Scripted
 from pushd.simulators.answers import Ending
 from pushd.simulators.http2 import PREFACE, is_preface
-from tests.unit.simulators.apns_bench import ALERT, TOKEN, Bench, Line
+from tests.unit.simulators.apns_bench import ALERT, NOW, TOKEN, Bench, Line
 
 OTHER = "11" * 32
 
@@ -412,6 +412,8 @@ def test_devices_are_told_and_forgotten(bench: Bench, line: Line) -> None:
         "dead_reason": "Unregistered",
     }
     assert line.push().json == {"reason": "Unregistered", "timestamp": 1_000_500}
+    control.ask("POST", "/devices", {"token": TOKEN, "dead": True})
+    assert line.push().json == {"reason": "Unregistered", "timestamp": int(NOW * 1000)}
     assert control.ask("DELETE", "/devices")[1]["devices"] == []
     assert line.push().status == 200
     assert control.ask("POST", "/devices", {"only_known": True})[1]["only_known"] is True
@@ -460,6 +462,7 @@ def test_orders_reach_the_connections_there_are(
         ("devices", {"token": TOKEN, "topics": "a"}, "topics must be a list of texts"),
         ("devices", {"token": TOKEN, "dead_since": "now"}, "dead_since must be seconds"),
         ("devices", {"token": TOKEN, "dead_reason": "Bad"}, "dead_reason must be"),
+        ("devices", {"token": TOKEN, "dead": "yes"}, "dead must be true or false"),
         ("devices", {"token": TOKEN, "colour": "red"}, "a device has no 'colour'"),
         ("devices", {"only_known": 1}, "only_known must be true or false"),
         ("keys", {"team": "A"}, "this takes team_id, environments, topics, but no 'team'"),
