@@ -2,11 +2,13 @@
 
 Each stands in the page behind a comment `.. example: NAME`. What is random is shown as a word
 in capital letters. Long ones are broken into lines, which are indented; `joined` undoes that.
+The names of columns are written, too; a new table needs words of its own.
 """
 
 import base64
 import json
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +30,7 @@ from pushd.wire import forms
 from pushd.wire.element import element, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS
 from pushd.wire.secret import Secret
+from tests.hall import Hall
 from tests.unit.appserver.stage import Stage as AppStage
 from tests.unit.appserver.stage import register
 from tests.unit.modules.push.stage import Stage, enable, refused
@@ -240,18 +243,30 @@ def joined(lines: list[str]) -> str:
     return re.sub(r"\n  ", "", "\n".join(lines))
 
 
+CELL = re.compile(r"^   \* - ``(\w+)``\n     - (``.*?)\n     - ", re.M | re.DOTALL)
 BLOCK = re.compile(r"^\.\. example: (.+)\n\n::\n\n((?:(?: {4}.*)?\n)+)", re.M)
 
 
 def written(page: str) -> str:
-    """The page with its examples as the code makes them."""
+    """The page with its examples as the code makes them, and the columns that storage has."""
 
     def block(match: re.Match[str]) -> str:
         made = broken(EXAMPLES[match[1]]())
         lines = "\n".join(f"    {line}".rstrip() for line in made.split("\n"))
         return f".. example: {match[1]}\n\n::\n\n{lines}\n\n"
 
-    return BLOCK.sub(block, page)
+    def cell(match: re.Match[str]) -> str:
+        names = ", ".join(f"``{name}``" for name in columns(match[1]))
+        filled = textwrap.fill(names, 90).replace("\n", "\n       ")
+        return f"   * - ``{match[1]}``\n     - {filled}\n     - "
+
+    return CELL.sub(cell, BLOCK.sub(block, page))
+
+
+def columns(table: str) -> list[str]:
+    """What storage keeps there."""
+    rows = Hall().rows(f"SELECT name FROM pragma_table_info('{table}')")
+    return [str(name) for (name,) in rows]
 
 
 if __name__ == "__main__":

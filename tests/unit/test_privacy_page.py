@@ -66,9 +66,9 @@ def test_every_table_and_column_of_push_is_named() -> None:
     tables = [str(name) for (name,) in rows]
     about_push = [one for one in tables if re.search(r"push|registration|outbox|publisher", one)]
     assert len(about_push) >= 6
-    for table in about_push:
-        [cell] = re.findall(rf"\* - ``{table}``\n     - (.*?)\n     - ", PAGE, re.DOTALL)
-        columns = hall.rows(f"SELECT name FROM pragma_table_info('{table}')")
-        assert re.findall(r"``(\w+)``", cell) == [str(name) for (name,) in columns], table
+    cells = {table: re.findall(r"``(\w+)``", cell) for table, cell in examples.CELL.findall(PAGE)}
+    assert set(cells) == set(about_push)
+    for table, named in cells.items():
+        assert named == examples.columns(table), "run: python -m tests.examples"
     for table in WHOLE:
         assert f"``{table}``" in PAGE

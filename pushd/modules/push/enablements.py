@@ -268,6 +268,7 @@ class _Row:
             self.last_subscriber or "",
             int(self.urgent),
         )
+        pushed = Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others)
         return Enablement(
             self.account,
             self.service,
@@ -278,10 +279,10 @@ class _Row:
             self.used_at or self.created_at,
             news_at=now,
             called_at=now if self.urgent else 0.0,
-            since=now,
+            since=now if queued.counts != pushed.counts else 0.0,
             queued=queued,
             stored=queued,
-            pushed=Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others),
+            pushed=pushed,
             failures=self.failures,
             probed_at=self.probed_at or 0.0,
             tried_at=self.tried_at or 0.0,

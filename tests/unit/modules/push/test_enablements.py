@@ -182,3 +182,21 @@ def test_nothing_private_is_printed() -> None:
 
     assert "s3cr3t" not in repr(one)
     assert "wherefore" not in repr(one)
+
+
+@pytest.mark.parametrize("is_pushed", [True, False])
+def test_how_long_news_takes_does_not_count_from_the_start(is_pushed: bool) -> None:
+    hall = Hall()
+    enablements = loaded(hall)
+    one = enablement()
+    enablements.put(one)
+    one.count(MESSAGE, 1.0)
+    if is_pushed:
+        one.settle(Flight(one.queued))
+    enablements.changed(one)
+    hall.advance(0)
+
+    [again] = loaded(hall).of(JULIET)
+    assert again.since == (0.0 if is_pushed else 3.0)
+    again.count(MESSAGE, 5000.0)
+    assert again.since == (5000.0 if is_pushed else 3.0)
