@@ -42,7 +42,7 @@ class Run:
         self.operator = Operator(folder(case))
         self.folder = self.operator.folder
         case.addCleanup(lambda: [run.stop(signal.SIGKILL) for run in self.operator.runs])
-        self.client, self.component = free_port(), free_port()
+        self.client, self.component, self.metrics = free_port(), free_port(), free_port()
         self.secrets = {
             "password": PASSWORD,
             "new password": NEW_PASSWORD,
@@ -64,7 +64,7 @@ class Run:
             *PYTHON_M[:2], "pushd.simulators", "fcm", "--listen", "127.0.0.1:0",
             "--ready-file", ready,
         )  # fmt: skip
-        told = self.operator.wait(simulator, ready)
+        told = self.simulator = self.operator.wait(simulator, ready)
         self.account = self.folder / "account.json"
         self.right = json.loads(Path(told["service_account"]).read_bytes())
         self.account.write_text(json.dumps({**self.right, **spoiled}))
@@ -77,7 +77,12 @@ class Run:
             "service_account": str(self.account),
         }
         self.operator.configure(
-            listen={"client": [self.client], "client_tls": [], "component": [self.component]},
+            listen={
+                "client": [self.client],
+                "client_tls": [],
+                "component": [self.component],
+                "metrics": [self.metrics],
+            },
             components={"rooms.example.net": {"secret": SHARED}},
             push={"include_message_bodies": True, "include_senders": True, "coalesce": 0},
             app_server={"backends": [backend]},
