@@ -12,7 +12,6 @@ from pushd.modules.base import Module
 from pushd.routing.commands import (
     Completed,
     Executing,
-    Handler,
     Invocation,
     Note,
     Reply,
@@ -75,19 +74,15 @@ class Devices(Module):
     async def start(self) -> None:
         commands = self.host.commands
         commands.guard("account", self.owner)
-        offered: list[tuple[str, str, Handler]] = [
+        for node, name, handler in (
             ("push-devices", "My devices for push", self._list),
             ("push-test", "Send me a test push", self._test),
             ("push-remove", "Remove a device from push", self._remove),
+            ("push-pause", "Pause push", self._pause),
+            ("push-resume", "Resume push", self._resume),
             ("push-decisions", "Why did my device (not) ring?", self._decisions),
             ("push-ledger", "What became of my devices", self._ledger),
-        ]
-        if self.host.push.enablements is not None:
-            offered += [
-                ("push-pause", "Pause push", self._pause),
-                ("push-resume", "Resume push", self._resume),
-            ]
-        for node, name, handler in offered:
+        ):
             commands.add("account", node, name, handler)
 
     # What there is.

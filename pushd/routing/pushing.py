@@ -218,7 +218,6 @@ class Pushing:
 
     def __init__(self, clock: IReactorTime, events: Events) -> None:
         self.enablements: Enablements | None = None
-        self.known: KnownEnablements | None = None
         self.registrations: Registrations | None = None
         self._clock = clock
         self._expected: dict[Key, list[Deferred[PushSettled]]] = {}
@@ -226,8 +225,7 @@ class Pushing:
 
     def enabled(self, account: str = "") -> Iterable[Enabled]:
         """The enablements of an account, or of all."""
-        known = self.enablements or self.known
-        return known.enabled(account) if known is not None else ()
+        return self.enablements.enabled(account) if self.enablements is not None else ()
 
     def registered(self, account: str = "") -> Iterable[Registered]:
         """The registrations of an account, or of all."""
@@ -242,8 +240,7 @@ class Pushing:
         return self.registrations.blocked() if self.registrations is not None else ()
 
     def totals(self) -> Totals:
-        known = self.enablements or self.known
-        mine = known.totals() if known is not None else Totals()
+        mine = self.enablements.totals() if self.enablements is not None else Totals()
         ours = self.registrations.totals() if self.registrations is not None else Totals()
         return replace(ours, enablements=mine.enablements, on_probation=mine.on_probation)
 

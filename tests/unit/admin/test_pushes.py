@@ -230,6 +230,62 @@ def test_a_backend_is_paused_without_an_end_and_resumed(house: House) -> None:
     assert house.pushes.backends() == {name: None}
 
 
+def test_an_account_is_paused_and_resumed(house: House) -> None:
+    house.phone().cut()
+
+    told = house.ask("pause", what=JULIET, seconds="3600")
+    assert told == {"paused": JULIET, "until": START + 3600}
+    house.write()
+    assert house.transport.sent == []
+    [one] = house.ask("enablements", account=JULIET)["enablements"]
+    assert (one["is_paused"], one["paused_until"]) == (True, START + 3600)
+    assert "paused until" in pushtables.enablements(house.ask("enablements"))
+
+    assert house.ask("resume", what=JULIET) == {"resumed": JULIET}
+    assert len(house.transport.sent) == 1
+    with pytest.raises(Refused, match=f"{JULIET} is not paused"):
+        house.ask("resume", what=JULIET)
+    assert house.ask("pause", what=JULIET) == {"paused": JULIET, "until": None}
+    assert "  paused" in pushtables.enablements(house.ask("enablements"))
+    what = [one["what"] for one in house.ask("ledger", account=JULIET)["ledger"]]
+    assert what.count("paused") == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "enabled", "said"),
+    [
+        (200, True, "its provider took it after 0.0 s"),
+        (200, False, "its provider took it after 0.0 s, but its client has not enabled push"),
+        (503, True, "no provider has taken it after 20 s"),
+        (410, True, "its provider did not take it, unregistered"),
+        (400, True, "its provider did not take it, refused: HTTP 400"),
+    ],
+)
+def test_a_test_push_tells_how_far_it_came(
+    house: House, status: int, enabled: bool, said: str
+) -> None:
+    house.phone(enabled=enabled)
+    house.status = status
+
+    told = house.waited("test", 20, account=JULIET)
+
+    [one] = told["tests"]
+    assert one["arrived"] is (status == 200)
+    shown = pushtables.tests(told)
+    assert shown.startswith(f"{one['node']} (phone): {said}")
+
+
+def test_a_test_push_to_another_service_tells_what_that_said(house: House) -> None:
+    phone = house.hall.login(PHONE, sm=True)
+    enable(phone, ELSEWHERE, "elsewhere", SECRET)
+
+    told = house.waited("test", 20, account=JULIET, node="elsewhere")
+
+    [one] = told["tests"]
+    assert (one["arrived"], one["published"]) == (False, "no answer yet")
+    assert pushtables.tests(told).endswith(f"{ELSEWHERE} did not take it: no answer yet")
+
+
 def test_a_publisher_is_blocked_for_a_while_and_told_why(house: House) -> None:
     told = house.ask("block", domain="evil.example", reason="spam", seconds="60")
     assert told == {"blocked": "evil.example", "until": START + 60}

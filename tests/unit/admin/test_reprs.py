@@ -22,7 +22,7 @@ def test_no_object_prints_a_secret(status: int) -> None:
     seen: dict[type, str] = {}
     for one in gc.get_objects():
         kind = type(one)
-        if str(kind.__module__).startswith("pushd.") and kind.__repr__ is not object.__repr__:
+        if str(kind.__module__).startswith("pushd.") and "__repr__" in vars(kind):
             text = repr(one)
             seen[kind] = text
             for secret in (TOKEN, SECRET, BODY):

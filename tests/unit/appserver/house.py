@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from pushd.admin.operations import Operations
 from pushd.admin.pushes import Pushes, PushRecords, Whose
 from pushd.appserver.shown import Shown
@@ -13,6 +15,7 @@ from pushd.wire import forms
 from pushd.wire.element import serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
 from tests.hall import Client, Hall
+from tests.support import result_of
 from tests.unit.appserver.stage import JULIET, PHONE, PUBSUB, Stage, app, register
 from tests.unit.providers.bench import FakeTransport
 
@@ -62,6 +65,14 @@ class House:
 
     def ask(self, name: str, **arguments: str) -> dict[str, Any]:
         found: dict[str, Any] = self.hall.wait(self.operations.call(f"push-{name}", arguments))
+        return found
+
+    def waited(self, name: str, seconds: float, **arguments: str) -> dict[str, Any]:
+        """The same, with so much time for the answer."""
+        asking = Deferred.fromCoroutine(self.operations.call(f"push-{name}", arguments))
+        self.hall.advance(0)
+        self.hall.advance(seconds)
+        found: dict[str, Any] = result_of(asking)
         return found
 
     def phone(self, address: str = PHONE, *, enabled: bool = True, **fields: str) -> Client:

@@ -18,10 +18,10 @@ NODES = [
     "push-devices",
     "push-test",
     "push-remove",
-    "push-decisions",
-    "push-ledger",
     "push-pause",
     "push-resume",
+    "push-decisions",
+    "push-ledger",
 ]
 
 
@@ -230,6 +230,18 @@ def test_a_device_is_removed_on_both_sides(house: House) -> None:
         ("push-remove", {"other": "x"}, "device: it is missing"),
         ("push-remove", {"device": ""}, "device: it is missing"),
         ("push-test", {"device": "nonsense"}, "device: you have no such device"),
+        (
+            "push-pause",
+            {"for": "an hour"},
+            "for: whole seconds are expected, 31622400 at most, or 0",
+        ),
+        ("push-pause", {"for": "-1"}, "for: whole seconds are expected, 31622400 at most, or 0"),
+        (
+            "push-pause",
+            {"for": "9" * 30},
+            "for: whole seconds are expected, 31622400 at most, or 0",
+        ),
+        ("push-pause", {"x": "1"}, "for: it is missing"),
     ],
 )
 def test_what_cannot_be_names_the_field(
@@ -281,3 +293,64 @@ def test_a_test_push_is_not_answered_by_another_devices(house: House) -> None:
     assert phone.endswith("the push network has not taken it yet.")
     assert pad.endswith("the push network has not taken it yet.")
     assert house.host.push._expected == {}
+
+
+def test_push_is_paused_for_a_while(house: House) -> None:
+    house.phone().cut()
+    desk = house.hall.login(DESK, available=False)
+
+    form = child(command(asked(desk, "push-pause")), "jabber:x:data", "x")
+    assert form is not None
+    assert "Eight hours" in form.toXml()
+    until = "2023-11-15T06:13:"
+    [note] = notes(asked(desk, "push-pause", **{"for": "28800"}))
+    assert note.startswith(f"Push is paused until {until}")
+    [note] = notes(asked(desk, "push-devices"))
+    assert note.startswith(f"Push is paused until {until}")
+
+    house.write()
+    assert house.transport.sent == []
+    [decision, *_] = rows(asked(desk, "push-decisions"))
+    assert (decision["what"], decision["why"]) == ("no push", "paused")
+
+    house.hall.advance(28_800)
+    assert len(house.transport.sent) == 1
+    assert notes(asked(desk, "push-devices")) == []
+
+
+def test_push_is_paused_until_it_is_resumed(house: House) -> None:
+    house.phone().cut()
+    desk = house.hall.login(DESK, available=False)
+
+    assert notes(asked(desk, "push-pause", **{"for": "0"})) == [
+        "Push is paused until you resume it."
+    ]
+    house.write()
+    house.hall.advance(86_400)
+    assert house.transport.sent == []
+
+    assert notes(asked(desk, "push-resume")) == ["Push goes on."]
+    assert len(house.transport.sent) == 1
+    assert notes(asked(desk, "push-resume")) == ["Push is not paused."]
+
+
+def test_a_test_push_goes_the_way_of_any_other(house: House) -> None:
+    phone = house.phone(device_name="Juliet's phone")
+    enable(phone, ELSEWHERE, "elsewhere", SECRET)
+    phone.cut()
+
+    [mine, theirs] = notes(asked(house.hall.login(DESK), "push-test", device="all"))
+
+    assert mine == f"Juliet's phone ({PUBSUB}): the push network took it after 0.0 s."
+    assert theirs == f"phone ({ELSEWHERE}): the push service did not take it (no answer yet)."
+    assert [line.what for line in house.hall.wait(house.host.ledger.of(JULIET))].count(
+        "pushed"
+    ) == 2
+
+
+def test_a_removed_device_is_removed_by_its_owner(house: House) -> None:
+    house.phone()
+    asked(house.hall.login(DESK), "push-remove", device="phone")
+
+    [disabled] = house.hall.events(PushDisabled)
+    assert (disabled.reason, disabled.by) == ("removed by its owner", DESK)
