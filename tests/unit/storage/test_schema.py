@@ -63,6 +63,26 @@ def test_the_steps_of_this_release_are_numbered_without_a_gap() -> None:
     assert steps()[0].name == "initial"
 
 
+@pytest.mark.line(150)
+def test_with_an_account_goes_all_that_is_its_own_whoever_removes_it(
+    connection: sqlite3.Connection,
+) -> None:
+    """`pushdctl` removes accounts of a server that does not run, too."""
+    migrate(connection, steps(), 0.0)
+    own = {
+        table
+        for table in tables(connection)
+        for row in connection.execute(f"PRAGMA table_info({table})")
+        if row[1] == "account"
+    }
+    triggers = " ".join(
+        row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
+    )
+    assert {"roster", "offline", "registrations", "push_pauses"} <= own
+    for table in own:
+        assert f"DELETE FROM {table} WHERE account = OLD." in triggers, table
+
+
 def test_the_queue_and_the_offline_store_are_in_the_order_of_arrival(
     connection: sqlite3.Connection,
 ) -> None:
