@@ -34,12 +34,13 @@ class ChildServer:
     async def start(self) -> Mapping[str, Any]:
         """Gives the content of its ready file. Raises DidNotStart."""
         ready = self._folder / "ready.json"
-        arguments = ["--dev", "--free-ports", "--data", str(self._folder), "--ready-file"]
+        arguments = ["--dev", "--free-ports", f"--with-process={os.getpid()}"]
+        arguments += [f"--data={self._folder}", f"--ready-file={ready}"]
         process = self._process = _Process()
         self._reactor.spawnProcess(
             process,
             sys.executable,
-            [sys.executable, "-m", "pushd", *arguments, str(ready)],
+            [sys.executable, "-m", "pushd", *arguments],
             env=_environment(),
             path=str(self._folder),
         )

@@ -1,7 +1,7 @@
 """`pushdctl demo`: a phone, a friend, and a message while the phone sleeps; told as it happens.
 
 Nothing is pretended: a server for development, in a process of its own, a stand-in for FCM
-that keeps FCM's rules, two clients over TLS. Each step says when it happened, and the last
+or APNs that keeps its rules, two clients over TLS. Each step says when it happened, and the last
 line what came of it all.
 """
 
@@ -9,7 +9,6 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -19,6 +18,7 @@ from twisted.python.failure import Failure
 
 from pushd.cli import ready as ready_files
 from pushd.cli.child import ChildServer, DidNotStart
+from pushd.cli.demopushes import FCM, Failed, Network, Registration, Watch
 from pushd.client.client import Client
 from pushd.client.errors import ClientError
 from pushd.net.http import HTTPClient, HTTPError, Road, http11
@@ -43,46 +43,7 @@ PATIENCE = 10.0  # seconds for any one thing to happen
 NS_PING = "urn:xmpp:ping"
 
 
-class Failed(Exception):
-    """The demonstration came to another end than it should; says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What the push service gave the phone."""
-
-    service: str
-    node: str
-    secret: Secret
-
-
-class Watch:
-    """The pushes that the stand-in got for one token: how many, and what they told."""
-
-    def __init__(self, control: str, token: str, registered: Registration) -> None:
-        self.control = control
-        self.token = token
-        self.since = 0  # the number of the last request seen
-        self.pushes = 0
-        self.told = 0  # messages that wait
-        self._registered = registered
-
-    def take(self, request: Mapping[str, Any]) -> str:
-        """One more push; gives it in words. Raises Failed for one that is not as it should be."""
-        if request["status"] != 200:
-            _fail(f"FCM refused a push: {request['status']} {request['error']}")
-        message = request["message"]
-        data = message["data"]
-        if data.get("node") != self._registered.node:
-            _fail("a push names another node than the phone's")
-        self.since = request["number"]
-        self.pushes += 1
-        self.told = int(data.get("message-count", 0))
-        wait = "1 message waits" if self.told == 1 else f"{self.told} messages wait"
-        return f"accepted push {self.pushes}: {wait}, priority {message['android']['priority']}"
-
-
-def run(ready_file: Path | None) -> int:
+def run(ready_file: Path | None, network: Network = FCM) -> int:
     """Play it all; gives the exit code: 0 when nothing was lost or repeated, else 1.
 
     On the server that `ready_file` tells of, or on one that runs, or on one of our own.
@@ -94,7 +55,7 @@ def run(ready_file: Path | None) -> int:
     ended: Deferred[None] = Deferred()
 
     def begin() -> None:
-        playing = Deferred.fromCoroutine(Demo(reactor, _say).play(ready_file))
+        playing = Deferred.fromCoroutine(Demo(reactor, _say, network).play(ready_file))
 
         def break_off() -> Deferred[None]:
             playing.cancel()
@@ -130,8 +91,9 @@ def _say(line: str) -> None:
 class Demo:
     """The play. `say` is given its lines."""
 
-    def __init__(self, reactor: Any, say: Callable[[str], None]) -> None:
+    def __init__(self, reactor: Any, say: Callable[[str], None], network: Network = FCM) -> None:
         self._reactor = reactor
+        self._network = network
         self._say = say
         self._began = reactor.seconds()
         self._server: ChildServer | None = None
@@ -176,7 +138,10 @@ class Demo:
             ready = ready_files.running() or await self._start()
         place = f"{ready['c2s']['host']}:{ready['c2s']['port']}"
         self._tell("server", f"serves {ready['domain']} at {place}, process {ready['pid']}")
-        self._tell("server", f"in the place of FCM stands {ready['simulators']['fcm']['url']}")
+        name, simulator = self._network.name, ready["simulators"].get(self._network.type)
+        if simulator is None:
+            _fail(f"this server has no stand-in for {name}")
+        self._tell("server", f"in the place of {name} stands {simulator['url']}")
         return ready
 
     async def _start(self) -> Mapping[str, Any]:
@@ -187,7 +152,7 @@ class Demo:
     async def _scenes(self, ready: Mapping[str, Any]) -> int:
         """The play itself; gives the number of pushes."""
         self._http = http11(self._reactor, Road(Path(ready["ca"])))
-        token = f"demo-{secrets.token_urlsafe(12)}"
+        token = self._network.make_token()
         phone = await self._log_in(ready, PHONE, "phone")
         await phone.enable_sm()
         hold = phone.sm.hold if phone.sm is not None else None
@@ -199,7 +164,8 @@ class Demo:
         self._tell("phone", "falls asleep: its connection is gone, without a farewell")
         friend = await self._log_in(ready, FRIEND, "desk")
         await friend.enable_sm()
-        watch = Watch(ready["simulators"]["fcm"]["control"], token, registered)
+        control = ready["simulators"][self._network.type]["control"]
+        watch = Watch(self._network, control, token, registered)
         await self._write(ready, friend, LINES[:1])
         await self._pushed(watch, 1)
         await self._write(ready, friend, LINES[1:])
@@ -232,7 +198,7 @@ class Demo:
         """By the command of mod_push, as an app would do it."""
         host = ready["push"]["register_host"]
         fields = {"token": token, "device-name": "the demonstration"}
-        answer = await self._command(phone, host, "register-push-fcm", fields)
+        answer = await self._command(phone, host, f"register-push-{self._network.type}", fields)
         given = forms.find(answer)
         values = {name: given.one(name) if given is not None else None for name in KEYS}
         if not all(values.values()):
@@ -241,7 +207,9 @@ class Demo:
             str(values["jid"]), str(values["node"]), Secret(str(values["secret"]))
         )
         self._tell(
-            "phone", f"registered its FCM token: node {registered.node} at {registered.service}"
+            "phone",
+            f"registered its {self._network.name} token: node {registered.node} "
+            f"at {registered.service}",
         )
         return registered
 
@@ -265,9 +233,9 @@ class Demo:
         while watch.told < count:
             left = until - self._reactor.seconds()
             if left <= 0:
-                _fail(f"FCM was told of {watch.told} messages, not of {count}")
+                _fail(f"{self._network.name} was told of {watch.told} messages, not of {count}")
             for request in await self._requests(watch, left):
-                self._tell("FCM", watch.take(request))
+                self._tell(self._network.name, watch.take(request))
 
     async def _requests(self, watch: Watch, wait: float) -> list[dict[str, Any]]:
         """What the stand-in got for this token since the last look, once there is something."""
@@ -276,7 +244,7 @@ class Demo:
         url = f"{watch.control}/requests?{query}"
         answer = await self._http.send("GET", url, {}, b"", wait + PATIENCE)
         if answer.status != 200:
-            _fail(f"the stand-in for FCM answered {answer.status}")
+            _fail(f"the stand-in for {self._network.name} answered {answer.status}")
         found: list[dict[str, Any]] = json.loads(answer.body)["requests"]
         return found
 

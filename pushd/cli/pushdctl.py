@@ -106,8 +106,9 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     from pushd.cli.demo import run
+    from pushd.cli.demopushes import NETWORKS
 
-    return run(options.ready_file)
+    return run(options.ready_file, NETWORKS[options.network])
 
 
 # What there is to type.
@@ -129,6 +130,10 @@ def _file(purpose: str) -> Argument:
     return Argument("file", {"type": Path, "metavar": "FILE", "help": f"the file {purpose}"})
 
 
+NETWORK = Argument(
+    "--network",
+    {"choices": ("fcm", "apns"), "default": "fcm", "help": "whose push wakes it; fcm if not given"},
+)
 READY = Argument(
     "--ready-file",
     {"type": Path, "metavar": "FILE", "help": "the ready file of the server to use"},
@@ -180,7 +185,7 @@ COMMANDS = (
     ),
     *pushes.COMMANDS,
     *harness.COMMANDS,
-    Command("demo", "watch a message to a sleeping phone become a push", _demo, (READY,)),
+    Command("demo", "watch a message to a sleeping phone become a push", _demo, (NETWORK, READY)),
 )
 GROUPS = {
     "user": "accounts: add, passwd, del, disable, enable, list",

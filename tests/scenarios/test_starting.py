@@ -336,10 +336,12 @@ def test_the_demonstration_starts_a_server_of_its_own_and_leaves_nothing(
 def test_the_demonstration_leaves_a_server_that_ran_as_it_was(operator: Operator) -> None:
     server, _ = operator.develop("--free-ports", "--events", "events.jsonl")
 
-    for _ in range(2):
-        shown = operator.pushdctl("demo")
+    for options, told in (((), "FCM"), (("--network", "apns"), "APNs")):
+        shown = operator.pushdctl("demo", *options)
         assert shown.returncode == 0, shown.stdout + shown.stderr
         assert f"process {server.pid}" in shown.stdout
+        assert f"in the place of {told} stands" in shown.stdout
+        assert STORY.fullmatch(shown.stdout.splitlines()[-1])
 
     assert not server.is_over
     lines = (operator.folder / "events.jsonl").read_text().splitlines()
@@ -391,6 +393,21 @@ def test_a_demonstration_that_is_broken_off_takes_its_server_along(operator: Ope
     assert demo.err == ""
     left = [path.name for path in operator.folder.iterdir() if path.suffix not in (".out", ".err")]
     assert left == []
+
+
+def test_a_demonstration_that_is_killed_leaves_no_server(operator: Operator) -> None:
+    demo = operator.run(*PUSHDCTL, "demo")
+    until = time.monotonic() + PATIENCE
+    while "serves localhost" not in demo.out:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    demo.stop(signal.SIGKILL)
+
+    # In order: the entry by which pushdctl finds it is gone as well.
+    while list(operator.folder.glob("pushd-dev-*.json")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 # With a configuration.

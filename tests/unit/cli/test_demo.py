@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from pushd.cli.demo import Demo, Failed, Registration, Watch
+from pushd.cli.demo import Demo
+from pushd.cli.demopushes import APNS, FCM, Failed, Registration, Watch
 from pushd.wire.secret import Secret
 from tests.support import result_of
 
+REGISTERED = Registration("push.localhost", "n1", Secret("s"))
 READY = '{"c2s": {}, "ca": "", "accounts": [], "push": {}}'
 
 
@@ -28,8 +30,7 @@ def a_push(number: int = 1, node: str = "n1", count: str = "1", status: int = 20
 
 @pytest.fixture
 def watch() -> Watch:
-    registered = Registration("push.localhost", "n1", Secret("s"))
-    return Watch("https://127.0.0.1:1/control", "token", registered)
+    return Watch(FCM, "https://127.0.0.1:1/control", "token", REGISTERED)
 
 
 def test_pushes_are_counted_and_told_in_words(watch: Watch) -> None:
@@ -51,6 +52,31 @@ def test_a_push_that_is_not_as_it_should_be_fails(watch: Watch, push: Any, words
         watch.take(push)
 
     assert watch.pushes == 0
+
+
+def an_apple_push(**changes: Any) -> Any:
+    """A request as the stand-in for APNs has it on record."""
+    message = {"aps": {"alert": "New"}, "node": "n1", "message-count": 3}
+    usual = {"number": 4, "status": 200, "error": "", "priority": 10, "remarks": []}
+    return usual | {"message": message} | changes
+
+
+def test_pushes_of_apple_s_are_read_as_well() -> None:
+    watch = Watch(APNS, "https://127.0.0.1:1/control", "token", REGISTERED)
+    assert watch.take(an_apple_push()) == "accepted push 1: 3 messages wait, priority 10"
+    for push, words in (
+        (an_apple_push(status=410, error="Unregistered"), "APNs refused a push: 410 Unregistered"),
+        (an_apple_push(remarks=["apns-push-type is missing"]), "APNs frowns at a push: apns-push"),
+        (an_apple_push(message={"node": "n2"}), "a push names another node than the phone's"),
+    ):
+        with pytest.raises(Failed, match=words):
+            watch.take(push)
+    assert (watch.pushes, watch.told) == (1, 3)
+
+
+def test_tokens_are_such_as_the_networks_take() -> None:
+    assert len(bytes.fromhex(APNS.make_token())) == 32
+    assert FCM.make_token() != FCM.make_token()
 
 
 class Reactor:
