@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks import (
     detached,
+    gateway,
     logins,
     memory,
     presence,
@@ -41,7 +42,17 @@ from benchmarks.servers import SERVERS
 
 SCENARIOS: Sequence[Scenario] = [
     scenario
-    for module in (routing, logins, resumption, presence, detached, pushing, memory, startup)
+    for module in (
+        routing,
+        logins,
+        resumption,
+        presence,
+        detached,
+        pushing,
+        gateway,
+        memory,
+        startup,
+    )
     for scenario in module.SCENARIOS
 ]
 FILES = 8_192  # that the load and each server may have open
