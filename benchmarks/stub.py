@@ -181,4 +181,5 @@ async def serve(certificate: str, key: str, alpn: str, is_stalled: bool) -> None
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*sys.argv[1:4], sys.argv[4:] == ["stalled"]))
+    given = sys.argv[1:]
+    asyncio.run(serve(given[0], given[1], given[2], "stalled" in given[3:]))
