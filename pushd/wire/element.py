@@ -161,7 +161,23 @@ def parse(
 
     Raises MalformedXML; comments, doctypes, processing instructions and entities are refused.
     """
-    return _Builder(default, prefixes or {}).build(data)
+    header = _header(default, tuple(prefixes.items()) if prefixes else ())
+    parser = expat.ParserCreate("UTF-8", " ")
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+    try:
+        parser.Parse(header, False)
+        roots = _listen(parser)
+        # As one piece, however long: a text in several would be several children.
+        parser.buffer_text = True
+        parser.buffer_size = max(len(data), 1)
+        parser.Parse(data, False)
+        parser.Parse(b"</s>", True)
+    except expat.ExpatError as error:
+        raise MalformedXML(expat.errors.messages.get(error.code, "not well-formed")) from None
+    if len(roots) != 1:
+        raise MalformedXML("more than one element" if roots else "no element")
+    return roots[0]
 
 
 @lru_cache(64)
@@ -172,66 +188,19 @@ def _header(default: str, prefixes: tuple[tuple[str, str], ...]) -> bytes:
     return f"<s xmlns='{escape(default)}'{others}>".encode()
 
 
-def _qualified(attributes: dict[str, str]) -> dict[str | tuple[str, str], str]:
-    """Attributes as domish has them: those of a namespace by pairs of that and their name."""
-    made: dict[str | tuple[str, str], str] = {}
-    for key, value in attributes.items():
-        uri, _, name = key.rpartition(" ")
-        made[(uri, name) if uri else name] = value
-    return made
-
-
 _new = Element.__new__
 
 
-class _Builder:
-    """Builds one element from the bytes of a stanza, inside a stream header of our own."""
+def _listen(parser: expat.XMLParserType) -> list[Element]:
+    """Have a parser build the elements that follow; they come to be in the list.
 
-    def __init__(self, default: str, prefixes: Mapping[str, str]) -> None:
-        parser = expat.ParserCreate("UTF-8", " ")
-        parser.buffer_text = True
-        if hasattr(parser, "SetReparseDeferralEnabled"):
-            parser.SetReparseDeferralEnabled(False)
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        parser.StartNamespaceDeclHandler = self._declare
-        for forbidden in (
-            "StartDoctypeDeclHandler",
-            "CommentHandler",
-            "ProcessingInstructionHandler",
-        ):
-            setattr(parser, forbidden, self._refuse)
-        self._parser = parser
-        self._open: list[Element] = []
-        self._root: Element | None = None
-        self._header = _header(default, tuple(prefixes.items()))
+    What listens does not know the parser, so that it is freed without the garbage collector.
+    """
+    roots: list[Element] = []
+    unclosed: list[Element] = []
 
-    def build(self, data: bytes) -> Element:
-        try:
-            self._parser.Parse(self._header, False)
-            self._open = []
-            # As one piece, however long: a text in several would be several children.
-            self._parser.buffer_size = max(len(data), 1)
-            self._parser.Parse(data, False)
-            self._parser.Parse(b"</s>", True)
-        except expat.ExpatError as error:
-            raise MalformedXML(expat.errors.messages.get(error.code, "not well-formed")) from None
-        finally:
-            self._release()
-        if self._root is None:
-            raise MalformedXML("no element")
-        return self._root
-
-    def _release(self) -> None:
-        parser = self._parser
-        parser.StartElementHandler = parser.EndElementHandler = None
-        parser.CharacterDataHandler = parser.StartNamespaceDeclHandler = None
-        parser.StartDoctypeDeclHandler = parser.CommentHandler = None
-        parser.ProcessingInstructionHandler = None
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._open) >= MAX_DEPTH:
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if len(unclosed) >= MAX_DEPTH:
             raise MalformedXML("nested too deeply")
         # Element((namespace, local)), which takes twice as long by its own constructor.
         made: Element = _new(Element)
@@ -245,27 +214,45 @@ class _Builder:
             if " " in key:
                 made.attributes = _qualified(attributes)
                 break
-        if self._open:
-            self._open[-1].children.append(made)
-        self._open.append(made)
+        if unclosed:
+            unclosed[-1].children.append(made)
+        else:
+            roots.append(made)
+        unclosed.append(made)
 
-    def _end(self, name: str) -> None:
-        if self._open:
-            closed = self._open.pop()
-            if not self._open:
-                if self._root is not None:
-                    raise MalformedXML("more than one element")
-                self._root = closed
+    def end(name: str) -> None:
+        if unclosed:  # else it is the end of the stream
+            unclosed.pop()
 
-    def _characters(self, data: str) -> None:
-        if self._open:
-            self._open[-1].children.append(data)
+    def characters(data: str) -> None:
+        if unclosed:
+            unclosed[-1].children.append(data)
         elif data.strip(" \t\r\n"):
             raise MalformedXML("text outside the element")
 
-    def _declare(self, prefix: str | None, uri: str | None) -> None:
-        if uri and BAD_NAMESPACE.search(uri):
-            raise MalformedXML("namespace name")
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    parser.StartNamespaceDeclHandler = _declare
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.CommentHandler = _refuse
+    parser.ProcessingInstructionHandler = _refuse
+    return roots
 
-    def _refuse(self, *ignored: object) -> None:
-        raise MalformedXML("restricted XML")
+
+def _qualified(attributes: dict[str, str]) -> dict[str | tuple[str, str], str]:
+    """Attributes as domish has them: those of a namespace by pairs of that and their name."""
+    made: dict[str | tuple[str, str], str] = {}
+    for key, value in attributes.items():
+        uri, _, name = key.rpartition(" ")
+        made[(uri, name) if uri else name] = value
+    return made
+
+
+def _declare(prefix: str | None, uri: str | None) -> None:
+    if uri and BAD_NAMESPACE.search(uri):
+        raise MalformedXML("namespace name")
+
+
+def _refuse(*ignored: object) -> None:
+    raise MalformedXML("restricted XML")
