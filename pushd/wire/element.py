@@ -165,6 +165,7 @@ def parse(
     parser = expat.ParserCreate("UTF-8", " ")
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
+    parser.StartNamespaceDeclHandler = _declare  # what the stream declared counts, too
     try:
         parser.Parse(header, False)
         roots = _listen(parser)
@@ -233,7 +234,6 @@ def _listen(parser: expat.XMLParserType) -> list[Element]:
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = characters
-    parser.StartNamespaceDeclHandler = _declare
     parser.StartDoctypeDeclHandler = _refuse
     parser.CommentHandler = _refuse
     parser.ProcessingInstructionHandler = _refuse

@@ -92,8 +92,8 @@ def read(form: Element) -> Form:
         raise ValueError(f"{_at(FORM_TYPE)}: more than one value")
     items = tuple(
         _read_fields(node)
-        for node in children(form)
-        if node.uri == NS_FORMS and node.name == "item"
+        for node in form.children
+        if not isinstance(node, str) and node.name == "item" and node.uri == NS_FORMS
     )
     return Form(kind, (form_type[0] or None) if form_type else None, fields, items)
 
@@ -170,9 +170,13 @@ def _read_fields(parent: Element) -> dict[str, tuple[str, ...]]:
         for part in node.children:
             if isinstance(part, str) or part.name != "value" or part.uri != NS_FORMS:
                 continue
-            if not all(isinstance(inner, str) for inner in part.children):
+            inner = part.children
+            if len(inner) == 1 and isinstance(inner[0], str):
+                values.append(inner[0])
+            elif all(isinstance(one, str) for one in inner):
+                values.append("".join(inner))
+            else:
                 raise ValueError(f"{_at(name)}: a value holds an element")
-            values.append("".join(part.children))
         fields[name] = tuple(values)
     return fields
 
