@@ -94,6 +94,7 @@ class Enablement:
     probed_at: float = 0.0  # when it went on probation; 0 if it is not
     tried_at: float = 0.0  # when it was last published for, while on probation
     # Of this run only:
+    is_enabled: bool = False  # now; else it was disabled, or is another since it was enabled anew
     visits: int = 0  # how often its device was back
     published_at: float = 0.0  # when its service was last told
     called: int = 0  # of how many calls
@@ -179,7 +180,7 @@ class Enablements:
 
     def is_current(self, one: Enablement) -> bool:
         """Whether it is still enabled, and was not disabled and enabled anew."""
-        return self.get(*one.key) is one
+        return one.is_enabled
 
     def bound_to(self, account: str, session: str) -> list[Enablement]:
         """Those that this resource enabled."""
@@ -202,6 +203,7 @@ class Enablements:
         """Forget one; with the last of an account its options go."""
         if not self.is_current(one):
             return
+        one.is_enabled = False
         known = self._known[one.account]
         del known[one.service, one.node]
         self._rows.delete(*one.key)
@@ -218,7 +220,12 @@ class Enablements:
             self._database.touch()
 
     def _add(self, one: Enablement) -> None:
-        self._known.setdefault(one.account, {})[one.service, one.node] = one
+        known = self._known.setdefault(one.account, {})
+        before = known.get((one.service, one.node))
+        if before is not None:
+            before.is_enabled = False
+        known[one.service, one.node] = one
+        one.is_enabled = True
 
     def _collect(self) -> None:
         dirty, self._dirty = self._dirty, []

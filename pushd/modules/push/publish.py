@@ -6,7 +6,7 @@ from functools import lru_cache
 from pushd.modules.push.enablements import Enablement, Summary
 from pushd.modules.push.options import Told
 from pushd.routing.requests import Answer, Refusal, Result, Silence
-from pushd.wire.element import escape, escape_text, parse
+from pushd.wire.element import escape, escape_text
 from pushd.wire.namespaces import (
     FORM_PUSH_SUMMARY,
     NS_CLIENT,
@@ -60,7 +60,6 @@ def _frame(service: str, node: str, options: bytes | None, sender: str) -> tuple
     )
     given = ""
     if options is not None:
-        parse(options)  # what storage has is checked once
         given = f"<publish-options>{options.decode()}</publish-options>"
     return head, f"</notification></item></publish>{given}</pubsub></iq>"
 

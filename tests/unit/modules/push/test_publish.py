@@ -5,7 +5,7 @@ from pushd.modules.push.options import Told
 from pushd.modules.push.publish import Verdict, publication, verdict
 from pushd.routing.requests import Answer, Refusal, Result, Silence
 from pushd.wire import forms
-from pushd.wire.element import MalformedXML, parse, serialize
+from pushd.wire.element import parse, serialize
 from pushd.wire.framer import seal
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
 from pushd.wire.secret import Secret
@@ -109,8 +109,3 @@ def test_nothing_that_a_stranger_chose_breaks_out() -> None:
     assert form is not None
     assert form.fields["last-message-sender"] == ("romeo@example.org/<'&>",)
     assert form.fields["last-message-body"] == ("</value>]]> & \r\n\ufffd'",)
-
-
-def test_options_that_storage_has_broken_are_published_to_nobody() -> None:
-    with pytest.raises(MalformedXML):
-        published(enablement(options=b"</publish-options><evil/>"), Summary(1))

@@ -462,7 +462,7 @@ def test_a_publish_that_breaks_does_not_hinder_the_next() -> None:
     stage = Stage()
     stage.asleep()
     [one] = stage.push.enablements.of(JULIET)
-    one.options = b"<broken"
+    one.options = b"\xff"
     stage.write("one")
     assert stage.service.publishes == []
 
