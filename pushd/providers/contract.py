@@ -442,7 +442,7 @@ class Provider(ABC):
 
     @abstractmethod
     def request(self, note: Notification, device: Device, now: float, sending: Sending) -> Request:
-        """Translate a notification."""
+        """Translate a notification. Raises BadField for a device that could not register now."""
 
     @abstractmethod
     def outcome(self, response: Response, now: float) -> Outcome:

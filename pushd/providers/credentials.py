@@ -197,6 +197,31 @@ class JWTBearer(Credential):
         return read_token(response, now)
 
 
+class ClientCredentials(Credential):
+    """An access token for a client with a secret (RFC 6749 §4.4)."""
+
+    def __init__(
+        self, token_uri: str, client_id: str, client_secret: Secret, scope: str, link: Link
+    ) -> None:
+        self._token_uri = token_uri
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._scope = scope
+        self._link = link
+
+    def request(self, now: float) -> Request:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret.reveal(),
+            "scope": self._scope,
+        }
+        return Request(self._token_uri, form=form, link=self._link)
+
+    def accept(self, response: Response, now: float) -> Token | Busy | Refused:
+        return read_token(response, now)
+
+
 def sign_rs256(payload: bytes, key: "RSAPrivateKey", header: dict[str, Any]) -> str:
     """A JWS in its compact form (RFC 7515 §3.1), with `alg` added to the header."""
     return _sign(payload, key, "RS256", header)

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from pushd.providers.contract import (
     Accepted,
+    BadField,
     Busy,
     Device,
     Failed,
@@ -278,6 +279,8 @@ class _Push:
         sending = Sending(self._id, credential, self._shrink, self._remedies)
         try:
             return self._provider.request(note, device, self._clock.seconds(), sending)
+        except BadField as error:  # it was registered under another configuration
+            return Refused(f"the registration is of no use here: {error}")
         except Exception:  # noqa: BLE001  one notification that cannot be built ends alone
             log.failure("a provider failed to build a request")
             return Refused("a notification that cannot be built: see the log")

@@ -16,6 +16,7 @@ from pushd.simulators.base import Simulator
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.ubuntu import UbuntuSimulator
+from pushd.simulators.wns import WNSSimulator
 
 
 class Stop(Exception):
@@ -104,7 +105,24 @@ class Ubuntu(Network):
         return {}
 
 
-NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM, "ubuntu": Ubuntu}
+class WNS(Network):
+    simulator: WNSSimulator
+
+    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+        self._file = folder / "wns-client.json"
+        secret = _taken_up(self._file, lambda file: str(file["auth_key"]), "a client")
+        self.simulator = WNSSimulator(clock, client_secret=secret or "")
+
+    def factory(self, port: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: dict[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["listen"]
+        _write(self._file, self.simulator.credentials())
+        return {**self.simulator.credentials(), "token_uri": f"{urls['listen']}/token"}
+
+
+NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM, "ubuntu": Ubuntu, "wns": WNS}
 
 
 def write_key(folder: Path, key: Key) -> Path:
@@ -120,7 +138,7 @@ def _taken_up(file: Path, read: Any, what: str) -> Any:
         return None
     try:
         return read(json.loads(file.read_bytes()))
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         words = f"{file} is not {what} of an earlier run: remove it, and a new one is made up"
         raise Stop(words) from None
 

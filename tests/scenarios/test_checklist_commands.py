@@ -131,7 +131,7 @@ def test_cancelling_does_nothing(house: House, node: str) -> None:
     assert len(listed(phone)) == 1
 
 
-@pytest.mark.line(98, 101, 145)
+@pytest.mark.line(98, 101)
 @pytest.mark.parametrize(
     "node",
     ["no-such-command", "Register-Push-Fcm", "register-push-webpush", "register-push-ubuntu",

@@ -47,14 +47,19 @@ OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     },
     "fcm": lambda folder: {"service_account": account(folder)},
     "ubuntu": lambda folder: {},
+    "wns": lambda folder: {
+        "auth_key": Secret("a client secret"),
+        "package_sid": "ms-app://s-1-15-2-1-2-3",
+    },
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
     "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
     "ubuntu": {"token": "dG9rZW4tMQ==", "application-id": "chat.example_chat"},
+    "wns": {"token": "https://db3.notify.windows.com/?token=AwYAAA%3d%3d"},
 }
 # The statuses that say, without a word in the body, that a device is gone.
-DELETING: Mapping[str, frozenset[int]] = {}
+DELETING: Mapping[str, frozenset[int]] = {"wns": frozenset({404, 410})}
 
 BODY = "the text of a message"
 FULL = Notification(

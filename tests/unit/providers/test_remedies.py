@@ -1,20 +1,31 @@
 """What helps where the same request over again would not: another connection, another judgement."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
+from twisted.logger import LogEvent, capturedLogs
 
 from pushd.providers.contract import (
     Accepted,
+    BadField,
     Busy,
     Failed,
     Fault,
     Limits,
     Refused,
+    Request,
     Response,
     Scope,
     Unregistered,
 )
 from tests.unit.providers.bench import NOW, UNREACHABLE, Voucher, device, token
 from tests.unit.providers.test_dispatch import Office
+
+
+@pytest.fixture
+def logged() -> Iterator[Sequence[LogEvent]]:
+    with capturedLogs() as events:
+        yield events
 
 
 def fresh(office: Office) -> list[bool]:
@@ -150,6 +161,20 @@ def test_a_credential_hears_that_its_token_is_stale() -> None:
     office.answer(200)
     office.answer(401)
     assert forgotten == [one]
+
+
+def test_a_device_that_could_not_register_now_is_not_sent_to(logged: Sequence[LogEvent]) -> None:
+    office = Office()
+
+    def refuse(*given: object) -> Request:
+        raise BadField("token", "is no address of a channel")
+
+    office.provider.request = refuse  # type: ignore[method-assign,assignment]
+    pushed = office.push()
+    assert isinstance(pushed.result, Refused)
+    assert "token: is no address of a channel" in pushed.result.reason
+    assert office.sent == []
+    assert [event for event in logged if "log_failure" in event] == []
 
 
 def test_a_request_that_is_busy_for_one_device_asks_for_no_connection() -> None:

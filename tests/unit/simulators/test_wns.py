@@ -1,0 +1,174 @@
+"""The stand-in for WNS: who may post, what it takes, and what it says of channels."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pushd.providers.contract import Device, Notification, Request, Response, Secret, Sending, Token
+from pushd.providers.wns import WNS, Options, read
+from pushd.simulators.answers import Answer
+from pushd.simulators.wns import FAULTS, WNSSimulator
+from tests.unit.simulators.bench import NOW, result_of
+
+URL = "https://wns.test"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Bench:
+    """The stand-in, without sockets."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.simulator = WNSSimulator(self.clock, URL, **options)
+        self.channel = self.simulator.channel("phone")
+        self._http: Any = StubTreq(self.simulator.site.resource)
+
+    def ask(
+        self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST"
+    ) -> Response:
+        async def exchange() -> Response:
+            given = dict(headers)
+            response = await self._http.request(method, url, data=body, headers=given)
+            said = {
+                name.decode(): values[0].decode()
+                for name, values in response.headers.getAllRawHeaders()
+            }
+            return Response(response.code, said, await self._http.content(response))
+
+        asked = Deferred.fromCoroutine(exchange())
+        self._http.flush()
+        return result_of(asked)
+
+    def log_in(self, **changes: str) -> Response:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.simulator.client_id,
+            "client_secret": self.simulator.client_secret,
+            "scope": "notify.windows.com",
+        } | changes
+        return self.ask(f"{URL}/token", urlencode(form).encode(), FORM)
+
+    def token(self) -> str:
+        return str(self.log_in().json()["access_token"])
+
+    def notify(self, body: bytes = b"{}", method: str = "POST", **changes: str | None) -> Response:
+        headers = {
+            "Authorization": f"Bearer {self.token()}",
+            "Content-Type": "application/octet-stream",
+            "X-WNS-Type": "wns/raw",
+        } | {name.replace("_", "-"): value for name, value in changes.items()}
+        given = {name: value for name, value in headers.items() if value is not None}
+        return self.ask(self.channel, body, given, method)
+
+
+def test_a_notification_is_taken_and_put_on_record() -> None:
+    bench = Bench()
+    answer = bench.notify(b'{"message-count":1}', X_WNS_TTL="60", X_WNS_Priority="1")
+    assert (answer.status, answer.header("x-wns-status")) == (200, "received")
+    [received] = bench.simulator.requests
+    assert (received.token, received.message) == (bench.channel, {"message-count": 1})
+    assert (received.kind, received.ttl, received.priority) == ("wns/raw", 60, "1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"Authorization": None}, 401),
+        ({"Authorization": "Bearer made-up"}, 401),
+        ({"X_WNS_Type": None}, 400),
+        ({"X_WNS_Type": "wns/other"}, 400),
+        ({"X_WNS_Type": "wns/toast"}, 400),
+        ({"X_WNS_Cache_Policy": "maybe"}, 400),
+        ({"X_WNS_TTL": "soon"}, 400),
+        ({"X_WNS_TTL": "0"}, 400),
+        ({"X_WNS_Priority": "9"}, 400),
+        ({"X_WNS_SuppressPopup": "true"}, 400),
+        ({"body": b""}, 400),
+        ({"body": b"x" * 5001}, 413),
+        ({"method": "PUT"}, 405),
+    ],
+)
+def test_what_the_service_would_refuse_is_refused(changes: dict[str, Any], status: int) -> None:
+    assert Bench().notify(**changes).status == status
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"client_secret": "wrong"}, "invalid_client"),
+        ({"client_id": "ms-app://other"}, "invalid_client"),
+        ({"scope": "everything"}, "invalid_scope"),
+        ({"grant_type": "password"}, "invalid_request"),
+    ],
+)
+def test_a_login_that_is_wrong_is_refused(changes: dict[str, str], error: str) -> None:
+    answer = Bench().log_in(**changes)
+    assert (answer.status, answer.json()) == (400, {"error": error})
+
+
+def test_a_token_ends() -> None:
+    bench = Bench(expires_in="60")
+    token = bench.token()
+    bench.clock.advance(60)
+    assert bench.notify(Authorization=f"Bearer {token}").status == 401
+    bench.simulator.revoke()
+    assert bench.notify().status == 200
+
+
+@pytest.mark.parametrize(
+    ("what", "status"), [("expired", 410), ("forbidden", 403), ("not-found", 404)]
+)
+def test_a_channel_may_be_no_more(what: str, status: int) -> None:
+    bench = Bench()
+    bench.simulator.channels[bench.channel] = what
+    assert bench.notify().status == status
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_can_be_scripted(name: str) -> None:
+    bench = Bench()
+    bench.simulator.script(bench.channel, Answer(error=name))
+    answer = bench.notify()
+    assert answer.status == FAULTS[name][0]
+    assert answer.header("x-wns-status") == FAULTS[name][1]
+    assert bench.notify().header("x-wns-status") == "received"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        Notification("n"),
+        Notification("n", 1, 2, "romeo@example.net", Secret("hi"), "nurse@example.net", True),
+        Notification("n", 1, last_message_body=Secret("ü" * 10_000)),
+        Notification("n" * 10_000, 1, expires_at=NOW - 5),
+    ],
+    ids=["bare", "full", "long", "no room at all"],
+)
+@pytest.mark.parametrize("silent", ["true", "false"])
+def test_what_the_provider_sends_is_taken(note: Notification, silent: str) -> None:
+    bench = Bench()
+    secret = Secret(bench.simulator.client_secret)
+    sid = bench.simulator.client_id
+    provider = WNS(Options(secret, sid, base_url=URL, token_uri=f"{URL}/token"))
+    asked = provider.credential("").request(NOW)
+    assert isinstance(asked, Request)
+    answer = bench.ask(asked.url, asked.body, asked.headers)
+    token = provider.credential("").accept(answer, NOW)
+    assert isinstance(token, Token)
+    provider.check({"token": bench.channel, "silent-push": silent})
+    device = Device(Secret(bench.channel), fields={"silent-push": silent})
+    request = provider.request(note, device, NOW, Sending(credential=token.value))
+    answer = bench.ask(request.url, request.body, request.headers)
+    assert type(read(answer, NOW)).__name__ == "Accepted"
+    [received] = bench.simulator.requests
+    is_toast = silent == "false" and bool(note.occasion)
+    assert received.kind == ("wns/toast" if is_toast else "wns/raw")
+    if not is_toast:
+        assert received.message == json.loads(request.body)
