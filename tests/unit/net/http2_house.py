@@ -24,7 +24,7 @@ from twisted.internet.interfaces import INegotiated, IProtocolFactory, IStreamCl
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from pushd.net.client import Client
 from pushd.net.http import Answer, Fault, HTTPError
@@ -114,19 +114,22 @@ class Server:
         self.raw = self.h2.data_to_send() + self.raw + frame.serialize()
 
 
-@implementer(INegotiated)
 class Wire(StringTransport):
     """The client's transport."""
 
     negotiatedProtocol: bytes | None = b"h2"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.was_aborted = False
+    was_aborted = False
 
     def abortConnection(self) -> None:
-        self.was_aborted = True
-        super().abortConnection()
+        self.was_aborted = self.disconnecting = True
+
+
+def secured() -> Any:
+    """A transport that could tell what ALPN has agreed upon."""
+    wire = Wire()
+    alsoProvides(wire, INegotiated)
+    return wire
 
 
 @dataclass
@@ -135,7 +138,7 @@ class Line:
 
     client: Any
     server: Server
-    wire: Wire = field(default_factory=Wire)
+    wire: Any = field(default_factory=secured)
     is_cut: bool = False
 
     def open(self) -> None:

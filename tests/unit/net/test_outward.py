@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.logger import capturedLogs  # type: ignore[attr-defined]
+from twisted.logger import capturedLogs
 
 from pushd.config.proxies import Proxy
 from pushd.net.certificates import DevelopmentCA

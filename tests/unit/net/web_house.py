@@ -115,7 +115,7 @@ class Spoken:
         asks = {}
         if clients is not None:
             asks["trustRoot"] = trustRootFromCertificates(authorities(clients))
-        options = CertificateOptions(  # type: ignore[no-untyped-call]
+        options = CertificateOptions(
             **identity(Authority.folder / f"{host}.pem", Authority.folder / f"{host}-key.pem"),
             acceptableProtocols=list(protocols) or None,
             **asks,
