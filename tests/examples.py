@@ -24,7 +24,7 @@ from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
 from pushd.net.client import Client, Whole
 from pushd.net.http2_exchange import request_headers
-from pushd.providers import apns, contract, fcm
+from pushd.providers import apns, contract, fcm, ubuntu
 from pushd.providers.transport import HTTPTransport
 from pushd.wire import forms
 from pushd.wire.element import element, serialize
@@ -179,6 +179,13 @@ def to_apns(fields: Mapping[str, str], **told: Any) -> str:
         return requested(request)
 
 
+def to_ubuntu(**told: Any) -> str:
+    provider = ubuntu.Ubuntu(ubuntu.Options())
+    fields = {"application-id": "messenger.example_messenger"}
+    device = contract.Device(Secret("TOKEN-OF-THE-DEVICE"), fields=fields)
+    return requested(provider.request(notification(**told), device, NOW, contract.Sending("")))
+
+
 # To the account.
 
 
@@ -213,6 +220,8 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "APNs by default": lambda: to_apns({}, message_count=1),
     "APNs with everything": lambda: to_apns({}, **EVERYTHING_TOLD),
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
+    "Ubuntu by default": lambda: to_ubuntu(message_count=1),
+    "Ubuntu with everything": lambda: to_ubuntu(**EVERYTHING_TOLD),
     "list": listed,
 }
 

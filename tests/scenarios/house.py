@@ -93,6 +93,7 @@ class House:
         wanted = {
             "fcm": {"service_account": "service_account"},
             "apns": {"key_file": "key_file", "team_id": "team_id", "sandbox_url": "sandbox_url"},
+            "ubuntu": {},
         }[name]
         usual = {"type": name, "register_host": DOMAIN, "pubsub_host": PUSH_HOST}
         more = {"topic": "com.example.app"} if name == "apns" else {}

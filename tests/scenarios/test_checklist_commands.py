@@ -55,7 +55,8 @@ def apns_backend(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    backends = [{}, apns_backend(tmp_path_factory.mktemp("apns"))]
+    ubuntu = {"type": "ubuntu", "service_account": None}
+    backends = [{}, apns_backend(tmp_path_factory.mktemp("apns")), ubuntu]
     yield from opened(tmp_path_factory, app_server={"backends": backends})
 
 
@@ -134,8 +135,8 @@ def test_cancelling_does_nothing(house: House, node: str) -> None:
 @pytest.mark.line(98, 101)
 @pytest.mark.parametrize(
     "node",
-    ["no-such-command", "Register-Push-Fcm", "register-push-webpush", "register-push-ubuntu",
-     "register-push-wns", "register-push-mozilla"],
+    ["no-such-command", "Register-Push-Fcm", "register-push-webpush", "register-push-wns",
+      "register-push-mozilla"],
 )  # fmt: skip
 def test_what_is_no_command_here_is_not_found(house: House, node: str) -> None:
     refused = house.friend().command(node, form(token="t:1"))
@@ -163,6 +164,9 @@ def test_commands_are_not_asked_for_by_get(house: House) -> None:
         ("apns", {"token": "abc"}, "token"),
         ("apns", {"token": APNS_TOKEN.hex(), "silent-push": "often"}, "silent-push"),
         ("apns", {"token": APNS_TOKEN.hex(), "environment": "the moon"}, "environment"),
+        ("ubuntu", {"token": "t"}, "application-id"),
+        ("ubuntu", {"token": "t", "application-id": ""}, "application-id"),
+        ("ubuntu", {"application-id": "app.name_app"}, "token"),
         ("fcm", {"token": "t:1", "device-id": ["a", "b"]}, "device-id"),
         ("fcm", {"token": "t:1", "device-name": "n" * 2000}, "device-name"),
     ],

@@ -1,6 +1,6 @@
 """Push with everything logged that can be: tokens, secrets and bodies are in nothing that is said.
 
-Two push networks and a foreign push service; registrations, good ones and bad; publishes, right
+Three push networks and a foreign push service; registrations, good ones and bad; publishes, right
 and wrong; answers of all kinds; what an operator and an account are told. The log at the level
 debug, the event log with its trace, metrics, all answers on the operator's socket, the ledger,
 and every error that a client or a component was sent are searched.
@@ -23,6 +23,7 @@ FCM_TOKEN = "fcm:APA91b-living-token"
 DEAD_TOKEN = "fcm:APA91b-dying-token"
 BAD_TOKEN = "fcm APA91b token with spaces"
 APNS_TOKEN = "c0ffee" * 10 + "beef"
+UBUNTU_TOKEN = "ubuntu-token-4711=="
 BAD_APNS_TOKEN = "zz" + "c0ffee" * 10
 FOREIGN_NODE = "node-that-is-a-token-4711"
 FOREIGN_SECRET = "publish-option-secret-4711"
@@ -36,7 +37,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield from opened(
         tmp_path_factory,
         options=("--trace",),
-        networks=("fcm", "apns"),
+        networks=("fcm", "apns", "ubuntu"),
         log={"level": "debug"},
         listen={"metrics": ["127.0.0.1:0"]},
     )
@@ -52,6 +53,7 @@ class Story:
             "dead token": DEAD_TOKEN,
             "bad token": BAD_TOKEN,
             "APNs token": APNS_TOKEN,
+            "Ubuntu token": UBUNTU_TOKEN,
             "APNs token in capitals": APNS_TOKEN.upper(),
             "bad APNs token": BAD_APNS_TOKEN,
             "node that is a token": FOREIGN_NODE,
@@ -81,7 +83,10 @@ class Story:
         succeeded(phone.enable(service, node, wanted, secret_form(secret)))
 
     def register(self, phone: Phone, type: str, token: str) -> dict[str, str]:
-        form = forms.submit(None, {"token": token, "device-name": "A phone"})
+        fields = {"token": token, "device-name": "A phone"}
+        if type == "ubuntu":
+            fields["application-id"] = "app.name_app"
+        form = forms.submit(None, fields)
         answer = phone.command(f"register-push-{type}", form)
         return self.note(token, fields_of(answer))
 
@@ -125,12 +130,12 @@ class Story:
         assert dying.resume().name in ("resumed", "failed")
         self.living = living
 
-    def apns(self) -> None:
+    def other(self, type: str, token: str) -> None:
         phone = self.house.phone()
-        given = self.register(phone, "apns", APNS_TOKEN)
+        given = self.register(phone, type, token)
         self.enable(phone, given["jid"], given["node"], given["secret"])
         self.sleep(phone)
-        until(lambda: self.house.pushes(APNS_TOKEN, of="apns"), "push to APNs")
+        until(lambda: self.house.pushes(token, of=type), f"push to {type}")
 
     def foreign(self) -> None:
         """A service where a node is the token of a device; it refuses in all ways."""
@@ -176,7 +181,8 @@ def test_tokens_secrets_and_bodies_are_in_nothing_that_is_said(house: House) -> 
     story = Story(house)
     story.bad_input()
     story.fcm()
-    story.apns()
+    story.other("apns", APNS_TOKEN)
+    story.other("ubuntu", UBUNTU_TOKEN)
     story.foreign()
     story.ask_for_everything()
     # An account is told its own nodes, which it needs to enable and to remove them.

@@ -21,6 +21,7 @@ NAMES = (
     "last-message-body",
     "pending-subscription-count",
 )
+NETWORKS = ("FCM", "APNs", "Ubuntu")
 WHOLE = frozenset(("queue", "sessions", "offline"))  # told of as a whole
 
 
@@ -54,8 +55,8 @@ def test_what_nobody_may_learn_is_in_no_example() -> None:
     for name, made in examples.EXAMPLES.items():
         said = made()
         assert "OMEMO" not in said
-        assert "TOKEN-OF-THE-DEVICE" not in said or name.startswith("FCM")
-        if name.startswith(("FCM", "APNs")):
+        assert "TOKEN-OF-THE-DEVICE" not in said or name.startswith(NETWORKS)
+        if name.startswith(NETWORKS):
             assert examples.SECRET not in said
             assert "juliet" not in said
 
