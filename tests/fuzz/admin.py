@@ -6,7 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from pushd.admin.harness import LONGEST, Journal, PushWaits
 from pushd.admin.operations import Operations
+from pushd.admin.pushes import Whose
 from pushd.admin.sessions import LiveSessions
 from pushd.admin.socket import LONGEST_LINE, OperatorFactory
 from pushd.admin.users import Users
@@ -14,9 +16,15 @@ from tests.fuzz.watch import Log
 from tests.hall import Hall
 from tests.support import Transport
 
-WORDS = (
+OPERATIONS = (
     *("user-add", "user-passwd", "user-del", "user-list", "user-disable", "user-enable"),
-    *("sessions", "kick", "call", "_account", "__init__", "x", "reason", "romeo@example.net/phone"),
+    *("sessions", "kick", "cut", "push-mark", "wait-push", "assert-no-push", "call", "__init__"),
+)
+WORDS = (
+    *OPERATIONS,
+    *("account", "timeout", "count", "since", "stage", "device", "seconds", "withhold", "yes"),
+    *("0", "1", "5s", "0.5", "1e400", "inf", "-1", "decided", "9" * 30),
+    *("_account", "x", "reason", "romeo@example.net/phone"),
     *("jid", "password", "domain", "self", "name", "operation", "arguments", "result"),
     *(
         "romeo@example.net",
@@ -63,7 +71,10 @@ class _House:
             sessions.end_all,
             sessions.cut_all,
         )
-        self.factory = OperatorFactory(Operations(users, sessions))
+        whose = Whose(host.domains, host.accounts)
+        self.journal = Journal(host.clock, host.events)
+        waits = PushWaits(host.clock, self.journal, whose, host.push, host.domains, ("push.local",))
+        self.factory = OperatorFactory(Operations(users, sessions, waits))
 
     def ready(self) -> None:
         """One session for the next input, and few accounts."""
@@ -96,7 +107,7 @@ def write(random: Random) -> bytes:
             random.choice(WORDS): random.choice((*WORDS, 5, None, True, [], {}, 1.5))
             for _ in range(random.randrange(4))
         }
-        asked: Any = {"operation": random.choice(WORDS[:11]), "arguments": arguments}
+        asked: Any = {"operation": random.choice(OPERATIONS), "arguments": arguments}
         if random.random() < 0.1:
             asked = random.choice(([asked], arguments, 5, None, "x", {"operation": arguments}))
         lines.append(json.dumps(asked, ensure_ascii=random.random() < 0.5))
@@ -114,6 +125,8 @@ def one(data: bytes) -> None:
     protocol.dataReceived(data)
     house.hall.advance(0)
     house.hall.advance(0)
+    if b"push" in data:
+        house.hall.advance(LONGEST)  # whatever was waited for has not come
     house.log.check()
     said = transport.take()
     lines = data.split(b"\n")[:-1]
