@@ -10,6 +10,7 @@ from OpenSSL import SSL
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.error import (
+    CannotListenError,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
@@ -298,6 +299,21 @@ class TestExchanges(TestCase):
         url, watched = self.listen(RudeServer(lambda server: server.say(HEAD + b"2\r\nab\r\n")))
         assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
         await watched.ends[0]
+
+    async def test_a_host_may_be_an_address_of_ipv6(self) -> None:
+        service = Service(lambda _: b"here")
+        watched = Watched(Site(service))
+        self.servers.append(watched)
+        try:
+            port = reactor.listenTCP(0, watched, interface="::1")
+        except CannotListenError:
+            self.skipTest("this machine has no ::1")
+        self.addCleanup(port.stopListening)
+        place = f"[::1]:{port.getHost().port}"
+        answer = await self.post(f"http://{place}/v1/a%2Fb?x=%3d")
+        assert (answer.status, answer.body) == (200, b"here")
+        (request,) = service.requests
+        assert (request.uri, request.getHeader("host")) == (b"/v1/a%2Fb?x=%3d", place)
 
     async def test_a_port_where_nobody_listens_is_unreachable(self) -> None:
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
