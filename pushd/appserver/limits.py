@@ -31,7 +31,7 @@ UNLIMITED = Rate(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who may register, how much, and how often a device is pushed. May change at any time."""
+    """Who may register, how much, and how often a device is pushed."""
 
     access: str | tuple[str, ...] = "all"  # or "local", or domains
     registrations_per_account: int = 20
@@ -49,7 +49,7 @@ class TooMany(PolicyViolation):
 
 
 class Buckets:
-    """Who has taken how much of a rate, by name. The rate is handed in: it may change."""
+    """Who has taken how much of a rate, by name. The rate is handed in, and is always the same."""
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
@@ -92,8 +92,12 @@ class Limiter:
     """The limits of a whole app server. `domains` are served here, and have none for domains."""
 
     def __init__(self, rules: Rules, domains: frozenset[str]) -> None:
-        self.rules = rules
         self._domains = domains
+        self.rule(rules)
+
+    def rule(self, rules: Rules) -> None:
+        """Have these limits hold; what was taken by the ones before is forgotten."""
+        self.rules = rules
         self._accounts = Buckets()
         self._foreign = Buckets()
         self._pushes = Buckets()

@@ -1,7 +1,7 @@
 """Whose push is next. What waits costs an entry here: no coroutine, no timer of its own."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -115,6 +115,9 @@ class Delays:
 
     def __contains__(self, node: object) -> bool:
         return node in self._ends
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._ends))
 
     def put(self, node: str, at: float) -> None:
         """Call `ready` with this node then, and not at another time that was said before."""

@@ -111,6 +111,11 @@ class Outbox:
             self._queue(node)
         return node not in self._delays
 
+    def reconsider(self) -> None:
+        """The limits are others: who waits for the old ones may go earlier, or later."""
+        for node in self._delays:
+            self._queue(node)
+
     def forget(self, registration: Registration, reason: str) -> None:
         """The registration is gone: what waits for it is pointless."""
         push = self._waiting.get(registration.node)

@@ -75,7 +75,8 @@ class AppServer:
 
     def rule(self, rules: Rules) -> None:
         """Have these rules hold from now on."""
-        self._limiter.rules = rules
+        self._limiter.rule(rules)
+        self.outbox.reconsider()
 
     def renew(self, name: str, provider: Provider) -> None:
         """Have devices of this app checked by another provider of the same type."""

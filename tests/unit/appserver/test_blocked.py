@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pushd.routing.events import PublishReceived
+from pushd.routing.events import PublishReceived, PushDisabled
 from tests.hall import START
 from tests.unit.appserver.stage import (
     JULIET,
@@ -15,6 +15,7 @@ from tests.unit.appserver.stage import (
     said,
 )
 from tests.unit.appserver.test_outbox import killed
+from tests.unit.appserver.test_service import WholeWay
 
 HOUR = 3600.0
 
@@ -126,3 +127,17 @@ def test_a_block_that_cannot_be_is_refused(
         stage.server.publishers.block(publisher, reason, until)
 
     assert stage.server.publishers.blocked() == []
+
+
+def test_what_its_users_have_enabled_outlives_a_block_that_ends() -> None:
+    stage = WholeWay()
+    stage.server.publishers.block(REGISTER, "a flood of pushes", stage.hall.clock.seconds() + 60)
+
+    stage.write("one")
+    assert stage.transport.requests == []
+    assert stage.hall.events(PublishReceived)[-1].outcome == "blocked"
+
+    for _ in range(60):
+        stage.hall.advance(5)
+    assert stage.transport.requests == [{"to": "tok", "message-count": 1}]
+    assert stage.hall.events(PushDisabled) == []

@@ -44,12 +44,6 @@ def test_no_more_is_saved_than_the_burst() -> None:
     assert [buckets.try_to_take("a", rate, 1000.0) for _ in range(3)] == [True, True, False]
 
 
-def test_another_rate_holds_at_once() -> None:
-    buckets = Buckets()
-    buckets.take("a", Rate(1000.0), 0.0)
-    assert buckets.ready_at("a", UNLIMITED, 1.0) == 1.0
-
-
 @pytest.mark.mistake(11)
 def test_only_what_is_not_full_is_remembered() -> None:
     buckets, rate = Buckets(), Rate(10.0)
@@ -230,6 +224,16 @@ def test_commands_from_elsewhere_count_for_their_domain_too() -> None:
     answers = [ask(stage, f"u{n}@example.org/x", command, REGISTER) for n in range(3)]
 
     assert [outcome(answer) for answer in answers] == ["", "", "policy-violation"]
+
+
+def test_what_waits_for_its_time_goes_when_the_limit_goes() -> None:
+    stage = Limited()
+    for count in range(1, 4):
+        stage.sent(message_count=str(count))
+    assert len(stage.calls) == 2
+
+    stage.server.rule(Rules(pushes=Rate(5.0, 2)))
+    assert len(stage.calls) == 3
 
 
 def test_other_rules_hold_from_then_on() -> None:
