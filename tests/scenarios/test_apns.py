@@ -5,107 +5,56 @@ Two apps: one pushes with a signing key, the other with a client certificate.
 
 import base64
 import itertools
-import json
-import ssl
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pushd.wire import forms
-from pushd.wire.element import Element, child, element
-from pushd.wire.namespaces import (
-    FORM_PUBLISH_OPTIONS,
-    FORM_PUSH_SUMMARY,
-    NS_COMMANDS,
-    NS_PUBSUB,
-    NS_PUSH,
-)
-from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House
-from tests.scenarios.peers import PATIENCE, Phone, until
+from pushd.wire.element import child
+from pushd.wire.namespaces import NS_COMMANDS
+from tests.scenarios.house import DOMAIN
+from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import condition, fields_of, secret_form, succeeded
-from tests.scenarios.test_starting import PYTHON_M
+from tests.scenarios.standins import HouseOfNetworks, Node, form, started
 from tests.unit.providers.bench import pem
 
 KEYED, CERTIFIED, LATE = "org.example.keyed", "org.example.certified", "org.example.late"
 _numbers = itertools.count(1)
 
 
-class AppleHouse(House):
-    """A house with a stand-in for APNs, and three apps there; the third has a wrong key."""
+class AppleHouse(HouseOfNetworks):
+    """Three apps, of which the third has a wrong key."""
 
-    apple: dict[str, Any]
+    networks = ("apns",)
 
-    def configure(self, **sections: Any) -> None:
-        said = self.folder / "apple.json"
-        stand_in = (*PYTHON_M[:2], "pushd.simulators", "apns", "--folder", self.folder / "apple")
-        self.apple = self.operator.wait(self.operator.run(*stand_in, "--ready-file", said), said)
-        made = self.tell_apple("/certificates", {"topics": [CERTIFIED, f"{CERTIFIED}.voip"]})
+    def backends(self) -> list[dict[str, Any]]:
+        apple = self.standins["apns"]
+        made = self.tell("apns", "/certificates", {"topics": [CERTIFIED, f"{CERTIFIED}.voip"]})
         certfile = self.folder / "apns.pem"
         certfile.write_text(made["key"] + made["certificate"])
         self.late_key = self.folder / "late.p8"
         self.late_key.write_text(pem(ec.generate_private_key(ec.SECP256R1())))
-        token = {"key_id": self.apple["key_id"], "team_id": self.apple["team_id"]}
-        super().configure(
-            app_server={
-                "backends": [
-                    self.backend(KEYED, key_file=self.apple["key_file"], **token),
-                    self.backend(CERTIFIED, certfile=str(certfile), topic=None),
-                    self.backend(LATE, key_file=str(self.late_key), **token),
-                ]
-            },
-            **sections,
-        )
+        token = {"key_id": apple["key_id"], "team_id": apple["team_id"]}
+        return [
+            self.app(KEYED, topic=KEYED, key_file=apple["key_file"], **token),
+            self.app(CERTIFIED, certfile=str(certfile)),
+            self.app(LATE, topic=LATE, key_file=str(self.late_key), **token),
+        ]
 
-    def backend(self, app: str, **options: Any) -> dict[str, Any]:
-        return {
-            "type": "apns",
-            "app_name": app.rpartition(".")[2],
-            "topic": app,
-            "base_url": self.apple["url"],
-            "sandbox_url": self.apple["sandbox_url"],
-            "ca_file": self.apple["ca"],
-            "service_account": None,
-            **options,
-        }
-
-    def tell_apple(self, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        trusted = ssl.create_default_context(cafile=self.apple["ca"])
-        url = self.apple["control_url"] + path
-        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
-            return json.load(answer)
-
-    def arrived(self, token: str, count: int = 1) -> list[dict[str, Any]]:
-        """What came for a token, once there is so much of it."""
-        query = urllib.parse.urlencode({"token": token, "since": 0, "wait": 0})
-        look = f"/requests?{query}"
-        found: list[dict[str, Any]] = until(
-            lambda: here if len(here := self.tell_apple(look)["requests"]) >= count else None,
-            f"{count} pushes for {token}",
-        )
-        return found
-
-    def script_apple(self, token: str, *answers: Mapping[str, Any]) -> None:
-        self.tell_apple("/script", {"token": token, "answers": answers})
+    def app(self, bundle_id: str, **options: Any) -> dict[str, Any]:
+        name, sandbox = bundle_id.rpartition(".")[2], self.standins["apns"]["sandbox_url"]
+        return self.backend("apns", app_name=name, sandbox_url=sandbox, **options)
 
     def connections(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.tell_apple("/connections")["connections"]
+        found: list[dict[str, Any]] = self.tell("apns", "/connections")["connections"]
         return [one for one in found if one["requests"]]
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppleHouse]:
-    house = AppleHouse(tmp_path_factory.mktemp("apple"))
-    try:
-        house.start()
-        yield house
-        house.check()
-    finally:
-        house.close()
+    yield from started(AppleHouse(tmp_path_factory.mktemp("apple")))
 
 
 def a_token() -> str:
@@ -114,10 +63,8 @@ def a_token() -> str:
 
 
 def register(phone: Phone, app: str, token: str, **fields: str) -> dict[str, str]:
-    given = {name.replace("_", "-"): value for name, value in fields.items()}
     text = base64.b64encode(bytes.fromhex(token)).decode()
-    form = forms.submit(None, {"token": text, "app": app, **given})
-    return fields_of(phone.command("register-push-apns", form))
+    return fields_of(phone.command("register-push-apns", form(text, app=app, **fields)))
 
 
 def sleeping(house: AppleHouse, app: str, token: str, **fields: str) -> Phone:
@@ -129,36 +76,8 @@ def sleeping(house: AppleHouse, app: str, token: str, **fields: str) -> Phone:
     return phone
 
 
-class Node(NamedTuple):
-    """A device of a user of another server, where publishes need no session."""
-
-    token: str
-    node: str
-    secret: str
-    owner: str
-
-
 def node(house: AppleHouse, app: str = "keyed", **fields: str) -> Node:
-    token = a_token()
-    owner = f"ann-{token[-6:]}@{FOREIGN}"
-    given = {name.replace("_", "-"): value for name, value in fields.items()}
-    form = forms.submit(None, {"token": token, "app": app, **given})
-    asked = element(NS_COMMANDS, "command", form, node="register-push-apns")
-    made = fields_of(house.service().ask_as(f"{owner}/phone", DOMAIN, asked))
-    return Node(token, made["node"], made["secret"], owner)
-
-
-def publish(house: AppleHouse, to: Node, count: int = 1) -> Element:
-    summary = forms.submit(FORM_PUSH_SUMMARY, {"message-count": str(count)})
-    item = element(NS_PUBSUB, "item", element(NS_PUSH, "notification", summary))
-    secret = forms.submit(FORM_PUBLISH_OPTIONS, {"secret": to.secret})
-    payload = element(
-        NS_PUBSUB,
-        "pubsub",
-        element(NS_PUBSUB, "publish", item, node=to.node),
-        element(NS_PUBSUB, "publish-options", secret),
-    )
-    return house.service().ask_as(FOREIGN, PUSH_HOST, payload)
+    return house.node("apns", a_token(), app=app, **fields)
 
 
 # The way of a push.
@@ -176,8 +95,8 @@ def test_a_message_to_a_sleeping_phone_arrives_as_an_alert(
 
     house.friend().message(phone.account, "But soft, what light")
 
-    [push] = house.arrived(token)
-    team = f"{house.apple['team_id']}/{house.apple['key_id']}"
+    [push] = house.arrived("apns", token)
+    team = f"{house.standins['apns']['team_id']}/{house.standins['apns']['key_id']}"
     assert push["authorized_by"] == {"key": team, "certificate": CERTIFIED}[by]
     assert (push["topic"], push["push_type"], push["priority"]) == (topic, "alert", 10)
     assert (push["environment"], push["status"], push["error"]) == ("production", 200, "")
@@ -204,7 +123,7 @@ def test_a_silent_push_to_the_sandbox_goes_there_in_the_background(
 
     house.friend().message(phone.account, "hush")
 
-    [push] = house.arrived(token)
+    [push] = house.arrived("apns", token)
     assert (push["environment"], push["push_type"], push["priority"]) == (
         "sandbox",
         "background",
@@ -216,10 +135,10 @@ def test_a_silent_push_to_the_sandbox_goes_there_in_the_background(
 
 def test_the_newest_count_takes_the_place_of_the_one_before(house: AppleHouse) -> None:
     to = node(house)
-    succeeded(publish(house, to, 1))
-    house.arrived(to.token, 1)
-    succeeded(publish(house, to, 2))
-    first, second = house.arrived(to.token, 2)
+    succeeded(house.publish(to, 1))
+    house.arrived("apns", to.token, 1)
+    succeeded(house.publish(to, 2))
+    first, second = house.arrived("apns", to.token, 2)
     assert first["collapse_id"] == second["collapse_id"] != ""
     assert first["id"] != second["id"]
     assert [one["message"]["message-count"] for one in (first, second)] == [1, 2]
@@ -232,7 +151,7 @@ def test_the_newest_count_takes_the_place_of_the_one_before(house: AppleHouse) -
 def test_a_dead_token_ends_the_registration_and_the_enablement(house: AppleHouse) -> None:
     token = a_token()
     phone = sleeping(house, "keyed", token)
-    house.tell_apple("/devices", {"token": token, "dead_since": 4e9})
+    house.tell("apns", "/devices", {"token": token, "dead_since": 4e9})
 
     house.friend().message(phone.account, "anybody there?")
 
@@ -249,31 +168,31 @@ def test_a_dead_token_ends_the_registration_and_the_enablement(house: AppleHouse
 @pytest.mark.line(140, 141)
 def test_a_token_that_was_dead_before_it_was_registered_is_kept(house: AppleHouse) -> None:
     to = node(house)
-    house.tell_apple("/devices", {"token": to.token, "dead_since": 1e9})
-    succeeded(publish(house, to))
-    [push] = house.arrived(to.token)
+    house.tell("apns", "/devices", {"token": to.token, "dead_since": 1e9})
+    succeeded(house.publish(to))
+    [push] = house.arrived("apns", to.token)
     assert push["error"] == "Unregistered"
     settled = house.event("push-settled", account=to.owner)
     assert settled["outcome"] == "refused"
-    succeeded(publish(house, to))  # still a node
-    house.tell_apple("/devices", {"token": to.token})
-    house.arrived(to.token, 2)
+    succeeded(house.publish(to))  # still a node
+    house.tell("apns", "/devices", {"token": to.token})
+    house.arrived("apns", to.token, 2)
 
 
 def test_after_a_dead_token_the_publisher_learns_that_the_node_is_gone(house: AppleHouse) -> None:
     to = node(house)
-    house.tell_apple("/devices", {"token": to.token, "dead_since": 4e9})
-    succeeded(publish(house, to))
+    house.tell("apns", "/devices", {"token": to.token, "dead_since": 4e9})
+    succeeded(house.publish(to))
     house.event("device-unregistered", account=to.owner)
-    assert condition(publish(house, to)) == "item-not-found"
+    assert condition(house.publish(to)) == "item-not-found"
 
 
 @pytest.mark.line(142)
 def test_what_apple_finds_too_big_goes_again_with_the_counts_alone(house: AppleHouse) -> None:
     to = node(house)
-    house.script_apple(to.token, {"error": "PayloadTooLarge"})
-    succeeded(publish(house, to, 7))
-    first, second = house.arrived(to.token, 2)
+    house.answer_with("apns", to.token, {"error": "PayloadTooLarge"})
+    succeeded(house.publish(to, 7))
+    first, second = house.arrived("apns", to.token, 2)
     assert (first["error"], second["status"]) == ("PayloadTooLarge", 200)
     assert second["message"]["message-count"] == 7
 
@@ -282,18 +201,18 @@ def test_what_apple_finds_too_big_goes_again_with_the_counts_alone(house: AppleH
 @pytest.mark.parametrize("reason", ["BadCollapseId", "PayloadEmpty", "BadPath"])
 def test_a_refusal_ends_no_registration(house: AppleHouse, reason: str) -> None:
     to = node(house)
-    house.script_apple(to.token, {"error": reason})
-    succeeded(publish(house, to))
+    house.answer_with("apns", to.token, {"error": reason})
+    succeeded(house.publish(to))
     assert reason in house.event("push-settled", account=to.owner)["reason"]
-    succeeded(publish(house, to))
-    assert house.arrived(to.token, 2)[1]["status"] == 200
+    succeeded(house.publish(to))
+    assert house.arrived("apns", to.token, 2)[1]["status"] == 200
 
 
 def test_a_shutdown_is_asked_again_at_once(house: AppleHouse) -> None:
     to = node(house)
-    house.script_apple(to.token, {"error": "Shutdown"})
-    succeeded(publish(house, to))
-    first, second = house.arrived(to.token, 2)
+    house.answer_with("apns", to.token, {"error": "Shutdown"})
+    succeeded(house.publish(to))
+    first, second = house.arrived("apns", to.token, 2)
     assert (first["error"], second["status"]) == ("Shutdown", 200)
     assert second["id"] == first["id"]
     assert second["at"] - first["at"] < 4.0  # sooner than the shortest pause
@@ -302,11 +221,11 @@ def test_a_shutdown_is_asked_again_at_once(house: AppleHouse) -> None:
 @pytest.mark.line(144)
 def test_what_apple_was_not_told_before_a_kill_it_is_told_after_it(house: AppleHouse) -> None:
     to = node(house)
-    house.script_apple(to.token, {"ending": "stall"})
-    succeeded(publish(house, to, 3))
-    house.arrived(to.token, 1)
+    house.answer_with("apns", to.token, {"ending": "stall"})
+    succeeded(house.publish(to, 3))
+    house.arrived("apns", to.token, 1)
     house.kill()
-    pushes = house.arrived(to.token, 2)
+    pushes = house.arrived("apns", to.token, 2)
     assert pushes[1]["status"] == 200
     assert pushes[1]["message"]["message-count"] == 3
 
@@ -316,17 +235,17 @@ def test_what_apple_was_not_told_before_a_kill_it_is_told_after_it(house: AppleH
 
 def test_a_goaway_in_mid_flight_loses_nothing(house: AppleHouse) -> None:
     before = node(house)
-    succeeded(publish(house, before))
-    house.arrived(before.token)  # so that there is a connection that is known
+    succeeded(house.publish(before))
+    house.arrived("apns", before.token)  # so that there is a connection that is known
     several = [node(house) for _ in range(8)]
     for place, to in enumerate(several):
         answers = [{"delay": 1.0}] if place < 4 else [{"ending": "goaway"}]
-        house.script_apple(to.token, *answers)
+        house.answer_with("apns", to.token, *answers)
     for to in several:
-        succeeded(publish(house, to))
+        succeeded(house.publish(to))
 
     for to in several:
-        assert house.arrived(to.token)[-1]["topic"] == KEYED
+        assert house.arrived("apns", to.token)[-1]["topic"] == KEYED
         settled = house.event("push-settled", account=to.owner)
         assert settled["outcome"] == "accepted"
         assert settled["seconds"] < 5.0  # no pause was needed
@@ -334,21 +253,21 @@ def test_a_goaway_in_mid_flight_loses_nothing(house: AppleHouse) -> None:
 
 def test_a_goaway_between_two_pushes_is_no_trouble(house: AppleHouse) -> None:
     to = node(house)
-    succeeded(publish(house, to))
-    house.arrived(to.token)
-    house.tell_apple("/connections", {"do": "goaway", "reason": "Shutdown"})
+    succeeded(house.publish(to))
+    house.arrived("apns", to.token)
+    house.tell("apns", "/connections", {"do": "goaway", "reason": "Shutdown"})
     for count in (2, 3):
-        succeeded(publish(house, to, count))
-        house.arrived(to.token, count)
+        succeeded(house.publish(to, count))
+        house.arrived("apns", to.token, count)
 
 
 def test_apps_with_one_key_share_what_apple_sees_of_it(house: AppleHouse) -> None:
     for app, environment in (("keyed", "production"), ("keyed", "sandbox")):
         to = node(house, app, environment=environment)
-        succeeded(publish(house, to))
-        assert house.arrived(to.token)[0]["status"] == 200
+        succeeded(house.publish(to))
+        assert house.arrived("apns", to.token)[0]["status"] == 200
     seen = [one for one in house.connections() if not one["client_certificate"]]
-    assert {one["team"] for one in seen} == {house.apple["team_id"]}
+    assert {one["team"] for one in seen} == {house.standins["apns"]["team_id"]}
     assert all(one["provider_tokens"] <= 1 for one in seen)
     remarks = {remark for one in seen for remark in one["remarks"]}
     assert remarks <= {"it opened a stream after GOAWAY"}  # they met on the way
@@ -360,22 +279,23 @@ def test_apps_with_one_key_share_what_apple_sees_of_it(house: AppleHouse) -> Non
 @pytest.mark.line(143)
 def test_what_waits_for_a_key_that_is_wrong_is_sent_once_it_is_right(house: AppleHouse) -> None:
     to = node(house, "late")
-    succeeded(publish(house, to, 5))
+    succeeded(house.publish(to, 5))
     alarm = house.event("provider-alarm", backend=f"apns/{DOMAIN}/late")
     assert "403 InvalidProviderToken" in alarm["reason"]
     told = house.operate("status")
     assert any("InvalidProviderToken" in problem for problem in told["problems"])
     good = node(house)
-    succeeded(publish(house, good))
-    assert house.arrived(good.token)[0]["status"] == 200  # nobody else is concerned
+    succeeded(house.publish(good))
+    assert house.arrived("apns", good.token)[0]["status"] == 200  # nobody else is concerned
 
-    house.late_key.write_text(open(house.apple["key_file"]).read())  # noqa: SIM115
+    house.late_key.write_text(open(house.standins["apns"]["key_file"]).read())  # noqa: SIM115
     house.operate("reload")
 
     assert (
-        until(lambda: [one for one in house.arrived(to.token, 0) if one["status"] == 200], "push")[
-            0
-        ]["message"]["message-count"]
+        until(
+            lambda: [one for one in house.arrived("apns", to.token, 0) if one["status"] == 200],
+            "push",
+        )[0]["message"]["message-count"]
         == 5
     )
     assert house.operate("status")["problems"] == []
