@@ -127,7 +127,7 @@ class Wire(StringTransport):
 
 def secured() -> Any:
     """A transport that could tell what ALPN has agreed upon."""
-    wire = Wire()
+    wire = Wire()  # type: ignore[no-untyped-call]
     alsoProvides(wire, INegotiated)
     return wire
 
