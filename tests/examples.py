@@ -24,7 +24,7 @@ from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
 from pushd.net.client import Client, Whole
 from pushd.net.http2_exchange import request_headers
-from pushd.providers import apns, contract, fcm, ubuntu
+from pushd.providers import apns, contract, fcm, ubuntu, wns
 from pushd.providers.transport import HTTPTransport
 from pushd.wire import forms
 from pushd.wire.element import element, serialize
@@ -186,6 +186,28 @@ def to_ubuntu(**told: Any) -> str:
     return requested(provider.request(notification(**told), device, NOW, contract.Sending("")))
 
 
+def windows() -> wns.WNS:
+    return wns.WNS(wns.Options(Secret("CLIENT-SECRET"), package_sid="ms-app://s-1-15-2-1-2-3"))
+
+
+def to_microsoft_for_access() -> str:
+    request = windows().credential("").request(NOW)
+    assert isinstance(request, contract.Request)
+    return requested(request)
+
+
+def to_wns(fields: Mapping[str, str], **told: Any) -> str:
+    channel = Secret("https://db3.notify.windows.com/?token=TOKEN-OF-THE-CHANNEL")
+    return requested(
+        windows().request(
+            notification(**told),
+            contract.Device(channel, fields=fields),
+            NOW,
+            contract.Sending("", Secret("ACCESS-TOKEN")),
+        )
+    )
+
+
 # To the account.
 
 
@@ -222,6 +244,10 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
     "Ubuntu by default": lambda: to_ubuntu(message_count=1),
     "Ubuntu with everything": lambda: to_ubuntu(**EVERYTHING_TOLD),
+    "WNS for access": to_microsoft_for_access,
+    "WNS by default": lambda: to_wns({}, message_count=1),
+    "WNS with everything": lambda: to_wns({}, **EVERYTHING_TOLD),
+    "WNS aloud": lambda: to_wns({"silent-push": "false"}, **EVERYTHING_TOLD),
     "list": listed,
 }
 

@@ -94,6 +94,7 @@ class House:
             "fcm": {"service_account": "service_account"},
             "apns": {"key_file": "key_file", "team_id": "team_id", "sandbox_url": "sandbox_url"},
             "ubuntu": {},
+            "wns": {name: name for name in ("package_sid", "auth_key", "token_uri")},
         }[name]
         usual = {"type": name, "register_host": DOMAIN, "pubsub_host": PUSH_HOST}
         more = {"topic": "com.example.app"} if name == "apns" else {}

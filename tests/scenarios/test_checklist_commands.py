@@ -56,7 +56,14 @@ def apns_backend(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ubuntu = {"type": "ubuntu", "service_account": None}
-    backends = [{}, apns_backend(tmp_path_factory.mktemp("apns")), ubuntu]
+    wns = {
+        "type": "wns",
+        "service_account": None,
+        "base_url": None,
+        "auth_key": "a client secret",
+        "package_sid": "ms-app://s-1-15-2-1-2-3",
+    }
+    backends = [{}, apns_backend(tmp_path_factory.mktemp("apns")), ubuntu, wns]
     yield from opened(tmp_path_factory, app_server={"backends": backends})
 
 
@@ -135,7 +142,7 @@ def test_cancelling_does_nothing(house: House, node: str) -> None:
 @pytest.mark.line(98, 101)
 @pytest.mark.parametrize(
     "node",
-    ["no-such-command", "Register-Push-Fcm", "register-push-webpush", "register-push-wns",
+    ["no-such-command", "Register-Push-Fcm", "register-push-webpush", "register-push-unifiedpush",
       "register-push-mozilla"],
 )  # fmt: skip
 def test_what_is_no_command_here_is_not_found(house: House, node: str) -> None:
@@ -193,6 +200,26 @@ def test_an_apns_token_comes_in_two_spellings(house: House, token: str) -> None:
     phone = house.phone(sm=False)
     fields_of(phone.command("register-push-apns", form(token=token)))
     assert [one["type"] for one in listed(phone)] == ["apns"]
+
+
+@pytest.mark.line(145)
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "https://notify.windows.com.example/?token=x",
+        "https://db3.notify.windows.com@wns.example/x",
+        "http://db3.notify.windows.com/x",
+        "not an address",
+    ],
+)
+def test_a_channel_for_windows_is_at_microsofts(house: House, channel: str) -> None:
+    phone = house.phone(sm=False)
+    refused = phone.command("register-push-wns", form(token=channel))
+    assert refusal(refused) == ("modify", "bad-request")
+    assert "token" in words(refused)
+    assert not listed(phone)
+    right = form(token="https%3a%2f%2fdb3.notify.windows.com%2f%3ftoken%3dx")
+    assert fields_of(phone.command("register-push-wns", right))["node"]
 
 
 @pytest.mark.line(103)

@@ -1,6 +1,6 @@
 """Push with everything logged that can be: tokens, secrets and bodies are in nothing that is said.
 
-Three push networks and a foreign push service; registrations, good ones and bad; publishes, right
+Four push networks and a foreign push service; registrations, good ones and bad; publishes, right
 and wrong; answers of all kinds; what an operator and an account are told. The log at the level
 debug, the event log with its trace, metrics, all answers on the operator's socket, the ledger,
 and every error that a client or a component was sent are searched.
@@ -24,6 +24,8 @@ DEAD_TOKEN = "fcm:APA91b-dying-token"
 BAD_TOKEN = "fcm APA91b token with spaces"
 APNS_TOKEN = "c0ffee" * 10 + "beef"
 UBUNTU_TOKEN = "ubuntu-token-4711=="
+WNS_CHANNEL = "AgYAAAD-channel-4711"
+BAD_CHANNEL = "https://wns.example/?token=AgYAAAD-channel-4712"
 BAD_APNS_TOKEN = "zz" + "c0ffee" * 10
 FOREIGN_NODE = "node-that-is-a-token-4711"
 FOREIGN_SECRET = "publish-option-secret-4711"
@@ -37,7 +39,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield from opened(
         tmp_path_factory,
         options=("--trace",),
-        networks=("fcm", "apns", "ubuntu"),
+        networks=("fcm", "apns", "ubuntu", "wns"),
         log={"level": "debug"},
         listen={"metrics": ["127.0.0.1:0"]},
     )
@@ -54,6 +56,9 @@ class Story:
             "bad token": BAD_TOKEN,
             "APNs token": APNS_TOKEN,
             "Ubuntu token": UBUNTU_TOKEN,
+            "channel for Windows": WNS_CHANNEL,
+            "bad channel": BAD_CHANNEL,
+            "client secret": house.stand_ins["wns"]["auth_key"],
             "APNs token in capitals": APNS_TOKEN.upper(),
             "bad APNs token": BAD_APNS_TOKEN,
             "node that is a token": FOREIGN_NODE,
@@ -98,7 +103,12 @@ class Story:
 
     def bad_input(self) -> None:
         phone = self.house.phone(sm=False)
-        for type, token in (("fcm", BAD_TOKEN), ("apns", BAD_APNS_TOKEN), ("apns", FCM_TOKEN)):
+        for type, token in (
+            ("fcm", BAD_TOKEN),
+            ("apns", BAD_APNS_TOKEN),
+            ("apns", FCM_TOKEN),
+            ("wns", BAD_CHANNEL),
+        ):
             form = forms.submit(None, {"token": token})
             self.refused(phone.command(f"register-push-{type}", form))
         two = forms.submit(None, {"token": [FCM_TOKEN, DEAD_TOKEN]})
@@ -183,6 +193,7 @@ def test_tokens_secrets_and_bodies_are_in_nothing_that_is_said(house: House) -> 
     story.fcm()
     story.other("apns", APNS_TOKEN)
     story.other("ubuntu", UBUNTU_TOKEN)
+    story.other("wns", f"{house.stand_ins['wns']['url']}/channel/?token={WNS_CHANNEL}")
     story.foreign()
     story.ask_for_everything()
     # An account is told its own nodes, which it needs to enable and to remove them.

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from pushd.providers import catalogue
 from tests import examples
 from tests.hall import Hall
 
@@ -21,7 +22,7 @@ NAMES = (
     "last-message-body",
     "pending-subscription-count",
 )
-NETWORKS = ("FCM", "APNs", "Ubuntu")
+NETWORKS = ("FCM", "APNs", "Ubuntu", "WNS")
 WHOLE = frozenset(("queue", "sessions", "offline"))  # told of as a whole
 
 
@@ -59,6 +60,11 @@ def test_what_nobody_may_learn_is_in_no_example() -> None:
         if name.startswith(NETWORKS):
             assert examples.SECRET not in said
             assert "juliet" not in said
+
+
+def test_every_push_network_has_an_example() -> None:
+    shown = {name.partition(" ")[0].lower() for name in examples.EXAMPLES}
+    assert catalogue.types() <= shown
 
 
 def test_every_table_and_column_of_push_is_named() -> None:
