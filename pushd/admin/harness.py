@@ -8,7 +8,7 @@ to cause a push can ask for what came since, and misses nothing by asking late.
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -55,13 +55,8 @@ class Journal:
         self._last = 0
         self._waiting: list[Deferred[bool]] = []
         self._is_closed = False
-        for kind in (
-            PushDecided,
-            NotificationPublished,
-            PublishAnswered,
-            PublishReceived,
-            PushSettled,
-        ):
+        kinds: tuple[type[Any], ...] = get_args(Happened)
+        for kind in kinds:
             events.listen(kind, self._keep)
 
     def mark(self) -> int:

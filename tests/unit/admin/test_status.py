@@ -63,7 +63,9 @@ def told(hall: Hall, store: CertificateStore | None, later: float = 0.0) -> Any:
 
 def test_when_a_providers_credential_ends_is_told(hall: Hall) -> None:
     class Certified(Obedient):
-        expires_at = hall.clock.seconds() + 45 * DAY  # type: ignore[assignment]
+        @property
+        def expires_at(self) -> float:
+            return hall.clock.seconds() + 45 * DAY
 
     dispatcher = Dispatcher(hall.clock, FakeTransport())
     dispatcher.add("apns/example.net/any", Certified())

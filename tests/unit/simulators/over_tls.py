@@ -53,8 +53,9 @@ class H2Client:
             assert data, "the connection is closed"
             for event in self._h2.receive_data(data):
                 match event:
-                    case ResponseReceived(headers=got):
-                        status = int(dict(got or [])[":status"])
+                    case ResponseReceived():
+                        got: Any = event.headers
+                        status = int(dict(got)[":status"])
                     case DataReceived():
                         said += event.data or b""
                     case StreamEnded():
