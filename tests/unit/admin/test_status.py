@@ -62,10 +62,12 @@ def told(hall: Hall, store: CertificateStore | None, later: float = 0.0) -> Any:
 
 
 def test_when_a_providers_credential_ends_is_told(hall: Hall) -> None:
+    ends_at = hall.clock.seconds() + 45 * DAY
+
     class Certified(Obedient):
         @property
         def expires_at(self) -> float:
-            return hall.clock.seconds() + 45 * DAY
+            return ends_at
 
     dispatcher = Dispatcher(hall.clock, FakeTransport())
     dispatcher.add("apns/example.net/any", Certified())
