@@ -49,6 +49,7 @@ class Waking(RuleBasedStateMachine):
         self.ever: Counter[str] = Counter()  # the same since it was written
         self.visits: Counter[str] = Counter()  # of the phone, since it was written
         self.written: list[str] = []
+        self.has_left = False  # the phone has no session
 
     @initialize()
     def begin(self) -> None:
@@ -60,7 +61,7 @@ class Waking(RuleBasedStateMachine):
 
     @property
     def is_connected(self) -> bool:
-        return self.phone is not None and not self.phone.session.is_detached
+        return not self.has_left and not self.phone.session.is_detached
 
     # What happens.
 
@@ -105,7 +106,7 @@ class Waking(RuleBasedStateMachine):
         self.phone.cut()
         self.look()
 
-    @precondition(lambda self: self.phone is not None and self.phone.session.is_detached)
+    @precondition(lambda self: not self.has_left and self.phone.session.is_detached)
     @rule(share=st.sampled_from([0.0, 1.0]))
     def resume(self, share: float) -> None:
         self.acked += int(share * (self.phone.outlet.handled - self.acked))
@@ -117,13 +118,14 @@ class Waking(RuleBasedStateMachine):
     @rule()
     def leave(self) -> None:
         self.phone.close()
-        self.phone = None
+        self.has_left = True
         self.look()
 
     @rule()
     def come_anew(self) -> None:
         """Bind the same full JID, whatever became of the session before."""
         self.phone = self.hall.login(PHONE, sm=True)
+        self.has_left = False
         self.acked = 0
         self.look()
 
@@ -138,17 +140,16 @@ class Waking(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        how, token = self.service.answer, self.phone.session.token if self.phone else ""
-        handled = self.phone.outlet if self.phone else None
+        how = self.service.answer
         self.hall = self.hall.killed()
         self.looked = 0
         self.service = Service(self.hall)
         self.service.answer = how
         (self.push,) = (module for module in self.hall.modules if isinstance(module, Push))
-        session = self.hall.host.sessions.by_token(token) if token else None
-        self.phone = None
-        if session is not None and handled is not None:
-            self.phone = Client(self.hall, session, handled)
+        session = self.hall.host.sessions.by_token(self.phone.session.token)
+        assert (session is None) is self.has_left
+        if session is not None:
+            self.phone = Client(self.hall, session, self.phone.outlet)
         self.hall.host.events.emit(ServerStarted())
         self.pass_time(0)
 
@@ -191,7 +192,7 @@ class Waking(RuleBasedStateMachine):
         if self.is_connected:
             return set()
         raws = [row[0] for row in self.hall.rows("SELECT stanza FROM offline")]
-        if self.phone is not None:
+        if not self.has_left:
             raws += [data for data, _, _ in self.phone.session.queue or ()]
         senders = {seal(raw).attributes["from"].partition("/")[0] for raw in raws}
         return senders & set(self.written)
