@@ -11,6 +11,7 @@ Whatever is started ends with the test. A server whose log has a traceback fails
 """
 
 import json
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ class Server:
         said.unlink(missing_ok=True)
         data = self.folder / "data"
         options = ["--dev", "--free-ports", f"--data={data}", f"--ready-file={said}"]
+        options += [f"--with-process={os.getpid()}"]  # whoever kills the tests leaves no server
         options += [f"--events={self.events_file}", *self._arguments]
         # A server for development tells in the folder for temporary files that it runs.
         apart = {"TMPDIR": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}

@@ -46,6 +46,20 @@ class H2Client:
         self._h2.send_headers(number, sent, end_stream=not body)
         if body:
             self._h2.send_data(number, body, end_stream=True)
+        return self._answer()
+
+    def finish(self) -> int:
+        """The status of a request whose answer was not there in time."""
+        return self._answer()[0]
+
+    def rest(self) -> bytes:
+        """What comes as bytes, until the connection ends."""
+        read = b""
+        while data := self.socket.recv(65_536):
+            read += data
+        return read
+
+    def _answer(self) -> tuple[int, bytes]:
         status, said = 0, b""
         while True:
             self.socket.sendall(self._h2.data_to_send())

@@ -1,5 +1,6 @@
 """A stand-in as a process of its own."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -307,3 +308,41 @@ def test_apns_without_tls_keeps_its_key_and_knows_its_apps(tmp_path: Path, start
     (tmp_path / "kept" / "apns-key.json").write_text("[]")
     complaint = refused("apns", "--plain", "--folder", str(tmp_path / "kept"))
     assert complaint.startswith(f"{tmp_path}/kept/apns-key.json is not a key of an earlier run")
+
+
+def test_orders_reach_connections_over_tls(tmp_path: Path, started: Any) -> None:
+    ready = started_apns(started, tmp_path)
+    authorization = bearer(ready["key_file"], ready["key_id"], ready["team_id"])
+
+    def connect() -> H2Client:
+        client = H2Client(ready["url"], ready["ca"])
+        assert client.push(authorization) == (200, None)
+        return client
+
+    def order(**what: Any) -> None:
+        assert control(ready, "connections", what) == {"connections": 1}
+
+    client = connect()
+    order(do="stall")
+    client.socket.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.push(authorization)
+    client.socket.settimeout(20)
+    order(do="stall", on=False)
+    assert client.finish() == 200
+
+    order(do="goaway", reason="Shutdown")
+    assert client.rest().endswith(b'{"reason": "Shutdown"}')
+    client.close()
+
+    client = connect()
+    order(do="cut")
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        assert client.rest() == b""  # no GOAWAY
+    client.close()
+
+    visits = control(ready, "connections")["connections"]
+    assert [(one["requests"], one["closed_at"] is not None) for one in visits] == [
+        (2, True),
+        (1, True),
+    ]
