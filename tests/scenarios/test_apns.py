@@ -31,21 +31,25 @@ class AppleHouse(HouseOfNetworks):
 
     def backends(self) -> list[dict[str, Any]]:
         apple = self.standins["apns"]
-        made = self.tell("apns", "/certificates", {"topics": [CERTIFIED, f"{CERTIFIED}.voip"]})
-        certfile = self.folder / "apns.pem"
-        certfile.write_text(made["key"] + made["certificate"])
+        self.certfile = self.folder / "apns.pem"
+        self.certfile.write_text(self.certificate())
         self.late_key = self.folder / "late.p8"
         self.late_key.write_text(pem(ec.generate_private_key(ec.SECP256R1())))
         token = {"key_id": apple["key_id"], "team_id": apple["team_id"]}
         return [
             self.app(KEYED, topic=KEYED, key_file=apple["key_file"], **token),
-            self.app(CERTIFIED, certfile=str(certfile)),
+            self.app(CERTIFIED, certfile=str(self.certfile)),
             self.app(LATE, topic=LATE, key_file=str(self.late_key), **token),
         ]
 
     def app(self, bundle_id: str, **options: Any) -> dict[str, Any]:
         name, sandbox = bundle_id.rpartition(".")[2], self.standins["apns"]["sandbox_url"]
         return self.backend("apns", app_name=name, sandbox_url=sandbox, **options)
+
+    def certificate(self) -> str:
+        """A new one, with its key."""
+        made = self.tell("apns", "/certificates", {"topics": [CERTIFIED, f"{CERTIFIED}.voip"]})
+        return str(made["key"] + made["certificate"])
 
     def connections(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.tell("apns", "/connections")["connections"]
@@ -299,6 +303,26 @@ def test_what_waits_for_a_key_that_is_wrong_is_sent_once_it_is_right(house: Appl
         == 5
     )
     assert house.operate("status")["problems"] == []
+
+
+def test_a_certificate_that_was_renewed_in_its_file_is_the_one_that_is_shown(
+    house: AppleHouse,
+) -> None:
+    def shown() -> int:
+        return len([one for one in house.connections() if one["client_certificate"]])
+
+    to = node(house, "certified")
+    succeeded(house.publish(to))
+    house.arrived("apns", to.token)
+    before = shown()
+
+    house.certfile.write_text(house.certificate())
+    house.operate("reload")
+    succeeded(house.publish(to, 2))
+
+    _, push = house.arrived("apns", to.token, 2)
+    assert push["status"] == 200
+    assert shown() == before + 1
 
 
 def test_a_certificate_is_seen_to_have_an_end(house: AppleHouse) -> None:

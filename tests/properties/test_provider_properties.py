@@ -1,0 +1,187 @@
+"""Whatever a device says and a service answers: every provider keeps to its contract."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushd.providers import catalogue
+from pushd.providers.apns_credentials import topics_in
+from pushd.providers.contract import (
+    Accepted,
+    BadField,
+    Busy,
+    Device,
+    Notification,
+    Provider,
+    Refused,
+    Response,
+    Secret,
+    Sending,
+    Unregistered,
+)
+from pushd.providers.wns import WNS
+from tests.unit.providers.bench import NOW
+from tests.unit.providers.test_contract import DELETING, FIELDS, OPTIONS, TYPES
+
+NOTE = Notification("node-1", 3, 1, "romeo@example.net", Secret("hi"), "nurse@example.net")
+WORDS = st.sampled_from(
+    (
+        "Unregistered",
+        "ExpiredToken",
+        "BadDeviceToken",
+        "TooManyRequests",
+        "Shutdown",
+        "PayloadTooLarge",
+        "UNREGISTERED",
+        "SENDER_ID_MISMATCH",
+        "INVALID_ARGUMENT",
+        "QUOTA_EXCEEDED",
+        "unknown-token",
+        "unauthorized",
+        "too-many-pending",
+        "internal",
+        "ok",
+        "true",
+        "error",
+        "reason",
+        "timestamp",
+        "message",
+        "details",
+        "errorCode",
+        "@type",
+        "type.googleapis.com/google.firebase.fcm.v1.FcmError",
+        "received",
+        "dropped",
+        "expired",
+    )
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text() | WORDS, inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ("Retry-After", "apns-id", "X-WNS-Status", "X-WNS-Error-Description", "X-WNS-Msg-ID")
+    ),
+    st.text(max_size=30) | WORDS,
+)
+
+
+def made(kind: str) -> Provider:
+    found = catalogue.find(kind)
+    assert found is not None
+    with TemporaryDirectory() as folder:
+        return found(catalogue.options(found)(**OPTIONS[kind](Path(folder))))
+
+
+PROVIDERS = {kind: made(kind) for kind in TYPES}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@given(
+    status=st.integers(100, 599),
+    headers=HEADERS,
+    body=st.binary(max_size=200) | JSON,
+)
+def test_any_answer_has_an_outcome(
+    kind: str, status: int, headers: dict[str, str], body: object
+) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    outcome = PROVIDERS[kind].outcome(Response(status, headers, raw), NOW)
+    assert isinstance(outcome, Accepted | Unregistered | Busy | Refused)
+    assert isinstance(outcome, Accepted) <= (status < 300)
+    if isinstance(outcome, Unregistered):
+        assert 400 <= status < 500
+    if isinstance(outcome, Busy):
+        assert outcome.after is None or outcome.after >= 0
+    if status >= 500:
+        assert isinstance(outcome, Busy)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@given(data=st.data())
+def test_what_may_register_can_be_pushed(kind: str, data: st.DataObject) -> None:
+    provider = PROVIDERS[kind]
+    texts = st.text(max_size=80) | st.sampled_from([*FIELDS[kind].values(), "true", "sandbox"])
+    names = sorted(provider.register_fields | provider.optional_fields)
+    fields = {name: data.draw(texts) for name in names}
+    try:
+        provider.check(fields)
+    except BadField:
+        return
+    kept = provider.stored(fields)
+    provider.check(kept)
+    assert provider.stored(kept) == kept
+    rest = {name: value for name, value in kept.items() if name != "token"}
+    device = Device(Secret(kept["token"]), fields=rest)
+    request = provider.request(NOTE, device, NOW, Sending(credential=Secret("x")))
+    assert request.url.isascii()
+    assert not set(request.url) & set(" \r\n\\")
+    provider.lane(device)
+
+
+PIECES = st.sampled_from(
+    (
+        "https://",
+        "http://",
+        "https:",
+        "//",
+        "/",
+        "\\",
+        "?",
+        "#",
+        "@",
+        ":",
+        ".",
+        ";",
+        "%",
+        "%2f",
+        "%40",
+        "[",
+        "]",
+        "443",
+        "notify.windows.com",
+        ".notify.windows.com",
+        "db3",
+        "evil.example",
+        "NOTIFY.windows.com",
+        "a",
+        "\t",
+        "ö",
+    )
+)
+
+
+@given(st.lists(PIECES, max_size=9))
+def test_no_spelling_of_a_channel_leads_elsewhere(pieces: list[str]) -> None:
+    provider = PROVIDERS["wns"]
+    assert isinstance(provider, WNS)
+    token = "".join(pieces).strip()
+    with suppress(BadField):
+        provider.check({"token": token})
+        device = Device(Secret(token))
+        url = provider.request(NOTE, device, NOW, Sending(credential=Secret("x"))).url
+        parts = urlsplit(url)
+        assert parts.scheme == "https"
+        assert parts.hostname is not None
+        assert f".{parts.hostname}".endswith(".notify.windows.com")
+        # As the way out reads it: up to the first slash behind the scheme.
+        assert url[: url.find("/", 8)] == f"{parts.scheme}://{parts.netloc}"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_as_topics_without_harm(der: bytes) -> None:
+    assert all(isinstance(topic, str) for topic in topics_in(der))
+
+
+def test_those_that_delete_by_status_are_few() -> None:
+    assert set(DELETING) <= {"wns"}
