@@ -52,12 +52,13 @@ class PushRun(Run):
         what = f"{name} {fields}"
         await eventually(lambda: self.count(name, **fields) > 0 or None, PATIENCE, what)
 
+    async def settled(self, before: int) -> None:
+        """One more push is done with."""
+        what = "push that is settled"
+        await eventually(lambda: self.count("push-settled") > before or None, PATIENCE, what)
+
     async def fail(self) -> Foreign:
         """Each thing that can go wrong, in turn."""
-        self.script(
-            {"status": 400, "body": ECHO, "headers": {"X-Echo": TOKEN}},
-            endpoint="tokens",
-        )
         phone = await self.fall_asleep()
         await self.write()
         await self.once("provider-alarm")
@@ -65,6 +66,14 @@ class PushRun(Run):
         self.account.write_text(json.dumps(self.right))
         self.pushdctl("reload")
         await self.pushed()
+        refused = {"status": 400, "body": ECHO, "headers": {"X-Echo": TOKEN}}
+        self.script(refused, endpoint="tokens")
+        self.pushdctl("reload")
+        await self.write()
+        await self.once("provider-alarm", reason="token endpoint: HTTP 400")
+        before = self.count("push-settled")
+        self.pushdctl("reload")
+        await self.settled(before)
         for answer, outcome in (
             ({"status": 400, "body": ECHO}, "refused"),
             ({"status": 400, "body": json.dumps({"error": {"message": ECHO}})}, "refused"),
@@ -75,11 +84,7 @@ class PushRun(Run):
             before = self.count("push-settled")
             await self.write()
             await self.once("provider-answered", outcome=outcome)
-            await eventually(
-                lambda before=before: self.count("push-settled") > before or None,  # type: ignore[misc]
-                PATIENCE,
-                "push that is settled",
-            )
+            await self.settled(before)
         return phone
 
     async def ask(self, who: Foreign, to: str, payload: str) -> None:
