@@ -5,6 +5,7 @@ from pushd.modules.push import options
 from pushd.modules.push.deciding import TEST, Decider
 from pushd.modules.push.enablements import Enablement, Enablements
 from pushd.modules.push.enabling import Target, Wishes, named, target, wishes
+from pushd.modules.push.farewells import Farewell, Farewells
 from pushd.modules.push.notices import ended_nodes
 from pushd.modules.push.pausing import Pauses
 from pushd.modules.push.publisher import Publisher, PushOptions
@@ -20,6 +21,7 @@ from pushd.routing.events import (
     PushPaused,
     PushUnpaused,
     ServerStarted,
+    SessionAvailable,
     SessionBound,
     SessionCaughtUp,
     SessionDetached,
@@ -63,6 +65,8 @@ class Push(Module):
         self.last_calls = LastCalls(host.clock, self.decider.call_last)
         await self.enablements.load(host.clock.seconds())
         await self.pauses.load()
+        self.farewells = Farewells(host.clock, host.database)
+        await self.farewells.load()
         host.push.enablements = Shown(self)
         if host.lifecycle.can_resume:
             host.disco.add_feature("account", NS_PUSH, owner_only=True)
@@ -120,6 +124,7 @@ class Push(Module):
             self.publisher.forget(known)
             one.created_at, one.published_at = known.created_at, known.published_at
         self.enablements.put(one)
+        self.farewells.forget(*one.key)
         self._make_room(one)
         return one
 
@@ -278,19 +283,29 @@ class Push(Module):
     def _give_up(self, one: Enablement, reason: str, by: str) -> None:
         """Remove what its client still counts on."""
         self._remove(one, reason, by)
-        self._tell_its_device(one)
         self._let_go(self.decider.session_of(one))
-
-    def _tell_its_device(self, one: Enablement) -> None:
-        """Let the client know when it is next there, so that it can enable anew."""
-        gone = named("disable", one.service, one.node)
         session = self.decider.session_of(one)
-        to = one.account if session is None else session.full
-        told = Stanza.of(element(NS_CLIENT, "message", gone, from_=one.account, to=to))
         if session is not None:
-            self.host.delivery.deliver(session, told)
+            self._say_farewell(session, one)
         else:
-            self.host.delivery.store(one.account, told)
+            self.farewells.keep(one.account, one.service, one.node, one.session)
+
+    def _say_farewell(self, session: Session, one: Enablement | Farewell) -> None:
+        """Let the client know, so that it can enable anew."""
+        gone = named("disable", one.service, one.node)
+        message = element(NS_CLIENT, "message", gone, from_=one.account, to=session.full)
+        self.host.delivery.deliver(session, Stanza.of(message))
+
+    @on(SessionAvailable)
+    def say_farewells(self, event: SessionAvailable) -> None:
+        """Tell a device that is there again of what ended while it was away."""
+        session = event.session
+        self.farewells.say(
+            session.account,
+            session.full,
+            bool(self.decider.bound_to(session)),
+            lambda one: self._say_farewell(session, one),
+        )
 
     def _noticed(self, message: Stanza, to: JID) -> None:
         """The service ended it, which it says to the client, too: the message goes on there."""
@@ -310,4 +325,5 @@ class Push(Module):
     def forget_account(self, event: AccountRemoved) -> None:
         for one in self.enablements.of(event.account):
             self._remove(one, "the account was removed")
+        self.farewells.forget_all(event.account)
         self.pauses.end(event.account)

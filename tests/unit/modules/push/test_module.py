@@ -711,7 +711,7 @@ def test_a_session_whose_service_refuses_it_is_held_as_one_without_push() -> Non
     stage.write("one")
 
     assert not stage.hall.host.lifecycle.is_alive(phone.session)
-    assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(2,)]  # with what its client is told
+    assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(1,)]
 
 
 @pytest.mark.line(121)
