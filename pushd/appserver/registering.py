@@ -76,18 +76,17 @@ class Registering:
         """Offer a command to those who may register."""
 
         def checked(request: IQ, invocation: Invocation) -> Reply | Coroutine[Any, Any, Reply]:
-            self._check_access(request.sender)
             self._check_rate(request.sender)
             return handler(request, invocation)
 
-        self._host.commands.add(register_host, node, name, checked)
+        self._host.commands.add(register_host, node, name, checked, self._check_access)
 
-    def _check_access(self, sender: JID) -> None:
+    def _check_access(self, request: IQ) -> None:
         access = self._limiter.rules.access
         if access == "all":
             return
         allowed = self._host.domains if access == "local" else access
-        if sender.domain not in allowed:
+        if request.sender.domain not in allowed:
             raise Forbidden("devices of this domain are not served here")
 
     def _check_rate(self, sender: JID) -> None:

@@ -6,8 +6,9 @@ is in the form that is submitted, so a session id is only made, and told back.
 
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pushd.routing.disco import Disco, Identity, Info, Item
 from pushd.routing.requests import IQ, Requests
@@ -75,13 +76,19 @@ Handler = Callable[[IQ, Invocation], "Reply | Coroutine[Any, Any, Reply]"]
 Guard = Callable[[IQ], Awaitable[object]]
 
 
+class _Command(NamedTuple):
+    name: str  # for people
+    handler: Handler
+    may_use: Callable[[IQ], None]
+
+
 class Commands:
     """Which host offers which commands, as discovered and as executed."""
 
     def __init__(self, requests: Requests, disco: Disco) -> None:
         self._requests = requests
         self._disco = disco
-        self._commands: dict[str, dict[str, tuple[str, Handler]]] = {}
+        self._commands: dict[str, dict[str, _Command]] = {}
         self._guards: dict[str, Guard] = {}
 
     def guard(self, host: str, may_use: Guard) -> None:
@@ -92,23 +99,32 @@ class Commands:
         """
         self._guards[host] = may_use
 
-    def add(self, host: str, node: str, name: str, handler: Handler) -> None:
+    def add(
+        self,
+        host: str,
+        node: str,
+        name: str,
+        handler: Handler,
+        may_use: Callable[[IQ], None] = lambda request: None,
+    ) -> None:
         """Offer a command; `host` as in `Disco`, `name` for people.
 
-        The handler refuses by raising a StanzaError. Raises ValueError when the host has
-        this node already.
+        The handler refuses by raising a StanzaError; so does `may_use`, for who may not use it
+        at all and therefore does not find it in the list (§3.2). Raises ValueError when the
+        host has this node already.
         """
 
         async def about(request: IQ) -> Info:
             if not await self._is_welcome(host, request):
                 raise ItemNotFound("no such node")
+            may_use(request)
             return _about(name)
 
         self._disco.add_node(host, node, about)
         if host not in self._commands:
             self._commands[host] = {}
             self._serve(host)
-        self._commands[host][node] = (name, handler)
+        self._commands[host][node] = _Command(name, handler, may_use)
 
     def _serve(self, host: str) -> None:
         async def execute(request: IQ) -> Element:
@@ -122,7 +138,7 @@ class Commands:
             if not await self._is_welcome(host, request):
                 return []
             jid = request.recipient.full
-            return [Item(jid, node, name) for node, name in self._offered(host)]
+            return [Item(jid, node, name) for node, name in self._offered(host, request)]
 
         self._requests.add("set", NS_COMMANDS, "command", host, execute)
         self._requests.add("get", NS_COMMANDS, "command", host, refuse)
@@ -140,16 +156,18 @@ class Commands:
         if host in self._guards:
             await self._guards[host](request)
 
-    def _offered(self, host: str) -> Iterator[tuple[str, str]]:
+    def _offered(self, host: str, request: IQ) -> Iterator[tuple[str, str]]:
         for place in self._disco.places(host):
-            for node, (name, _) in self._commands.get(place, {}).items():
-                yield node, name
+            for node, command in self._commands.get(place, {}).items():
+                with suppress(StanzaError):
+                    command.may_use(request)
+                    yield node, command.name
 
-    def _find(self, host: str, node: str) -> Handler:
+    def _find(self, host: str, node: str) -> _Command:
         for place in self._disco.places(host):
             known = self._commands.get(place, {}).get(node)
             if known is not None:
-                return known[1]
+                return known
         raise ItemNotFound("no such command")
 
     async def _execute(self, host: str, request: IQ) -> Element:
@@ -159,7 +177,8 @@ class Commands:
         node = command.attributes.get("node", "")
         if not node:
             raise BadRequest("the node of the command is missing")
-        handler = self._find(host, node)
+        found = self._find(host, node)
+        found.may_use(request)
         session = command.attributes.get("sessionid") or secrets.token_urlsafe(12)
         action = command.attributes.get("action", "execute")
         if action == "cancel":
@@ -168,7 +187,7 @@ class Commands:
             raise bad_action(f"this command has no {action} step")
         if action not in ("execute", "complete"):
             raise malformed_action("the action is not one of XEP-0050's")
-        reply = handler(request, Invocation(node, session, _form(command)))
+        reply = found.handler(request, Invocation(node, session, _form(command)))
         if isinstance(reply, Coroutine):
             reply = await reply
         return _answer(node, session, reply)

@@ -740,6 +740,20 @@ def test_commands_are_announced_listed_and_described() -> None:
         assert identities(about) == [("automation", "command-node")]
 
 
+@pytest.mark.line(109)
+def test_who_may_not_register_is_not_offered_to() -> None:
+    stage = Stage(rules=Rules(access=("example.org",)))
+    assert not list(discover(stage, ITEMS, node=LIST).elements())
+    answer = stage.client().ask(
+        f"<iq type='get' id='d' to='{REGISTER}'><query xmlns='{INFO}' node='unregister-push'/></iq>"
+    )
+    assert outcome(answer) == "forbidden"
+    assert outcome(execute(stage.client(), "unregister-push", action="cancel")) == "forbidden"
+
+    stage.server.rule(Rules())
+    assert len(list(discover(stage, ITEMS, node=LIST).elements())) == len(COMMANDS)
+
+
 def test_a_register_host_is_one_of_its_own_where_no_accounts_are() -> None:
     stage = Stage((app(register_host="push.example.net", provider=Post()),))
 
