@@ -6,7 +6,7 @@ name, and is told as well, but then the other one is still waited for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -21,7 +21,7 @@ MOST = 10  # for an account; the oldest go
 class Farewell:
     account: str
     service: str
-    node: str
+    node: str = field(repr=False)
     session: str  # full JID
     at: float  # seconds since the epoch
 
