@@ -11,9 +11,8 @@ from enum import Enum
 from random import Random, SystemRandom
 from uuid import uuid4
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pushd.providers.contract import (
@@ -230,12 +229,29 @@ class _Push:
             deadline = self._deadline(note)
             now = self._clock.seconds()
             if self._next_at > now:
-                await deferLater(self._clock, min(self._next_at, deadline) - now)
+                await self._pause(min(self._next_at, deadline))
                 continue
             service = self._backend.service(device)
             lane = service.lane
             if lane.enter() or await lane.wait(note.urgent, self._failures, deadline):
                 return service
+
+    async def _pause(self, until: float) -> None:
+        """Wait, but not when the operator says that all is well."""
+        over: Deferred[None] = Deferred()
+        call = self._clock.callLater(until - self._clock.seconds(), over.callback, None)
+
+        def wake() -> None:
+            self._next_at = 0.0
+            call.reset(0)
+
+        self._backend.pausing[self] = wake
+        try:
+            await over
+        finally:
+            del self._backend.pausing[self]
+            if call.active():
+                call.cancel()
 
     async def _attempt(self, service: Service) -> Result | _Next:
         """Use a turn: mostly one request, and more where the answer asks for one at once."""

@@ -1,6 +1,7 @@
 """A service that a backend leads to: its lane, its token, its good and bad days."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from random import Random
 
 from twisted.internet.interfaces import IReactorTime
@@ -47,6 +48,7 @@ class Backend:
         self.random = random
         self.report = report
         self.pending = 0  # pushes without a final answer
+        self.pausing: dict[object, Callable[[], None]] = {}  # those of them, and what wakes them
         self.is_paused = False
         self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
 
@@ -66,6 +68,7 @@ class Backend:
         self.provider = provider
         for service in list(self._services.values()):
             service.renew()
+        self._wake()
 
     def pause(self) -> None:
         self.is_paused = True
@@ -75,6 +78,7 @@ class Backend:
         self.is_paused = False
         for service in list(self._services.values()):
             service.reopen()
+        self._wake()
 
     def health(self) -> Health:
         services = self._services.values()
@@ -87,6 +91,11 @@ class Backend:
             tuple(reason for service in services for reason in service.alarms),
             self.provider.expires_at,
         )
+
+    def _wake(self) -> None:
+        """Whatever made pushes pause, it may be over."""
+        for wake in list(self.pausing.values()):
+            wake()
 
     def close(self) -> None:
         for service in self._services.values():

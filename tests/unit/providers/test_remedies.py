@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent, capturedLogs
 
 from pushd.providers.contract import (
@@ -18,7 +19,7 @@ from pushd.providers.contract import (
     Scope,
     Unregistered,
 )
-from tests.unit.providers.bench import NOW, UNREACHABLE, Voucher, device, token
+from tests.unit.providers.bench import NOW, UNREACHABLE, Fixed, Voucher, device, token
 from tests.unit.providers.test_dispatch import Office
 
 
@@ -175,6 +176,35 @@ def test_a_device_that_could_not_register_now_is_not_sent_to(logged: Sequence[Lo
     assert "token: is no address of a channel" in pushed.result.reason
     assert office.sent == []
     assert [event for event in logged if "log_failure" in event] == []
+
+
+@pytest.mark.parametrize("how", ["resume", "renew"])
+def test_when_the_operator_says_that_all_is_well_nobody_pauses_any_more(how: str) -> None:
+    office = Office(random=Fixed(1))
+    pushed = office.push_and_answer(403)
+    for _ in range(5):
+        office.wait_until_sent()
+        office.answer(403)
+    count = len(office.sent)
+    if how == "resume":
+        office.dispatcher.resume("main")
+    else:
+        office.dispatcher.renew("main", office.provider)
+    office.advance(0)
+    assert len(office.sent) == count + 1
+    office.answer(200)
+    assert pushed.result == Accepted("message-1")
+
+
+def test_a_push_that_pauses_can_be_cancelled_and_is_not_woken() -> None:
+    office = Office()
+    pushed = office.push_and_answer(403)
+    pushed.started.cancel()
+    office.dispatcher.resume("main")
+    office.advance(0)
+    assert len(office.sent) == 1
+    assert isinstance(pushed.error, CancelledError)
+    assert office.clock.getDelayedCalls() == []
 
 
 def test_a_request_that_is_busy_for_one_device_asks_for_no_connection() -> None:
