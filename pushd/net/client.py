@@ -25,6 +25,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from pushd.net.faults import fault
+from pushd.net.fields import Fields, lowered
 from pushd.net.http import BODY_LIMIT, Answer, Fault, HTTPError
 
 _FORBIDDEN = re.compile(r"[\x00\r\n]")
@@ -189,10 +190,12 @@ def _as_it_came(response: IResponse) -> IResponse:
 
 def _headers(given: Mapping[str, str]) -> Headers:
     """Raises HTTPError where one could be read as two; Twisted would write another one."""
+    fields = {}
     for name, value in given.items():
         if _FORBIDDEN.search(value):
             raise HTTPError(Fault.BROKEN, f"a header that cannot be sent: {name}")
-    return Headers({name: [value] for name, value in given.items()})
+        fields[lowered(name)] = [value.strip().encode()]
+    return Fields(fields)
 
 
 # The answer.
@@ -243,15 +246,15 @@ class _Reader(TwistedProtocol):
 
 def _pairs(headers: Headers) -> list[tuple[str, str]]:
     return [
-        (_lowered(name), value.decode("latin-1"))
+        (_text(name), value.decode("latin-1"))
         for name, values in headers.getAllRawHeaders()
-        if name != b"Content-Encoding"  # treq leaves an empty one
+        if lowered(name) != b"content-encoding"  # treq leaves an empty one
         for value in values
     ]
 
 
 @lru_cache(256)
-def _lowered(name: bytes) -> str:
+def _text(name: bytes) -> str:
     return name.decode("latin-1").lower()
 
 

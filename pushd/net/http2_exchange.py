@@ -1,7 +1,6 @@
 """One request and its answer, on their way through HTTP/2."""
 
 import re
-from functools import lru_cache
 from typing import Protocol
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
@@ -14,6 +13,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from pushd.net.client import Unsent
+from pushd.net.fields import Fields, lowered
 from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 
 RESENDS = 5  # times that what was certainly not processed is sent again
@@ -126,17 +126,13 @@ def request_headers(
         (b":authority", authority.encode()),
     ]
     for name, values in headers.getAllRawHeaders() if headers is not None else ():
-        lowered = _lowered(name)
-        kind = NeverIndexedHeaderTuple if lowered in _NEVER_INDEXED else HeaderTuple
-        fields.extend(kind(lowered, value) for value in values)
+        name = lowered(name)
+        for value in values:
+            is_secret = name in _NEVER_INDEXED
+            fields.append(NeverIndexedHeaderTuple(name, value) if is_secret else (name, value))
     if length or method in (b"POST", b"PUT", b"PATCH"):
         fields.append((b"content-length", b"%d" % length))
     return fields
-
-
-@lru_cache(256)
-def _lowered(name: bytes) -> bytes:
-    return name.lower()
 
 
 @implementer(IResponse)
@@ -150,9 +146,10 @@ class _Response:
 
     def __init__(self, code: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.code = code
-        self.headers = Headers()
+        fields: dict[bytes, list[bytes]] = {}
         for name, value in headers:
-            self.headers.addRawHeader(name, value)
+            fields.setdefault(name, []).append(value)
+        self.headers = Fields(fields)
         self.length = len(body)
         self._body = body
 
