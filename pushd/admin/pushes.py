@@ -8,7 +8,7 @@ digest. Tokens and secrets do not come this far.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -31,6 +31,8 @@ from pushd.routing.pushing import (
     Waiting,
 )
 from pushd.storage.sqlite import Database
+
+_T = TypeVar("_T")
 
 MOST_ROWS = 1_000  # of an answer that concerns everybody
 PATIENCE = 20.0  # seconds for which a test waits for what comes of it
@@ -89,23 +91,27 @@ class PushRecords:
     async def registrations(self, account: str = "") -> dict[str, Any]:
         """What is registered with our app server, by an account or by all."""
         bare = self._whose.any(account) if account else ""
-        enabled = {one.key for one in self._enablements.enabled(bare)}
-        found = list(self._registrations.registered(bare))
-        rows = ({**_registered(one), "enabled": one.key in enabled} for one in found)
-        return _answer("registrations", rows, len(found), bare)
+        found = _shown(self._registrations.registered(bare), bare)
+        accounts = {one.account for one in found}
+        enabled = {one.key for each in accounts for one in self._enablements.enabled(each)}
+        rows = [{**_registered(one), "enabled": one.key in enabled} for one in found]
+        total = len(rows) if bare else self._registrations.totals().registrations
+        return _answer("registrations", rows, total, bare)
 
     async def enablements(self, account: str = "") -> dict[str, Any]:
         """What is enabled, by an account or by all, and the device where it is one of ours."""
         bare = self._whose.local(account) if account else ""
-        known = {one.key: one for one in self._registrations.registered(bare)}
-        found = list(self._enablements.enabled(bare))
-        rows = (_enabled(one, known.get(one.key)) for one in found)
-        return _answer("enablements", rows, len(found), bare)
+        found = _shown(self._enablements.enabled(bare), bare)
+        accounts = {one.account for one in found}
+        known = {one.key: one for each in accounts for one in self._registrations.registered(each)}
+        rows = [_enabled(one, known.get(one.key)) for one in found]
+        total = len(rows) if bare else self._enablements.totals().enablements
+        return _answer("enablements", rows, total, bare)
 
     async def queue(self) -> dict[str, Any]:
         """The pushes that no provider has taken yet, the oldest first."""
-        found = list(self._registrations.waiting())
-        return _answer("queue", map(_waiting, found), len(found))
+        rows = list(map(_waiting, _shown(self._registrations.waiting())))
+        return _answer("queue", rows, self._registrations.totals().waiting)
 
     async def ledger(self, account: str) -> dict[str, Any]:
         """What became of the enablements and the registrations of an account."""
@@ -113,8 +119,8 @@ class PushRecords:
         lines = await self._ledger.of(bare)
         names = devices(lines)
         names.update((one.digest, one.called) for one in self._registrations.registered(bare))
-        rows = ({**asdict(one), "device": names.get(one.node, "")} for one in lines)
-        return _answer("ledger", rows, len(lines), bare)
+        rows = [{**asdict(one), "device": names.get(one.node, "")} for one in lines]
+        return _answer("ledger", rows, len(rows), bare)
 
     async def blocked(self) -> dict[str, Any]:
         """Who may not publish."""
@@ -156,8 +162,8 @@ class Pushes:
         bare = self._whose.any(account)
         names = {one.digest: one.name for one in self._push.devices(bare)}
         found = self._decisions.of(bare)
-        rows = ({**asdict(one), "device": names.get(one.node, "")} for one in found)
-        return _answer("decisions", rows, len(found), bare)
+        rows = [{**asdict(one), "device": names.get(one.node, "")} for one in found]
+        return _answer("decisions", rows, len(rows), bare)
 
     async def test(self, account: str, node: str = "") -> dict[str, Any]:
         """Send a test push to a device, or to all of an account; tells what came of it."""
@@ -180,7 +186,7 @@ class Pushes:
             self._end(what, length)
         else:
             bare = self._paused(what)
-            self._enablements.pause(bare, until)
+            self._enablements.pause(bare, until, OPERATOR)
             await self._database.committed()
             what = bare
         return {"paused": what, "until": until}
@@ -194,7 +200,7 @@ class Pushes:
             bare = self._paused(what)
             if self._enablements.paused_until(bare) == 0:
                 raise Refused(f"{bare} is not paused")
-            self._enablements.unpause(bare)
+            self._enablements.unpause(bare, OPERATOR)
             await self._database.committed()
             what = bare
         return {"resumed": what}
@@ -267,13 +273,14 @@ class Pushes:
         self._dispatcher.resume(backend)
 
 
-def _answer(
-    name: str, rows: Iterable[dict[str, Any]], total: int, account: str = ""
-) -> dict[str, Any]:
-    """All that there is of an account; of everybody, so many rows and no more."""
-    if account:
-        return {"account": account, name: list(rows), "total": total}
-    return {name: list(islice(rows, MOST_ROWS)), "total": total}
+def _shown(found: Iterable[_T], account: str = "") -> list[_T]:
+    """All that there is of an account; of everybody, so many and no more."""
+    return list(found if account else islice(found, MOST_ROWS))
+
+
+def _answer(name: str, rows: list[dict[str, Any]], total: int, account: str = "") -> dict[str, Any]:
+    whose = {"account": account} if account else {}
+    return {**whose, name: rows, "total": total}
 
 
 def _registered(one: Registered) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Devices(Module):
             return Executing(_pause_form(), self._pause_told(account))
         length = _length(invocation.form)
         until = self.host.clock.seconds() + length if length else None
-        enablements.pause(account, until)
+        enablements.pause(account, until, request.sender.full)
         await self.host.database.committed()
         return Completed(notes=self._pause_told(account))
 
@@ -174,7 +174,7 @@ class Devices(Module):
         enablements, account = self._enablements(), request.sender.bare
         if enablements.paused_until(account) == 0:
             return Completed(notes=(Note("Push is not paused."),))
-        enablements.unpause(account)
+        enablements.unpause(account, request.sender.full)
         await self.host.database.committed()
         return Completed(notes=(Note("Push goes on."),))
 

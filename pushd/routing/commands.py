@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pushd.routing.disco import Disco, Identity, Info, Item
+from pushd.routing.disco import Disco, Identity, Info, Item, MakeItems
 from pushd.routing.requests import IQ, Requests
 from pushd.wire import forms
 from pushd.wire.element import Element, element
@@ -144,6 +144,18 @@ class Commands:
         self._requests.add("get", NS_COMMANDS, "command", host, refuse)
         self._disco.add_feature(host, NS_COMMANDS, owner_only=host in self._guards)
         self._disco.add_node(host, NS_COMMANDS, lambda request: _LIST, items)
+        if host in self._guards:
+            self._disco.add_items(host, self._pointer(host))
+
+    def _pointer(self, host: str) -> MakeItems:
+        """Has who looks at what there is find the list (XEP-0050 §2.2)."""
+
+        async def items(request: IQ) -> list[Item]:
+            if not await self._is_welcome(host, request):
+                return []
+            return [Item(request.recipient.full, NS_COMMANDS, "Ad-Hoc Commands")]
+
+        return items
 
     async def _is_welcome(self, host: str, request: IQ) -> bool:
         try:

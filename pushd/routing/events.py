@@ -190,6 +190,7 @@ class PushPaused:
 
     account: str
     until: float | None
+    by: str = ""  # the JID of who did it, or "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ class PushUnpaused:
     """A pause is over, or was ended: what is new goes out."""
 
     account: str
+    by: str = ""  # the JID of who ended it, "operator", or "" when its time was over
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,10 +192,10 @@ class Ledger:
     def _paused(self, event: PushPaused) -> None:
         key = (event.account, ACCOUNT, "", "")
         left = None if event.until is None else event.until - self._clock.seconds()
-        self._change(key, "paused", "", "" if left is None else f"for {left:.0f} s")
+        self._change(key, "paused", event.by, "" if left is None else f"for {left:.0f} s")
 
     def _unpaused(self, event: PushUnpaused) -> None:
-        self._change((event.account, ACCOUNT, "", ""), "resumed")
+        self._change((event.account, ACCOUNT, "", ""), "resumed", event.by)
 
     def _answered(self, event: PublishAnswered) -> None:
         key = (event.account, ENABLEMENT, event.service, event.node)

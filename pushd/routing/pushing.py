@@ -152,10 +152,10 @@ class Enablements(KnownEnablements, Protocol):
     def test(self, one: Enabled) -> Deferred[str]:
         """Publish a test; fires with "accepted", or with why not."""
 
-    def pause(self, account: str, until: float | None) -> None:
+    def pause(self, account: str, until: float | None, by: str) -> None:
         """Publish nothing for an account until then, or until `unpause`."""
 
-    def unpause(self, account: str) -> None: ...
+    def unpause(self, account: str, by: str) -> None: ...
 
     def paused_until(self, account: str) -> float | None:
         """0 where it is not paused, None where that has no end."""

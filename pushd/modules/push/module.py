@@ -228,30 +228,30 @@ class Push(Module):
 
     # What operators and owners ask for, besides enabling.
 
-    def pause(self, account: str, until: float | None) -> None:
+    def pause(self, account: str, until: float | None, by: str = "") -> None:
         """Publish nothing for an account until then (None: until `unpause`).
 
         What would have been pushed is counted, and goes out as one when that is over.
         """
         if until is not None and until <= self.host.clock.seconds():
-            self.unpause(account)
+            self.unpause(account, by)
             return
         self.pauses.begin(account, until)
-        self.host.events.emit(PushPaused(account, until))
+        self.host.events.emit(PushPaused(account, until, by))
 
-    def unpause(self, account: str) -> bool:
+    def unpause(self, account: str, by: str = "") -> bool:
         """End a pause; tells whether there was one."""
         if not self.pauses.end(account):
             return False
-        self._unpaused(account)
+        self._unpaused(account, by)
         return True
 
     def paused_until(self, account: str) -> float | None:
         """When the pause of an account ends: infinity if nobody knows, None if there is none."""
         return self.pauses.until(account)
 
-    def _unpaused(self, account: str) -> None:
-        self.host.events.emit(PushUnpaused(account))
+    def _unpaused(self, account: str, by: str = "") -> None:
+        self.host.events.emit(PushUnpaused(account, by))
         for one in self.enablements.of(account):
             self.publisher.tell(one)
 

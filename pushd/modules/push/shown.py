@@ -70,11 +70,11 @@ class Shown(Stored):
         found = self._known.get(*one.key)
         return "disabled" if found is None else _said(await self._push.test(found))
 
-    def pause(self, account: str, until: float | None) -> None:
-        self._push.pause(account, until)
+    def pause(self, account: str, until: float | None, by: str) -> None:
+        self._push.pause(account, until, by)
 
-    def unpause(self, account: str) -> None:
-        self._push.unpause(account)
+    def unpause(self, account: str, by: str) -> None:
+        self._push.unpause(account, by)
 
     def paused_until(self, account: str) -> float | None:
         until = self._push.paused_until(account)

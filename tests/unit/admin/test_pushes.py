@@ -1,7 +1,8 @@
 """Push as an operator asks about it, over both halves put together as in a server."""
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace as Namespace
+from typing import Any, cast
 
 import pytest
 
@@ -9,6 +10,7 @@ from pushd.admin.operations import Refused
 from pushd.admin.pushes import MOST_ROWS
 from pushd.cli import pushtables
 from pushd.routing.events import PushDecided
+from pushd.routing.pushing import Totals
 from pushd.wire.secret import Secret
 from tests.hall import START
 from tests.unit.appserver.house import ELSEWHERE, ROMEO, SECRET, TOKEN, House, enable
@@ -143,8 +145,8 @@ def test_of_everybody_so_many_rows_are_told_and_no_more(house: House) -> None:
     house.phone()
     [one] = house.host.push.registered()
     many = [one] * (MOST_ROWS + 5)
-    house.host.push.registrations = type(  # type: ignore[assignment]
-        "Many", (), {"registered": staticmethod(lambda account="": many)}
+    house.host.push.registrations = cast(
+        Any, Namespace(registered=lambda account="": many, totals=lambda: Totals(0, 0, len(many)))
     )
 
     told = house.ask("registrations")
@@ -249,6 +251,10 @@ def test_an_account_is_paused_and_resumed(house: House) -> None:
     assert "  paused" in pushtables.enablements(house.ask("enablements"))
     what = [one["what"] for one in house.ask("ledger", account=JULIET)["ledger"]]
     assert what.count("paused") == 2
+    [line, *_] = [
+        one for one in house.ask("ledger", account=JULIET)["ledger"] if one["what"] == "resumed"
+    ]
+    assert line["who"] == "operator"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ def test_the_owner_finds_the_commands_where_clients_look(house: House) -> None:
     assert [(one["jid"], one["node"]) for one in listed.query.elements()] == [
         (JULIET, node) for node in NODES
     ]
+    [pointer] = discovered(desk, ITEMS, JULIET).query.elements()
+    assert (pointer["jid"], pointer["node"]) == (JULIET, NS_COMMANDS)
     about = discovered(desk, INFO, JULIET, "push-devices")
     [identity] = [one for one in about.query.elements() if one.name == "identity"]
     assert (identity["category"], identity["type"]) == ("automation", "command-node")
@@ -108,6 +110,7 @@ def test_nobody_else_is_told_of_them(house: House) -> None:
     info = discovered(romeo, INFO, JULIET)
     assert NS_COMMANDS not in {one.getAttribute("var") for one in info.query.elements()}
     assert list(discovered(romeo, ITEMS, JULIET, NS_COMMANDS).query.elements()) == []
+    assert list(discovered(romeo, ITEMS, JULIET).query.elements()) == []
     assert refusal(discovered(romeo, INFO, JULIET, "push-devices"))[0] == ["item-not-found"]
     for node in NODES:
         assert refusal(asked(romeo, node, device="all"))[0] == ["forbidden"]

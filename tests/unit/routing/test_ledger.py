@@ -128,12 +128,13 @@ def test_each_event_is_a_line_of_its_side(
 
 
 def test_a_pause_concerns_the_whole_account(kept: Kept) -> None:
-    kept.emit(PushPaused(JULIET, START + 3600), PushUnpaused(JULIET), PushPaused(JULIET, None))
+    kept.emit(PushPaused(JULIET, START + 3600, PHONE), PushUnpaused(JULIET))
+    kept.emit(PushPaused(JULIET, None, "operator"))
 
-    assert [(one.side, one.node, one.what, one.why) for one in kept.lines()] == [
-        ("account", "", "paused", "for 3600 s"),
-        ("account", "", "resumed", ""),
-        ("account", "", "paused", ""),
+    assert [(one.side, one.node, one.what, one.who, one.why) for one in kept.lines()] == [
+        ("account", "", "paused", PHONE, "for 3600 s"),
+        ("account", "", "resumed", "", ""),
+        ("account", "", "paused", "operator", ""),
     ]
 
 

@@ -52,15 +52,15 @@ def test_pauses_are_shown() -> None:
     assert offered.paused_until(JULIET) == 0
 
     end = stage.hall.clock.seconds() + 60
-    offered.pause(JULIET, end)
+    offered.pause(JULIET, end, "operator")
     assert (seen(stage).is_paused, seen(stage).paused_until) == (True, end)
     assert offered.paused_until(JULIET) == end
 
-    offered.pause(JULIET, None)
+    offered.pause(JULIET, None, "operator")
     assert (seen(stage).is_paused, seen(stage).paused_until) == (True, None)
     assert offered.paused_until(JULIET) is None
 
-    offered.unpause(JULIET)
+    offered.unpause(JULIET, "operator")
     assert not seen(stage).is_paused
 
 
