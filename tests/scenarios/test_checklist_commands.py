@@ -361,6 +361,17 @@ def test_a_device_is_unregistered_from_another(house: House) -> None:
     assert not listed(phone)
 
 
+@pytest.mark.parametrize("truth", ["1", "true"])
+def test_all_devices_are_unregistered_at_once(house: House, truth: str) -> None:
+    phone, other = house.phone(sm=False), house.phone(sm=False)
+    for name in "abc":
+        phone.register(f"t:all-{name}", device_id=name)
+    theirs = other.register("t:not-of-all")["node"]
+    assert command(phone.command("unregister-push", form(all=truth)))["status"] == "completed"
+    assert not listed(phone)
+    assert [one["node"] for one in listed(other)] == [theirs]
+
+
 @pytest.mark.line(117, 118, 119)
 def test_nodes_are_unregistered_and_unknown_and_foreign_ones_passed_over_alike(
     house: House,

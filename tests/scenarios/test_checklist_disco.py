@@ -27,7 +27,7 @@ def shown(form: object) -> dict[str, str]:
     return {name: value for name, (value,) in form.fields.items()}  # type: ignore[attr-defined]
 
 
-@pytest.mark.line(34, 36)
+@pytest.mark.line(34, 36, 147)
 @pytest.mark.mistake(8)
 def test_the_owner_sees_push_and_the_defaults(house: House) -> None:
     phone = house.phone()

@@ -3,8 +3,10 @@
 What each provider is sent and says is in `tests/unit/providers`.
 """
 
+import socket
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from pushd.wire.namespaces import NS_PUBSUB
 from tests.scenarios.house import FOREIGN, PASSWORD, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import condition, secret_form, succeeded, summary
+from tests.scenarios.test_starting import PYTHON_M, Operator, free_port
 
 DEAD = {"error": "UNREGISTERED"}
 
@@ -168,3 +171,68 @@ def test_a_credential_that_is_not_taken_ends_no_registration(
         assert phone.resume().name == "resumed"
         assert is_listed(phone, given["node"])
         succeeded(phone.disable(PUSH_HOST, given["node"]))
+
+
+@pytest.mark.line(148)
+@pytest.mark.parametrize("checking", [True, False])
+def test_each_bad_backend_is_named_and_none_of_them_lets_the_server_start(
+    tmp_path: Path, checking: bool
+) -> None:
+    """All of it at once, with key, line and remedy; no port is opened and no file is made."""
+    operator = Operator(tmp_path)
+    good = {"type": "ubuntu", "register_host": "example.net", "pubsub_host": PUSH_HOST}
+    backends = [
+        good,
+        {**good, "type": "gcm", "auth_key": "of a service that is no more"},
+        {**good, "type": "apns", "app_name": "two"},
+        {**good, "type": "ubuntu", "app_name": "three", "lifetime": "for ever"},
+        {**good, "type": "ubuntu", "app_name": "four", "register_host": "not a host"},
+    ]
+    place = free_port()
+    path = operator.configure(listen={"client_tls": [place]}, app_server={"backends": backends})
+    lines = path.read_text().splitlines()
+
+    more = ["--check-config"] if checking else []
+    code, said = operator.fails(*PYTHON_M, "--config", "pushd.yml", *more)
+
+    assert code == 2
+    for number, key, word in (
+        (1, "", "service_account"),
+        (2, "", "key_file"),
+        (3, "lifetime", "for ever"),
+        (4, "register_host", "not a host"),
+    ):
+        told = [line for line in said.splitlines() if f"backends[{number}]" in line]
+        assert any(key in line and word in line for line in told), said
+        at = int(told[0].split(":")[1])
+        assert 0 < at <= len(lines)
+    assert "backends[0]" not in said
+    assert not (tmp_path / "data").exists()
+    with socket.socket() as trial:
+        assert trial.connect_ex(("127.0.0.1", int(place.rpartition(":")[2]))) != 0
+
+
+@pytest.mark.line(143)
+@pytest.mark.mistake(16)
+def test_many_deaths_in_a_row_are_a_fault_of_ours_and_end_nothing_more(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """As with the credentials of another project, where every token looks dead."""
+    for house in opened(tmp_path_factory):
+        phones = [house.phone() for _ in range(14)]
+        for number, phone in enumerate(phones):
+            phone.enable_registered(f"one-of-many-{number}")
+            house.script(f"one-of-many-{number}", {**DEAD, "times": 10})
+            phone.cut()
+        for phone in phones:
+            house.friend().message(phone.account, "hello")
+        alarm = house.event("provider-alarm")
+        assert alarm["type"] == "fcm"
+        house.settle()
+        gone = {one["account"] for one in house.events("device-unregistered")}
+        kept = [phone for phone in phones if phone.account not in gone]
+        assert len(gone) <= 10
+        assert len(kept) >= 4
+        for phone in kept:
+            assert phone.resume().name == "resumed"
+            assert "<item>" in phone.command("list-push-registrations").toXml()
