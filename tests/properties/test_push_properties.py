@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from pushd.modules.push.deciding import REASONS
 from pushd.modules.push.module import Push
 from pushd.modules.push.publisher import LONGEST_PAUSE
 from pushd.routing.events import (
@@ -158,6 +159,8 @@ class Waking(RuleBasedStateMachine):
     def look(self) -> None:
         """Count what happened since the last look."""
         for event in self.hall.seen[self.looked :]:
+            if isinstance(event, PushDecided):
+                assert event.reason in REASONS
             if isinstance(event, PushDecided) and event.pushed and event.kind == "message":
                 self.told[event.sender] += 1
                 self.ever[event.sender] += 1

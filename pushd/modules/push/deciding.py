@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pushd.modules.push.enablements import Enablement, Enablements
-from pushd.modules.push.judge import Kind, Worth, judge, kind_of
+from pushd.modules.push.judge import SILENCES, Kind, Worth, judge, kind_of
 from pushd.modules.push.publisher import COALESCED, ON_PROBATION, PAUSED, Publisher, PushOptions
 from pushd.routing.events import Cause, PushDecided, Undelivered
 from pushd.routing.host import Host
@@ -24,6 +24,16 @@ TOLD = "told before"  # when it, or its copy, waited on the session of the devic
 # Why a device is woken without one.
 HOLD_ENDS = "hold ends"
 TEST = "test"
+
+
+REASONS = frozenset(
+    (
+        *(cause.value for cause in Cause),
+        *(COALESCED, HOLD_ENDS, TEST),
+        *(NOT_ENABLED, OFF, CLOSED, ONLINE, ELSEWHERE, TAKES_NONE, TOLD, PAUSED, ON_PROBATION),
+        *SILENCES,
+    )
+)
 
 
 class Decider:

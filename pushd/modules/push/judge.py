@@ -36,6 +36,15 @@ SILENT = {
 _TEXT = re.compile(rb"<body(?:\s[^<>]*)?(?:/>|>([^<]*)</body\s*>)")
 
 
+# All that `judge` gives as a reason.
+SILENCES = frozenset(
+    (
+        *SILENT.values(),
+        *("own copy", "key transport", "no content", "presence", "request", "headline", "error"),
+    )
+)
+
+
 class Kind(Enum):
     NOTHING = "nothing"
     MESSAGE = "message"

@@ -1,7 +1,11 @@
 """Each decision on a stanza that was not delivered leaves a record, with its reason."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from pushd.modules.push.deciding import REASONS
 from pushd.modules.push.options import Told
 from pushd.routing.events import PushDecided
 from pushd.wire.framer import seal
@@ -27,6 +31,18 @@ def decided(stage: Stage) -> list[tuple[str, bool, str]]:
         for one in stage.hall.events(PushDecided)
         if one.kind != "presence"
     ]
+
+
+def test_every_reason_is_explained() -> None:
+    page = Path(__file__).parents[4] / "docs" / "operating.rst"
+    text = page.read_text(encoding="utf-8")
+    _, _, section = text.partition("\nWhy a phone was woken, or was not\n")
+    section, _, _ = section.partition("\nFor test harnesses\n")
+    terms = [
+        line for line in section.splitlines() if re.fullmatch(r"``[^`]+``(, ``[^`]+``)*", line)
+    ]
+
+    assert {term for line in terms for term in re.findall(r"``([^`]+)``", line)} == REASONS
 
 
 def test_an_account_without_push_is_recorded_as_such() -> None:
