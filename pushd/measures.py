@@ -117,6 +117,7 @@ def rules(config: Config) -> Rules:
         access=given.access_backends,
         registrations_per_account=given.max_registrations,
         shared_tokens=given.shared_tokens,
+        forget_after=given.forget_after,
         account_requests=PushRate.per_second(given.requests_per_account),
         domain_requests=PushRate.per_second(given.requests_per_domain),
         pushes=PushRate(given.push_interval, given.push_burst),

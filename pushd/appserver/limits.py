@@ -36,6 +36,7 @@ class Rules:
     access: str | tuple[str, ...] = "all"  # or "local", or domains
     registrations_per_account: int = 20
     shared_tokens: bool = True  # may several accounts register one token?
+    forget_after: float = 365 * 86_400.0  # seconds without a push or a renewal; 0: never
     account_requests: Rate = Rate.per_second(5)  # commands  # noqa: RUF009
     domain_requests: Rate = Rate.per_second(1000)  # publishes and commands  # noqa: RUF009
     pushes: Rate = Rate(20.0, 10)  # to a device

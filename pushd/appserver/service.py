@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
@@ -20,6 +21,8 @@ from pushd.routing.host import Host
 from pushd.wire.element import Element, element
 from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
 from pushd.wire.stanza import Stanza
+
+DAY = 86_400.0
 
 
 class AppServer:
@@ -43,6 +46,7 @@ class AppServer:
             self._settled,
         )
         self._trials = Trials(host.events, self.outbox)
+        self._forgetting: IDelayedCall | None = None
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
             PubsubHost(
@@ -66,12 +70,15 @@ class AppServer:
         await self.outbox.load()
 
     def start(self) -> None:
-        """Send what still waits."""
+        """Send what still waits, and forget what nobody uses."""
         self.outbox.start()
+        self._forget_unused()
 
     def stop(self) -> None:
         """Send nothing more; before the dispatcher is closed."""
         self.outbox.stop()
+        if self._forgetting is not None and self._forgetting.active():
+            self._forgetting.cancel()
 
     def rule(self, rules: Rules) -> None:
         """Have these rules hold from now on."""
@@ -110,6 +117,15 @@ class AppServer:
                 if not self._host.router.is_reachable(domain):
                     self._host.router.add_service(domain)
                     self._host.disco.add_item("server", domain)
+
+    def _forget_unused(self) -> None:
+        """Once a day: what was neither renewed nor pushed for long is nobody's any more."""
+        self._forgetting = self._host.clock.callLater(DAY, self._forget_unused)
+        lifetime = self._limiter.rules.forget_after
+        oldest = self._host.clock.seconds() - lifetime
+        for registration in self.registrations.everyone() if lifetime else ():
+            if registration.used_at <= oldest:
+                self.unregister(registration, "it was not used for long")
 
     def _forget(self, registration: Registration, reason: str, by: str = "") -> None:
         self.registrations.remove(registration.node)

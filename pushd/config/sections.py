@@ -187,6 +187,9 @@ class AppServer:
     # Whether accounts may share a token, as those of an app with several accounts do. If not,
     # the account that registers it last has it alone.
     shared_tokens: bool = True
+    # How long a registration is kept that is neither renewed nor pushed, as after its account on
+    # another server was removed; 0 keeps it for ever.
+    forget_after: Duration = 365 * 24 * HOUR
     # How many commands an account may execute a second, and ten times as many at once; 0
     # switches this off.
     requests_per_account: Annotated[int, Whole()] = 5

@@ -3,6 +3,8 @@ import json
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
+from pushd.appserver.limits import Rules
+from pushd.appserver.service import DAY
 from pushd.modules.push.module import Push
 from pushd.providers.contract import Accepted, Failed, Request, Response
 from pushd.providers.dispatch import Dispatcher
@@ -193,6 +195,48 @@ def test_with_an_account_go_its_registrations_and_what_waits_for_them() -> None:
     assert {event.reason for event in stage.hall.events(DeviceUnregistered)} == {
         "the account was removed"
     }
+
+
+@pytest.mark.parametrize("used", ["never", "renewed", "pushed"])
+def test_what_is_not_used_for_long_is_forgotten(used: str) -> None:
+    stage = Stage(rules=Rules(forget_after=10 * DAY))
+    phone = stage.client()
+    node, _ = register(phone)
+    stage.hall.advance(5 * DAY)
+    assert stage.nodes() == [node]
+    if used == "renewed":
+        register(phone)
+    elif used == "pushed":
+        stage.server.registrations.pushed(node, stage.hall.clock.seconds())
+
+    for _ in range(6):
+        stage.hall.advance(DAY)
+
+    assert stage.nodes() == ([] if used == "never" else [node])
+    reasons = [event.reason for event in stage.hall.events(DeviceUnregistered)]
+    assert reasons == (["it was not used for long"] if used == "never" else [])
+    for _ in range(10):
+        stage.hall.advance(DAY)
+    assert stage.nodes() == []
+    assert [one.name for one in phone.received() if one.name == "message"] == ["message"]
+
+
+def test_who_stops_leaves_no_timers() -> None:
+    stage = Stage()
+    register(stage.client())
+    before = len(stage.hall.clock.getDelayedCalls())
+
+    stage.server.stop()
+
+    assert len(stage.hall.clock.getDelayedCalls()) == before - 2  # for stale pushes and old devices
+
+
+def test_registrations_may_be_kept_for_ever() -> None:
+    stage = Stage(rules=Rules(forget_after=0.0))
+    register(stage.client())
+    stage.hall.advance(2000 * DAY)
+
+    assert len(stage.nodes()) == 1
 
 
 # The whole way, with the dispatcher that is really used.
