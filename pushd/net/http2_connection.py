@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
     INegotiated,
     IPushProducer,
     IReactorTime,
+    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -187,7 +188,11 @@ class Connection(TwistedProtocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self._pulse.expect(f"no HTTP/2 within {CONNECT_TIMEOUT:g} s", CONNECT_TIMEOUT)
+        text = f"no HTTP/2 within {CONNECT_TIMEOUT:g} s"
+        self._pulse.expect(HTTPError(Fault.UNREACHABLE, text), CONNECT_TIMEOUT)
+        if ITCPTransport.providedBy(self.transport):
+            # A request does not wait until the one before it is acknowledged.
+            self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         if not self._is_secure:
             self._begin()

@@ -226,6 +226,8 @@ class Origin:
         reason = fault(failure.value) if isinstance(failure.value, Exception) else None
         if not isinstance(reason, HTTPError):
             reason = HTTPError(Fault.BROKEN, "the attempt to connect was given up")
+        if reason.fault is Fault.TIMEOUT:  # that of the attempt, not of those who wait for it
+            reason = HTTPError(Fault.UNREACHABLE, reason.text)
         self._pause(LONGEST_PAUSE)
         self._failed(reason)
         self._start()

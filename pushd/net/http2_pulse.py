@@ -76,12 +76,12 @@ class Pulse:
     def ask(self) -> None:
         """Unless it must do something already."""
         if self._awaited is None:
-            self.expect(f"no answer to a ping within {PING_TIMEOUT:g} s", PING_TIMEOUT)
+            text = f"the connection is dead: no answer to a ping within {PING_TIMEOUT:g} s"
+            self.expect(HTTPError(Fault.BROKEN, text), PING_TIMEOUT)
             self._patient.ping()
 
-    def expect(self, complaint: str, seconds: float) -> None:
-        """Something must come in so many seconds, or it is given up."""
-        error = HTTPError(Fault.TIMEOUT, complaint)
+    def expect(self, error: HTTPError, seconds: float) -> None:
+        """Something must come in so many seconds, or it is given up with this error."""
         self.wait(seconds, lambda: self._patient.give_up(error))
 
     def wait(self, seconds: float, act: Callable[[], object]) -> None:

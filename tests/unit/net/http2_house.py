@@ -120,6 +120,10 @@ class Wire(StringTransport):
     negotiatedProtocol: bytes | None = b"h2"
 
     was_aborted = False
+    is_prompt = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.is_prompt = enabled
 
     def abortConnection(self) -> None:
         self.was_aborted = self.disconnecting = True

@@ -9,7 +9,12 @@ import pytest
 from h2.events import ConnectionTerminated
 from hpack import NeverIndexedHeaderTuple
 from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import (
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
 
 from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 from pushd.net.http2_connection import FAREWELL, STREAMS, Declined
@@ -702,7 +707,7 @@ def test_a_timeout_in_utter_silence_makes_it_ask() -> None:
     others = house.post(timeout=30.0)
     house.pass_time(5.0)
     house.pass_time(PING_TIMEOUT)
-    assert others.fault is Fault.TIMEOUT
+    assert others.fault is Fault.BROKEN
     assert line.is_cut
 
 
@@ -716,7 +721,7 @@ def test_a_server_that_never_begins_is_given_up() -> None:
     line = house.let_in(mute)
     house.pass_time(10.0)
     assert line.is_cut
-    assert outcome.fault is Fault.TIMEOUT
+    assert outcome.fault is Fault.UNREACHABLE
 
 
 def test_an_idle_limit_ends_a_connection_properly() -> None:
@@ -742,6 +747,7 @@ def test_an_idle_limit_ends_a_connection_properly() -> None:
     [
         (DNSLookupError("x"), Fault.UNREACHABLE),
         (ConnectionRefusedError(), Fault.UNREACHABLE),
+        (TimeoutError(), Fault.UNREACHABLE),
         (HTTPError(Fault.PROXY, "the proxy"), Fault.PROXY),
         (ValueError("x"), Fault.BROKEN),
     ],

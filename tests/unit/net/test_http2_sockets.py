@@ -86,6 +86,14 @@ class TestSockets(TestCase):
         assert [len(answer.body) for _, answer in answers] == list(range(200))
         assert len(watched.ends) == 1
 
+    async def test_a_request_does_not_wait_for_the_one_before_it(self) -> None:
+        url, _ = self.listen(H2Factory(echo))
+        client: Any = self.client()
+        await self.post(client, url)
+        (named,) = client._way._origins.values()
+        (connection,) = named.origin._connections
+        assert connection.transport.getTcpNoDelay()
+
     async def test_large_bodies_go_both_ways(self) -> None:
         url, _ = self.listen(H2Factory(echo))
         client = self.client()
