@@ -280,9 +280,8 @@ class Connection(TwistedProtocol):
         match event:
             case RequestReceived(stream_id=int(number), headers=headers):
                 self._highest = max(self._highest, number)
-                if self._is_refused(number):
-                    self._owner.noted(self, "it opened a stream after GOAWAY")
-                else:
+                # One that comes after GOAWAY was under way before the client heard of that.
+                if not self._is_refused(number):
                     self._streams[number] = Stream(self, number, headers or [])
             case DataReceived(stream_id=int(number)):
                 self._received(event)
