@@ -15,6 +15,7 @@ from zope.interface import implementer
 from pushd.config.checks import key_fault, load_key, read_file
 from pushd.net.http import CONNECT_TIMEOUT, Road, authorities
 from pushd.net.proxy import Tunnel
+from pushd.net.spread import Spreading
 
 log = Logger()
 
@@ -32,7 +33,7 @@ class Outward:
     """
 
     def __init__(self, reactor: Any, road: Road) -> None:
-        self._reactor = reactor
+        self._reactor = Spreading(reactor)
         self._road = road
         self._files = [file for file in (road.ca_file, road.certificate, road.key) if file]
         self._state = self._look()
