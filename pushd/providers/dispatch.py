@@ -349,8 +349,8 @@ class _Push:
             case Unregistered():
                 return self._bury(service, outcome, device, sent_at)
             case Failed():
-                is_lost = outcome.fault is not Fault.TIMEOUT
-                service.failed(outcome.reason, outcome.fault in ACTED_ON, is_lost=is_lost)
+                lost_since = sent_at if outcome.fault is not Fault.TIMEOUT else None
+                service.failed(outcome.reason, outcome.fault in ACTED_ON, lost_since=lost_since)
                 return self._later(outcome.reason)
             case Busy(scope=Scope.BACKEND):
                 if outcome.after:

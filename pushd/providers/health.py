@@ -7,7 +7,6 @@ bucket stops what is too fast.
 from collections import deque
 
 HOUR = 3600.0
-TOGETHER = 1.0  # seconds within which what was lost with one connection is heard of
 
 
 class Breaker:
@@ -31,7 +30,7 @@ class Breaker:
         self.opens_at = 0.0  # when the next probe may go
         self._pause = self._first
         self._failures = 0
-        self._lost_at = -TOGETHER  # when a connection took requests with it
+        self._lost_at = -1.0  # when a connection last took requests with it
         self._width: int | None = None  # None: as wide as the caller likes
 
     def width(self, limit: int) -> int:
@@ -51,14 +50,15 @@ class Breaker:
             self._width = self._width + 1 if self._width < limit else None
         return False
 
-    def failed(self, now: float, rest: float = 0.0, is_lost: bool = False) -> bool:
+    def failed(self, now: float, rest: float = 0.0, lost_since: float | None = None) -> bool:
         """The backend did not do its part. True when this opens the breaker.
 
         It is not to be asked for `rest` seconds once the breaker is open. A connection that
-        ends, or is not made, takes many requests with it: what `is_lost` counts once.
+        ends, or is not made, takes many requests with it, which count once: `lost_since` is
+        when one that was lost so had been sent.
         """
-        if is_lost and not self.is_open:
-            if now - self._lost_at < TOGETHER:
+        if lost_since is not None and not self.is_open:
+            if lost_since <= self._lost_at:
                 return False
             self._lost_at = now
         if self.is_open:

@@ -180,14 +180,18 @@ class Service:
         self.lane.breaker.succeeded(self._backend.limits.concurrency)
 
     def failed(
-        self, reason: str, alarm: bool = False, rest: float = 0.0, is_lost: bool = False
+        self,
+        reason: str,
+        alarm: bool = False,
+        rest: float = 0.0,
+        lost_since: float | None = None,
     ) -> None:
         """It did not do its part, or we did not do ours: no device is to blame.
 
-        After several in a row it is left alone, for `rest` seconds at least. What `is_lost`
-        had no connection, or lost it, and probably not alone.
+        After several in a row it is left alone, for `rest` seconds at least. What had no
+        connection, or lost it, probably not alone, was sent at `lost_since`.
         """
-        if self.lane.breaker.failed(self._clock.seconds(), rest, is_lost) or alarm:
+        if self.lane.breaker.failed(self._clock.seconds(), rest, lost_since) or alarm:
             self.alarm(reason)
 
     def hold(self, seconds: float) -> None:

@@ -71,16 +71,23 @@ def test_a_trip_opens_at_once_and_is_told_once() -> None:
 
 def test_what_one_connection_takes_with_it_counts_once() -> None:
     breaker = Breaker()
-    for second in range(4):
-        assert not any(breaker.failed(100 + second, is_lost=True) for _ in range(50))
-    assert breaker.failed(104, is_lost=True)
+    for second in range(100, 104):
+        lost = [breaker.failed(second + 0.1 * n, lost_since=second - 0.1) for n in range(50)]
+        assert not any(lost)
+    assert breaker.failed(104, lost_since=103.9)
     assert breaker.opens_at == 134
+
+
+def test_what_is_lost_one_after_the_other_counts_each_time() -> None:
+    breaker = Breaker()
+    lost = [breaker.failed(100 + 0.002 * n, lost_since=100 + 0.002 * n - 0.001) for n in range(5)]
+    assert lost == [False] * 4 + [True]
 
 
 def test_losses_and_refusals_count_together() -> None:
     breaker = Breaker()
     assert not any(breaker.failed(0.0) for _ in range(4))
-    assert breaker.failed(0.0, is_lost=True)
+    assert breaker.failed(0.0, lost_since=0.0)
 
 
 def test_ten_dead_devices_are_believed_and_the_eleventh_is_not() -> None:
