@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BODY_LIMIT = 16_384  # bytes of an answer that are read; the rest is cut off with the connection
 CONNECTIONS = 50  # at a time to one origin (scheme, host, port)
 CONNECT_TIMEOUT = 10.0  # seconds
+KEPT = 86_400.0  # seconds that a connection is kept to a server that takes HTTP/2 alone
 IDLE_TIMEOUT = 240.0  # seconds that a connection is kept for the next request
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -106,7 +107,7 @@ def http11(reactor: Any, road: Road = STRAIGHT, connections: int = CONNECTIONS) 
 
 
 def http2(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
-    """A client that speaks HTTP/2 alone, over connections that stay open.
+    """A client that speaks HTTP/2 alone, over connections that stay open for a day of silence.
 
     Raises ValueError when a file of the road is of no use.
     """
@@ -114,7 +115,8 @@ def http2(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
     from pushd.net.http2 import HTTP2Agent
     from pushd.net.outward import Outward
 
-    return Client(reactor, HTTP2Agent(reactor, Outward(reactor, road).endpoint))
+    endpoint = Outward(reactor, road).endpoint
+    return Client(reactor, HTTP2Agent(reactor, endpoint, idle_limit=KEPT))
 
 
 def either(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:

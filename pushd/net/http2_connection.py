@@ -84,7 +84,7 @@ class Connection(TwistedProtocol):
         self.is_ready = False  # the server has told its settings
         self.is_leaving = False
         self.opened_at = 0.0  # when it became ready
-        self.has_answered = False
+        self.answers = 0  # that have come
         self.goodbye = ""  # what the server said with its GOAWAY
         self._clock = clock
         self._owner = owner
@@ -285,7 +285,7 @@ class Connection(TwistedProtocol):
         exchange = self._streams.get(stream)
         if exchange is None:
             return
-        self.has_answered = True
+        self.answers += 1
         if stream in self._bodies:  # it has heard enough
             self._reset(stream, ErrorCodes.NO_ERROR)
         self._forget(stream)

@@ -25,6 +25,7 @@ CONNECTIONS = 4  # at a time, beside those that only end what they have
 CROWDED_FOR = 1.0  # seconds that exchanges wait for a stream before another connection is opened
 FRESH_FOR = 10.0  # seconds; a connection that is younger is fresh enough for who asks for one
 STEADY = 60.0  # seconds after which the end of a connection is nothing to worry about
+MANY = 100  # answers after which a server that has no complaint may end a connection any time
 FIRST_PAUSE = 0.5  # seconds, after the second failure in a row; doubled with each further one
 LONGEST_PAUSE = 60.0  # between the beginnings of two attempts
 SHORT_PAUSE = 5.0  # the same, where connections were of some use before they ended
@@ -127,10 +128,11 @@ class Origin:
             self._connections.remove(connection)
         self._leaving.discard(connection)
         lived = self._clock.seconds() - connection.opened_at if was_open else 0.0
-        if connection.has_answered and lived >= STEADY:
+        is_content = connection.goodbye == CONTENT and connection.answers >= MANY
+        if is_content or (connection.answers and lived >= STEADY):
             self._failures = 0
         else:
-            self._pause(SHORT_PAUSE if connection.has_answered else LONGEST_PAUSE)
+            self._pause(SHORT_PAUSE if connection.answers else LONGEST_PAUSE)
         if not was_open:
             self._failed(error)
         if not any(one.load == 0 for one in self._leaving):
@@ -179,7 +181,7 @@ class Origin:
         # A server that allows one at a time may do so until it knows us, as APNs does: more
         # connections of a stranger would be no welcome sight.
         return len(self._connections) < CONNECTIONS and all(
-            one.limit > 1 and one.has_answered for one in self._connections
+            one.limit > 1 and one.answers for one in self._connections
         )
 
     def _grow(self) -> None:

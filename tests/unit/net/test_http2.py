@@ -20,7 +20,14 @@ from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 from pushd.net.http2_connection import FAREWELL, STREAMS, Declined
 from pushd.net.http2_exchange import RESENDS
 from pushd.net.http2_library import HEADER_LIMIT
-from pushd.net.http2_origin import CONNECTIONS, CROWDED_FOR, FRESH_FOR, LONGEST_PAUSE, STEADY
+from pushd.net.http2_origin import (
+    CONNECTIONS,
+    CROWDED_FOR,
+    FRESH_FOR,
+    LONGEST_PAUSE,
+    MANY,
+    STEADY,
+)
 from pushd.net.http2_pulse import DOUBTFUL_AFTER, PING_AFTER, PING_TIMEOUT
 from tests.unit.net.http2_house import HEADERS, URL, House, Line, Outcome
 
@@ -798,6 +805,21 @@ def test_a_server_that_ends_each_connection_at_once_is_not_hammered() -> None:
         house.pass_time(0.5)
     assert len(tried_at) < 24
     assert tried_at[1] - tried_at[0] <= 0.5
+
+
+def test_a_server_that_ends_each_connection_after_many_answers_is_connected_to_at_once() -> None:
+    house = House()
+    for _ in range(5):
+        line = opened(house)
+        for number in range(1, MANY):
+            house.post()
+            house.pump()
+            answered(house, line, 1 + 2 * number)
+        line.server.goaway(2 * MANY - 1)
+        house.pump()
+        assert line.is_cut
+    house.post()
+    assert len(house.knocking) == 1
 
 
 def test_the_end_of_a_connection_that_lived_is_followed_by_the_next_at_once() -> None:
