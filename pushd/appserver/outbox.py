@@ -149,8 +149,14 @@ class Outbox:
             self._delays.put(node, ready_at)
             return
         self._delays.drop(node)
-        lane = self._dispatcher.lane(registration.backend, device(registration))
-        self._lines.join((registration.backend, lane), node, urgent)
+        self._lines.join((registration.backend, self._lane(registration)), node, urgent)
+
+    def _lane(self, registration: Registration) -> str:
+        try:
+            return self._dispatcher.lane(registration.backend, device(registration))
+        except Exception:  # noqa: BLE001 - one device that cannot be placed hinders no other
+            log.failure("a provider failed to say where a device stands")
+            return ""
 
     def _begin(self, node: str, key: Key) -> None:
         """Its turn has come: hand it to the dispatcher."""

@@ -415,6 +415,21 @@ def test_what_was_sent_already_is_not_sent_again_because_of_something_urgent() -
     assert stage.calls[1].look()[0].urgent
 
 
+def test_a_provider_that_cannot_place_a_device_hinders_nobody(
+    logged: Sequence[LogEvent],
+) -> None:
+    stage = Registered()
+
+    def broken(backend: str, device: object) -> str:
+        raise RuntimeError("broken")
+
+    stage.fake.lane = broken  # type: ignore[method-assign]
+    assert stage.push(message_count="1") == ""
+
+    assert len(stage.calls) == 1
+    assert any("log_failure" in event for event in logged)
+
+
 def test_a_slow_lane_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "WIDTH", 2)
     stage = Registered()

@@ -27,6 +27,7 @@ from tests.unit.appserver.stage import (
     outcome,
     publishing,
     register,
+    result,
 )
 
 INFO = "http://jabber.org/protocol/disco#info"
@@ -84,6 +85,32 @@ def test_a_domain_of_accounts_may_be_both_hosts() -> None:
 
     answer = phone.ask(f"<iq type='set' id='p' to='{REGISTER}'>{publishing(node, secret)}</iq>")
     assert outcome(answer) == ""
+
+
+def test_each_register_host_has_its_own_apps_and_an_account_all_its_devices() -> None:
+    stage = Stage(
+        (
+            app("one", Post(), app_name="chat"),
+            app("two", Pigeon(), "apps.example.net", "push2.example.net", "mail"),
+        )
+    )
+    phone = stage.client()
+    assert ("app-server", "chat") in discovered(phone, REGISTER)[0]
+    assert discovered(phone, "apps.example.net")[0] == {("app-server", "mail")}
+    assert discovered(phone, "push2.example.net")[0] == {("pubsub", "push")}
+    dove = {"token": "dove", "application-id": "a", "device-id": "dovecote"}
+    assert outcome(execute(phone, "register-push-pigeon", dove)) == "item-not-found"
+
+    node, _ = register(phone)
+    given = result(execute(phone, "register-push-pigeon", dove, host="apps.example.net"))
+    assert given["jid"] == ("push2.example.net",)
+
+    for host in (REGISTER, "apps.example.net"):
+        listed = forms.find(execute(phone, "list-push-registrations", host=host).command)
+        assert listed is not None
+        assert {row["node"] for row in listed.items} == {(node,), given["node"]}
+    gone = execute(phone, "unregister-push", {"nodes": [node]}, host="apps.example.net")
+    assert result(gone)["nodes"] == (node,)
 
 
 def test_hosts_of_their_own_are_items_of_the_server() -> None:
