@@ -8,6 +8,7 @@ from pushd.storage.table import Table
 from pushd.wire.secret import Secret
 
 LIFETIME = 86_400.0  # seconds for which a push is worth sending
+RINGS = 60.0  # seconds for which somebody who calls waits; after that it is news like any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def merged(node: str, old: Push | None, new: Published, now: float) -> Push:
         last_sender=new.last_sender,
         last_body=new.last_body,
         last_subscriber=new.last_subscriber,
-        urgent_until=now + LIFETIME if new.urgent else None,
+        urgent_until=now + RINGS if new.urgent else None,
         accepted_at=now,
         expires_at=now + LIFETIME,
     )

@@ -8,7 +8,7 @@ from twisted.logger import LogEvent, capturedLogs
 
 from pushd.appserver import lines
 from pushd.appserver.outbox import SWEEP
-from pushd.appserver.pushes import LIFETIME
+from pushd.appserver.pushes import LIFETIME, RINGS
 from pushd.providers.contract import Accepted, Refused, Unregistered
 from pushd.providers.dispatch import Expired, Result, Withdrawn
 from pushd.routing.events import DeviceUnregistered, PushSettled
@@ -444,10 +444,10 @@ def test_a_slow_lane_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [call.backend for call in stage.calls] == ["post", "post", "pigeon"]
 
 
-def test_urgency_ends_when_the_urgent_push_would_have() -> None:
+def test_a_call_rings_for_a_while_and_is_news_like_any_other_after_that() -> None:
     stage = Registered()
     stage.push(HIGH, message_count="1")
-    stage.hall.advance(LIFETIME - 1)
+    stage.hall.advance(RINGS - 1)
     stage.push(message_count="2")
     [call] = stage.calls
     assert call.look()[0].urgent
