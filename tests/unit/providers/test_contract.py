@@ -102,6 +102,21 @@ def test_every_provider_has_a_sample_here() -> None:
     assert TYPES == sorted(OPTIONS) == sorted(FIELDS)
 
 
+@pytest.mark.parametrize("name", TYPES)
+def test_all_that_a_provider_asks_goes_through_its_proxy(name: str, tmp_path: Path) -> None:
+    found = catalogue.find(name)
+    assert found is not None
+    proxy = Proxy("proxy.example.net", 3128)
+    options = catalogue.options(found)(**OPTIONS[name](tmp_path), proxy=proxy)
+    provider = found(options)
+    asked = [provider.request(FULL, device(provider), NOW, sending())]
+    credential = provider.credential(provider.lane(device(provider)))
+    token = credential.request(NOW) if credential is not None else None
+    if isinstance(token, Request):
+        asked.append(token)
+    assert {request.link.proxy for request in asked} == {proxy}
+
+
 def test_names_are_unique_and_lead_to_the_provider(provider: Provider) -> None:
     others = [catalogue.find(name) for name in TYPES if name != provider.type]
     for name in (provider.type, *provider.aliases):
