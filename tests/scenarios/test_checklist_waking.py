@@ -18,6 +18,7 @@ from tests.scenarios.reading import (
     info,
     item_of,
     options_form,
+    secret_form,
     succeeded,
     summary,
 )
@@ -313,6 +314,20 @@ def test_an_empty_body_does_no_harm_and_of_several_the_first_is_told(house: Hous
     friend.message(phone.account, payload="<body>first</body><body xml:lang='de'>zweiter</body>")
     told = pushed(house, "bodies")
     assert (told["message-count"], told["last-message-body"]) == ("1", "first")
+
+
+@pytest.mark.line(142)
+def test_of_a_long_message_the_beginning_is_told(house: House) -> None:
+    phone = house.phone()
+    given = phone.register("long-body")
+    options = options_form(include_message_bodies="1")
+    succeeded(phone.enable(given["jid"], given["node"], options, secret_form(given["secret"])))
+    phone.cut()
+    house.friend().message(phone.account, "a long tale " * 10_000)
+    [push] = house.pushes("long-body", wait=20)
+    told = push["message"]["data"]["last-message-body"]
+    assert told.startswith("a long tale a long tale")
+    assert 500 <= len(told) <= 501
 
 
 @pytest.mark.line(60, 61)

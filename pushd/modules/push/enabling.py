@@ -10,6 +10,10 @@ from pushd.wire.errors import BadRequest, NotAcceptable
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, FORM_PUSH_OPTIONS, NS_FORMS, NS_PUSH
 
+# What one enablement may keep here, and have said with each push, in bytes.
+LONGEST_NODE = 4_096
+MOST_OPTIONS = 8_192
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -36,6 +40,8 @@ def target(payload: Element) -> Target:
     node = payload.attributes.get("node")
     if node == "":
         raise NotAcceptable("node: an empty name is none")
+    if node is not None and len(node.encode()) > LONGEST_NODE:
+        raise NotAcceptable(f"node: it has {LONGEST_NODE} bytes at most")
     service = parse(address)
     return Target(service.full, service.domain, node)
 
@@ -44,7 +50,7 @@ def wishes(payload: Element) -> Wishes:
     """Read the forms, each the first of its kind, in either order; one cancelled is not applied.
 
     Raises BadRequest for what is no form, or a `secret` without exactly one value, and
-    NotAcceptable for a switch that is neither on nor off.
+    NotAcceptable for a switch that is neither on nor off, and for too much to keep.
     """
     switches: Mapping[str, bool] | None = None
     publish_options: bytes | None = None
@@ -56,6 +62,8 @@ def wishes(payload: Element) -> Wishes:
             if len(form.fields.get("secret", ("",))) != 1:
                 raise BadRequest("secret: exactly one value is expected")
             publish_options = serialize(forms.submit(FORM_PUBLISH_OPTIONS, form.fields))
+            if len(publish_options) > MOST_OPTIONS:
+                raise NotAcceptable(f"publish-options: they have {MOST_OPTIONS} bytes at most")
     return Wishes(switches or {}, publish_options)
 
 

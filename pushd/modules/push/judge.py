@@ -43,6 +43,7 @@ SILENCES = frozenset(
         *("own copy", "key transport", "no content", "presence", "request", "headline", "error"),
     )
 )
+LONGEST_BODY = 500  # characters that are told
 
 
 class Kind(Enum):
@@ -108,10 +109,15 @@ def _message(message: Stanza, with_body: bool) -> Worth:
     body = _body(message) if BODY in names else ""
     if body:
         is_told = with_body and ENCRYPTION_NAMED not in names
-        return Worth(Kind.MESSAGE, sender=sender, body=Secret(body) if is_told else None)
+        return Worth(Kind.MESSAGE, sender=sender, body=_told(body) if is_told else None)
     if DIRECT_INVITATION in names or (MUC_USER in names and _is_invitation(message)):
         return Worth(Kind.MESSAGE, sender=sender)
     return Worth(Kind.OTHER, _silence(names))
+
+
+def _told(body: str) -> Secret:
+    """As much of a body as anybody reads of a notification; push networks take 4 KiB in all."""
+    return Secret(body if len(body) <= LONGEST_BODY else f"{body[:LONGEST_BODY]}…")
 
 
 def _body(message: Stanza) -> str:

@@ -92,6 +92,25 @@ def test_what_names_no_service_or_node_is_refused(
     assert stage.nodes() == ["phone"]
 
 
+def test_what_is_too_much_to_keep_is_refused() -> None:
+    """A service would be told all of it with each push."""
+    stage = Stage()
+    phone = stage.phone(enabled=False)
+    form = "<x xmlns='jabber:x:data'><field var='secret'><value>{}</value></field></x>"
+
+    for node, content, named in (
+        ("n" * 4_097, "", "node"),
+        ("ñ" * 2_049, "", "node"),
+        ("n", form.format("s" * 8_192), "publish-options"),
+    ):
+        answer = enable(phone, content, node=node)
+        assert condition(answer) == "not-acceptable"
+        assert named in answer.toXml()
+        assert stage.nodes() == []
+
+    assert condition(enable(phone, form.format("s" * 7_000), node="n" * 4_096)) == ""
+
+
 @pytest.mark.line(8)
 def test_a_node_may_be_absent() -> None:
     """XEP-0357 §5 only says that it should be there."""

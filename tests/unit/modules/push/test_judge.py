@@ -104,6 +104,18 @@ def test_what_looks_like_content_may_be_none(xml: str, reason: str) -> None:
     assert worth.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("x" * 500, "x" * 500), ("x" * 501, "x" * 500 + "…"), ("💬" * 60_000, "💬" * 500 + "…")],
+    ids=["as long as may be", "one more", "much more"],
+)
+def test_of_a_long_body_the_beginning_is_told(said: str, told: str) -> None:
+    body = judge(seal(message(f"<body>{said}</body>").encode()), JULIET).body
+
+    assert body is not None
+    assert body.reveal() == told
+
+
 @pytest.mark.line(59)
 def test_the_first_of_several_bodies_is_told() -> None:
     worth = judge(seal(message("<body>hi</body><body xml:lang='it'>ciao</body>").encode()), JULIET)
