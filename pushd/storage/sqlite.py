@@ -290,13 +290,12 @@ class Database:
                 raise StorageError("its file system cannot hold a write-ahead log")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            for step in schema.migrate(connection, schema.steps(), self._clock.seconds()):
-                log.info(
-                    "applied migration {number:04}_{name} to {path}",
-                    number=step.number,
-                    name=step.name,
-                    path=self.path,
-                )
+            made = schema.migrate(connection, schema.steps(), self._clock.seconds())
+            if made and made[0].number == 1:
+                log.info("made a new database: {path}", path=self.path)
+            elif made:
+                names = ", ".join(f"{step.number:04}_{step.name}" for step in made)
+                log.info("migrated {path}: {names}", path=self.path, names=names)
         except (sqlite3.Error, StorageError) as error:
             if connection is not None:
                 connection.close()
