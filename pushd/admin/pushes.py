@@ -92,9 +92,15 @@ class PushRecords:
         """What is registered with our app server, by an account or by all."""
         bare = self._whose.any(account) if account else ""
         found = _shown(self._registrations.registered(bare), bare)
-        accounts = {one.account for one in found}
-        enabled = {one.key for each in accounts for one in self._enablements.enabled(each)}
-        rows = [{**_registered(one), "enabled": one.key in enabled} for one in found]
+        enabled = {
+            (one.account, one.node): one
+            for account in {one.account for one in found}
+            for one in self._enablements.enabled(account)
+        }
+        rows = []
+        for one in found:
+            mine = enabled.get((one.account, one.node))
+            rows.append({**_registered(one), "enabled": mine is not None and one.is_of(mine)})
         total = len(rows) if bare else self._registrations.totals().registrations
         return _answer("registrations", rows, total, bare)
 
@@ -102,9 +108,15 @@ class PushRecords:
         """What is enabled, by an account or by all, and the device where it is one of ours."""
         bare = self._whose.local(account) if account else ""
         found = _shown(self._enablements.enabled(bare), bare)
-        accounts = {one.account for one in found}
-        known = {one.key: one for each in accounts for one in self._registrations.registered(each)}
-        rows = [_enabled(one, known.get(one.key)) for one in found]
+        known = {
+            (one.account, one.node): one
+            for account in {one.account for one in found}
+            for one in self._registrations.registered(account)
+        }
+        rows = []
+        for one in found:
+            mine = known.get((one.account, one.node))
+            rows.append(_enabled(one, mine if mine is not None and mine.is_of(one) else None))
         total = len(rows) if bare else self._enablements.totals().enablements
         return _answer("enablements", rows, total, bare)
 
@@ -172,10 +184,11 @@ class Pushes:
         if not found:
             raise Refused(f"{bare} has no device that could be woken")
         tried = await self._push.test(found, PATIENCE)
-        return {
-            "account": bare,
-            "tests": [_tried(one, what) for one, what in zip(found, tried, strict=True)],
-        }
+        rows = [_tried(one, what) for one, what in zip(found, tried, strict=True)]
+        for one, row in zip(found, rows, strict=True):
+            if row["settled"] == "waiting" and one.registered is not None:
+                row["reason"] = self._trouble(one.registered.backend)
+        return {"account": bare, "tests": rows}
 
     async def pause(self, what: str, seconds: str = "") -> dict[str, Any]:
         """Send nothing through a backend, or publish nothing for an account, for a while."""
@@ -252,6 +265,17 @@ class Pushes:
         if found is None:
             raise Refused(f"{bare} has no device {name}: see push enablements, push registrations")
         return found
+
+    def _trouble(self, backend: str) -> str:
+        """Why a backend takes nothing at the moment; "" where nothing is known."""
+        if backend not in self._dispatcher.backends:
+            return "its backend is configured no more"
+        health = self._dispatcher.health(backend)
+        if health.is_paused:
+            return "its backend is paused"
+        if health.alarms:
+            return health.alarms[-1]
+        return "its provider is not asked at the moment" if health.opens_at is not None else ""
 
     def _paused(self, text: str) -> str:
         """The account that is meant, where no backend is."""

@@ -79,7 +79,7 @@ def decisions(result: Row) -> str:
             one["node"] or "-",
             one["what"],
             plain(one["why"]) or "-",
-            one["kind"] or "-",
+            _kind(one),
             plain(one["sender"]) or "-",
         )
         for one in result["decisions"]
@@ -141,6 +141,11 @@ def _state(one: Row) -> str:
     if one["probation_since"] is not None:
         return f"on probation since {instant(one['probation_since'])}"
     return f"{one['failures']} failures" if one["failures"] else "ok"
+
+
+def _kind(one: Row) -> str:
+    kind = one["kind"] or "-"
+    return f"{kind} ({one['times']} times)" if one["times"] > 1 else kind
 
 
 def _called(one: Row) -> str:

@@ -266,6 +266,7 @@ class Stored:
         from pushd.admin.pushes import PushRecords, Whose
         from pushd.appserver.shown import Stored as Registrations
         from pushd.modules.push.enablements import Enablements
+        from pushd.modules.push.pausing import PAUSES
         from pushd.modules.push.shown import Stored as Shown
         from pushd.routing.events import Events
         from pushd.routing.ledger import Ledger
@@ -275,10 +276,11 @@ class Stored:
         enablements = Enablements(database)
         self._wait(registrations.load())
         self._wait(enablements.load(clock.seconds()))
+        now, pauses = clock.seconds(), self._wait(PAUSES.bind(database).select())
+        paused = {one.account: one.until for one in pauses if one.until is None or one.until > now}
+        shown = Shown(enablements, paused)
         ledger = Ledger(clock, database, Events(), self._accounts.exists)
-        return PushRecords(
-            Whose(domains, self._accounts), Shown(enablements), registrations, ledger
-        )
+        return PushRecords(Whose(domains, self._accounts), shown, registrations, ledger)
 
     def _wait(self, working: Any) -> Any:
         """Drive a coroutine whose only waits are for the storage."""

@@ -107,7 +107,7 @@ class Devices(Module):
                 "device": names.get(one.node, one.node),
                 "what": one.what,
                 "why": one.why,
-                "kind": one.kind,
+                "kind": f"{one.kind} ({one.times} times)" if one.times > 1 else one.kind,
                 "sender": one.sender,
             }
             for one in reversed(found)

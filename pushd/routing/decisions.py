@@ -4,7 +4,7 @@ A ring for each account, in memory; it only listens. Bodies are never among what
 sender is only where the account lets pushes name senders.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -23,20 +23,33 @@ MOST_RECORDS = 100  # of an account
 MOST_ACCOUNTS = 1_000  # those of which something was decided last
 
 
+# What is decided of stanzas that wake nobody by their kind is one record with a count, lest
+# the presence of contacts drives out what somebody may ask about.
+WORTHWHILE = frozenset(("message", "call", "subscription", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A decision, or what an answer to a publish or a provider's answer made of it."""
 
-    at: float  # seconds since the epoch
+    at: float  # seconds since the epoch; of the last one, where there were several
     service: str  # "" where the account has nothing enabled, as with the node
     node: str  # its digest
     what: str
     why: str
     kind: str = ""  # of the stanza
     sender: str = ""  # a bare JID
+    times: int = 1
 
 
 _Happened = PushDecided | PublishAnswered | PublishReceived | PushSettled
+
+
+@dataclass(slots=True)
+class _Kept:
+    event: _Happened
+    at: float
+    times: int = 1
 
 
 class Decisions:
@@ -44,8 +57,10 @@ class Decisions:
 
     def __init__(self, clock: IReactorTime, events: Events) -> None:
         self._clock = clock
-        self._rings: OrderedDict[str, deque[tuple[float, _Happened]]] = OrderedDict()
-        events.listen(PushDecided, self._keep)
+        # By the event itself where it is counted, else by a number.
+        self._rings: OrderedDict[str, OrderedDict[object, _Kept]] = OrderedDict()
+        self._next = 0
+        events.listen(PushDecided, self._decided)
         events.listen(PublishAnswered, self._keep)
         events.listen(PublishReceived, self._received)
         events.listen(PushSettled, self._keep)
@@ -53,17 +68,39 @@ class Decisions:
 
     def of(self, account: str) -> list[Record]:
         """The records of a bare JID, the oldest first."""
-        return [_record(at, event) for at, event in self._rings.get(account, ())]
+        return [_record(one) for one in self._rings.get(account, {}).values()]
+
+    def _decided(self, event: PushDecided) -> None:
+        if event.pushed or event.kind in WORTHWHILE:
+            self._keep(event)
+            return
+        ring = self._ring(event.account)
+        known = ring.get(event)
+        if known is None:
+            self._add(ring, event, event)
+        else:
+            known.at = self._clock.seconds()
+            known.times += 1
+            ring.move_to_end(event)
 
     def _keep(self, event: _Happened) -> None:
-        ring = self._rings.get(event.account)
+        self._next += 1
+        self._add(self._ring(event.account), self._next, event)
+
+    def _ring(self, account: str) -> OrderedDict[object, _Kept]:
+        ring = self._rings.get(account)
         if ring is None:
-            ring = self._rings[event.account] = deque(maxlen=MOST_RECORDS)
+            ring = self._rings[account] = OrderedDict()
             if len(self._rings) > MOST_ACCOUNTS:
                 self._rings.popitem(last=False)
         else:
-            self._rings.move_to_end(event.account)
-        ring.append((self._clock.seconds(), event))
+            self._rings.move_to_end(account)
+        return ring
+
+    def _add(self, ring: OrderedDict[object, _Kept], key: object, event: _Happened) -> None:
+        ring[key] = _Kept(event, self._clock.seconds())
+        if len(ring) > MOST_RECORDS:
+            ring.popitem(last=False)
 
     def _received(self, event: PublishReceived) -> None:
         """What was accepted is told of by the answer, and when it is settled."""
@@ -74,13 +111,14 @@ class Decisions:
         self._rings.pop(event.account, None)
 
 
-def _record(at: float, event: _Happened) -> Record:
+def _record(kept: _Kept) -> Record:
+    at, event = kept.at, kept.event
     node = Secret(event.node).digest if event.node else ""
     match event:
         case PushDecided():
             what = "push" if event.pushed else "no push"
             said = (what, event.reason, event.kind, event.sender)
-            return Record(at, event.service, node, *said)
+            return Record(at, event.service, node, *said, kept.times)
         case PublishAnswered():
             return Record(at, event.service, node, f"publish {event.outcome}", event.condition)
         case PublishReceived():

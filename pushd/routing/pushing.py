@@ -63,6 +63,12 @@ class Registered:
     renewed_at: float
     last_push_at: float | None
 
+    def is_of(self, enabled: Enabled) -> bool:
+        """Whether that enablement has its pushes sent here."""
+        return (self.account, self.node) == (enabled.account, enabled.node) and (
+            self.service in ("", enabled.service)
+        )
+
     @property
     def called(self) -> str:
         """What its owner calls it, or its device id."""
@@ -246,8 +252,15 @@ class Pushing:
 
     def devices(self, account: str) -> list[Device]:
         """The devices of an account, those that are known longest first."""
-        known = {one.key: one for one in self.registered(account)}
-        found = [Device(one, known.pop(one.key, None)) for one in self.enabled(account)]
+        known = {one.node: one for one in self.registered(account)}
+        found = []
+        for one in self.enabled(account):
+            mine = known.get(one.node)
+            if mine is not None and mine.is_of(one):
+                del known[one.node]
+                found.append(Device(one, mine))
+            else:
+                found.append(Device(one, None))
         found += [Device(None, one) for one in known.values()]
         return sorted(found, key=_since)
 

@@ -1,6 +1,6 @@
 """Enablements as the hall shows them to operators and to users (`routing/pushing`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,12 @@ class Stored:
     Implements `routing/pushing.KnownEnablements`.
     """
 
-    def __init__(self, known: Enablements) -> None:
+    def __init__(
+        self, known: Enablements, paused: Mapping[str, float | None] | None = None
+    ) -> None:
+        """`paused` are the accounts that are, with the end of it."""
         self._known = known
+        self._paused = paused or {}
 
     def enabled(self, account: str = "") -> Iterator[Enabled]:
         return map(self._shown, self._known.of(account) if account else self._known.everyone())
@@ -45,6 +49,8 @@ class Stored:
             waiting=sum(one.queued.counts),
             failures=one.failures,
             probation_since=one.probed_at or None,
+            is_paused=one.account in self._paused,
+            paused_until=self._paused.get(one.account),
         )
 
 

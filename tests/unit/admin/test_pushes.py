@@ -13,7 +13,7 @@ from pushd.routing.events import PushDecided
 from pushd.routing.pushing import Totals
 from pushd.wire.secret import Secret
 from tests.hall import START
-from tests.unit.appserver.house import ELSEWHERE, ROMEO, SECRET, TOKEN, House, enable
+from tests.unit.appserver.house import BACKEND, ELSEWHERE, ROMEO, SECRET, TOKEN, House, enable
 from tests.unit.appserver.stage import JULIET, PHONE, PUBSUB
 
 
@@ -263,6 +263,7 @@ def test_an_account_is_paused_and_resumed(house: House) -> None:
         (200, True, "its provider took it after 0.0 s"),
         (200, False, "its provider took it after 0.0 s, but its client has not enabled push"),
         (503, True, "no provider has taken it after 20 s"),
+        (0, True, "no provider has taken it after 20 s: its backend is paused"),
         (410, True, "its provider did not take it, unregistered"),
         (400, True, "its provider did not take it, refused: HTTP 400"),
     ],
@@ -272,6 +273,8 @@ def test_a_test_push_tells_how_far_it_came(
 ) -> None:
     house.phone(enabled=enabled)
     house.status = status
+    if not status:
+        house.ask("pause", what=BACKEND)
 
     told = house.waited("test", 20, account=JULIET)
 

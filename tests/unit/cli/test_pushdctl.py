@@ -337,6 +337,7 @@ def test_push_is_told_of_from_the_storage_of_a_server_that_does_not_run(
         "INSERT INTO registrations (node, account, device, backend, type, app, token, secret_hash,"
         " registered_at, renewed_at) VALUES ('n1', 'romeo@example.net', 'pad', "
         "'fcm/example.net/any', 'fcm', 'any', 'tok', x'00', 9, 9)",
+        "INSERT INTO push_pauses (account, until) VALUES ('romeo@example.net', NULL)",
         "INSERT INTO outbox (node, version, accepted_at, expires_at) VALUES ('n1', 1, 9, 99)",
     ):
         database.write(sql)
@@ -347,7 +348,9 @@ def test_push_is_told_of_from_the_storage_of_a_server_that_does_not_run(
     capsys.readouterr()
 
     for words, told in (
-        (["enablements"], "romeo@example.net"),
+        (["enablements"], "push.example.org  pad     1970-01-01 00:00:09+00:00"),
+        (["enablements"], "0        paused\n"),
+        (["registrations", "romeo@example.net"], "  yes\n"),
         (["registrations", "romeo@example.net"], "pad"),
         (["queue"], "fcm/example.net/any"),
         (["ledger", "romeo@example.net"], "abc123"),

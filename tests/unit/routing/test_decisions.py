@@ -60,6 +60,26 @@ def test_the_last_ones_of_the_last_accounts_are_kept(hall: Hall) -> None:
     assert len(hall.host.decisions.of(JULIET)) == MOST_RECORDS
 
 
+def test_what_wakes_nobody_by_its_kind_is_counted(hall: Hall) -> None:
+    hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, "detached", "message"))
+    for _ in range(2 * MOST_RECORDS):
+        hall.advance(1)
+        hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, False, "presence", "presence"))
+        hall.host.events.emit(PushDecided(JULIET, SERVICE, "pad", False, "presence", "presence"))
+    hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, False, "paused", "message"))
+    hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, False, "paused", "message"))
+
+    last = START + 2 * MOST_RECORDS
+    counted = ("no push", "presence", "presence", "", 2 * MOST_RECORDS)
+    assert hall.host.decisions.of(JULIET) == [
+        Record(START, SERVICE, DIGEST, "push", "detached", "message"),
+        Record(last, SERVICE, DIGEST, *counted),
+        Record(last, SERVICE, Secret("pad").digest, *counted),
+        Record(last, SERVICE, DIGEST, "no push", "paused", "message"),
+        Record(last, SERVICE, DIGEST, "no push", "paused", "message"),
+    ]
+
+
 def test_they_go_with_the_account(hall: Hall) -> None:
     hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, "detached"))
     hall.wait(hall.host.accounts.remove(JULIET))
