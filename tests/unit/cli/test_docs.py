@@ -13,7 +13,6 @@ from pushd.admin.eventlog import name_of
 from pushd.cli import commands, pushdctl
 from pushd.cli.twistd import Options
 from pushd.config.checks import SOON
-from pushd.modules.push import judge, publisher
 from pushd.providers import reports
 from pushd.routing import events
 
@@ -108,21 +107,6 @@ def test_what_the_status_calls_wrong_is_what_the_page_says() -> None:
     assert f"more than {status.SLOW:.0f} s" in said
     assert f"for more than {status.OVERDUE / 60:.0f} minutes" in said
     assert f"less than {SOON.days} days left" in said
-
-
-def test_every_reason_of_a_decision_is_explained() -> None:
-    sources = "".join(
-        (ROOT / "pushd/modules/push" / name).read_text(encoding="utf-8")
-        for name in ("deciding.py", "judge.py")
-    )
-    constants = re.findall(r'^[A-Z_]+ = "([a-z ]+)"', sources, re.MULTILINE)
-    worths = re.findall(r'Worth\(Kind\.[A-Z]+, "([a-z ]+)"', sources)
-    more = {publisher.COALESCED, publisher.PAUSED, publisher.ON_PROBATION, "no content"}
-    reasons = {*constants, *worths, *judge.SILENT.values(), *more, "error", "headline"}
-    reasons |= {cause.value for cause in events.Cause}
-
-    told = OPERATING[OPERATING.index("why it was pushed") : OPERATING.index("push ledger ACCOUNT")]
-    assert set(re.findall(r"``([a-z ]+)``", told)) == reasons
 
 
 def test_every_page_is_in_the_index() -> None:
