@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pushd.simulators.apns_reasons import Refused
 
 LIFETIME = 3600  # seconds from `iat` for which a provider token holds
-BETWEEN = 1200  # seconds that a connection's token must have been used before the next
+BETWEEN = 1200  # seconds between two changes of a connection's token
 SKEW = 300  # seconds by which a provider's clock may be ahead
 MAX_VERIFIED = 1_000  # provider tokens remembered
 PRODUCTION, SANDBOX = "production", "sandbox"
@@ -91,25 +91,33 @@ class Bearer:
 
 @dataclass(slots=True)
 class Changes:
-    """The provider tokens that one connection has seen."""
+    """The provider tokens that one connection has seen.
+
+    The first is no change. Who changes it a second time within 20 minutes is told so, whatever
+    the token, until they are over.
+    """
 
     team: str = ""
-    token: str = field(default="", repr=False)
-    changed_at: float = 0.0
     count: int = 0  # how many there were
+    _token: str = field(default="", repr=False)
+    _changed_at: float | None = None
+    _punished_until: float = 0.0
 
     def see(self, token: str, bearer: Bearer, now: float) -> None:
         """Take note of a request's token. Raises Refused."""
-        if not self.token:
-            self.team, self.token, self.changed_at, self.count = bearer.key.team, token, now, 1
-            return
+        if not self.count:
+            self.team, self._token, self.count = bearer.key.team, token, 1
         if bearer.key.team != self.team:
             raise Refused("UnrelatedKeyIdInToken")
-        if token != self.token:
-            if now - self.changed_at < BETWEEN:
-                raise Refused("TooManyProviderTokenUpdates")
-            self.token, self.changed_at = token, now
-            self.count += 1
+        if now < self._punished_until:
+            raise Refused("TooManyProviderTokenUpdates")
+        if token == self._token:
+            return
+        if self._changed_at is not None and now - self._changed_at < BETWEEN:
+            self._punished_until = self._changed_at + BETWEEN
+            raise Refused("TooManyProviderTokenUpdates")
+        self._token, self._changed_at = token, now
+        self.count += 1
 
 
 class Verifier:
