@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -91,7 +91,7 @@ class Requests:
         self.absent: Handler  # answers in place of an account that is not there
         self._clock = clock
         self._handlers: dict[tuple[str, str, str], Handler] = {}
-        self._asked: dict[str, tuple[str, Deferred[Answer]]] = {}
+        self._asked: dict[str, tuple[str, Deferred[Answer], IDelayedCall]] = {}
 
     def add(self, type: str, namespace: str, name: str, to: str, handler: Handler) -> None:
         """Let `handler` answer requests of this type and payload.
@@ -237,15 +237,8 @@ class Requests:
         """The same for a request that is sealed already; its id is one of `new_id`."""
         id = question.id
         late = self._clock.callLater(timeout, self._finish, id, Silence())
-
-        def settled(answer: Answer) -> Answer:
-            if late.active():
-                late.cancel()
-            return answer
-
         answered: Deferred[Answer] = Deferred()
-        answered.addCallback(settled)
-        self._asked[id] = (question.attributes["to"], answered)
+        self._asked[id] = (question.attributes["to"], answered, late)
         self.router.route(question)
         return answered
 
@@ -260,8 +253,11 @@ class Requests:
             self._finish(stanza.id, _refusal(stanza))
 
     def _finish(self, id: str, answer: Answer) -> None:
-        _, answered = self._asked.pop(id, ("", None))
-        if answered is not None:
+        asked = self._asked.pop(id, None)
+        if asked is not None:
+            _, answered, late = asked
+            if late.active():
+                late.cancel()
             answered.callback(answer)
 
 

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -61,6 +60,8 @@ class Publisher:
         self._options = options
         self._remove = remove
         self._is_open = False
+        self._leaving: list[Enablement] = []  # with the next commit
+        self._waits = False  # for that
 
     def open(self) -> None:
         """Everything stands: publish from now on, beginning with what the last run left."""
@@ -136,48 +137,86 @@ class Publisher:
             self.tell(one)
 
     def _launch(self, one: Enablement) -> None:
-        flight = one.flight = Flight()
-        flying = Deferred.fromCoroutine(self._fly(one, flight))
-        flying.addErrback(partial(self._broke, one, flight))
+        """Publish as soon as that of which it tells is on disk, with whatever leaves then.
 
-    def _broke(self, one: Enablement, flight: Flight, failure: Failure) -> None:
-        """Something is wrong with us. It is tried with the next news."""
-        log.failure("a publish broke", failure)
-        if one.flight is flight:
-            one.flight = None
+        From here on these are plain calls: a push costs little more than its stanzas.
+        """
+        one.flight = Flight()
+        self._leaving.append(one)
+        if not self._waits:
+            self._wait()
 
-    async def _fly(self, one: Enablement, flight: Flight) -> None:
-        """Publish once, and go on with what came meanwhile."""
-        try:
-            # What this push is about is on disk before anybody is told of it.
-            await self._host.database.committed()
-        except StorageError:
+    def _wait(self) -> None:
+        self._waits = True
+        self._host.database.committed().addCallbacks(self._depart, self._stay)
+
+    def _depart(self, ignored: None) -> None:
+        """A commit is done: what it holds may be told."""
+        leaving, self._leaving = self._leaving, []
+        for one in leaving:
+            if one.is_dirty:  # counted since that commit began: with the next one
+                self._leaving.append(one)
+            else:
+                self._publish(one)
+        self._waits = False
+        if self._leaving:
+            self._wait()
+
+    def _stay(self, failure: Failure) -> None:
+        """Nothing can be stored now."""
+        if failure.check(StorageError) is None:
+            log.failure("no publish can leave", failure)
+        leaving, self._leaving = self._leaving, []
+        self._waits = False
+        for one in leaving:
             if self._enablements.is_current(one):
                 self._rest(one)
-        else:
-            queued = one.stored
-            if self._enablements.is_current(one) and queued.counts != one.pushed.counts:
-                await self._publish(one, flight, queued)
-        if one.flight is flight:
-            one.flight = None
-            if self._enablements.is_current(one):
-                self.tell(one)
+            self._landed(one, one.flight)
 
-    async def _publish(self, one: Enablement, flight: Flight, queued: Summary) -> None:
+    def _publish(self, one: Enablement) -> None:
+        flight, queued = one.flight, one.stored
+        if (
+            flight is None
+            or not self._enablements.is_current(one)
+            or queued.counts == one.pushed.counts  # the device was back meanwhile
+        ):
+            self._landed(one, flight)
+            return
         now = self._clock.seconds()
         urgent = queued.calls > one.pushed.calls and one.rings(now)
         flight.queued, flight.visits = queued, one.visits
         flight.since, one.since = one.since, 0.0
         one.published_at, one.called = now, queued.calls
-        answer = await self._ask(one, flight, queued, urgent=urgent)
-        if not self._enablements.is_current(one):
-            return
-        outcome = verdict(answer)
-        if outcome is Verdict.REMOVE:
-            self._remove(one, _fatal(answer))
-        elif one.flight is flight:  # else a call has overtaken it
-            self._heard(one, flight, outcome)
-            self._enablements.changed(one)
+        try:
+            asked = self._ask(one, flight, queued, urgent=urgent)
+        except Exception:  # noqa: BLE001 - something is wrong with this one; others leave
+            self._broke(Failure(), one, flight)
+        else:
+            asked.addCallback(self._answered, one, flight)
+            asked.addErrback(self._broke, one, flight)
+
+    def _answered(self, answer: Answer, one: Enablement, flight: Flight) -> None:
+        if self._enablements.is_current(one):
+            outcome = verdict(answer)
+            if outcome is Verdict.REMOVE:
+                self._remove(one, _fatal(answer))
+            elif one.flight is flight:  # else a call has overtaken it
+                self._heard(one, flight, outcome)
+                self._enablements.changed(one)
+        self._landed(one, flight)
+
+    def _landed(self, one: Enablement, flight: Flight | None) -> None:
+        """A publish is over: go on with what came meanwhile."""
+        if one.flight is flight:
+            one.flight = None
+            if self._enablements.is_current(one):
+                self.tell(one)
+
+    def _broke(self, failure: Failure, one: Enablement, flight: Flight) -> None:
+        """Something is wrong with us. It is tried with the next news."""
+        log.failure("a publish broke", failure)
+        if one.flight is flight:
+            one.flight = None
 
     def _heard(self, one: Enablement, flight: Flight, outcome: Verdict) -> None:
         """The service answered, or did not, and lives on with the enablement."""
@@ -216,21 +255,25 @@ class Publisher:
         one.rests_until = self._clock.seconds() + share * pause
         one.pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _ask(
+    def _ask(
         self, one: Enablement, flight: Flight, queued: Summary, *, urgent: bool
-    ) -> Answer:
+    ) -> "Deferred[Answer]":
         """Publish once, and tell the listeners."""
         host = self._host
-        emit = host.events.emit
         names = (one.account, one.service, one.node, host.requests.new_id())
         told = self._enablements.told(one.account, self._options.told)
         sender = one.account.rpartition("@")[2]
         question = publication(one, queued, told, urgent=urgent, sender=sender, id=names[-1])
-        emit(NotificationPublished(*names, queued.messages, queued.subscriptions))
-        answer = await host.requests.send(question, self._options.publish_timeout)
+        host.events.emit(NotificationPublished(*names, queued.messages, queued.subscriptions))
+        asked = host.requests.send(question, self._options.publish_timeout)
+        return asked.addCallback(self._tell_answer, names, flight.since)
+
+    def _tell_answer(
+        self, answer: Answer, names: tuple[str, str, str, str], since: float
+    ) -> Answer:
         outcome = _OUTCOMES.get(type(answer), "accepted")
-        took = max(0.0, self._clock.seconds() - flight.since) if flight.since else 0.0
-        emit(PublishAnswered(*names, outcome, _condition(answer), took))
+        took = max(0.0, self._clock.seconds() - since) if since else 0.0
+        self._host.events.emit(PublishAnswered(*names, outcome, _condition(answer), took))
         return answer
 
 
