@@ -296,7 +296,8 @@ class Connection(TwistedProtocol):
         if exchange is None:
             return
         self._forget(event.stream_id)
-        if event.error_code == ErrorCodes.REFUSED_STREAM:
+        if event.error_code == ErrorCodes.REFUSED_STREAM and exchange.resends:
+            exchange.resends -= 1
             self._owner.again([exchange])
             return
         if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:

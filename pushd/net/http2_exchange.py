@@ -16,7 +16,7 @@ from pushd.net.client import Unsent
 from pushd.net.fields import Fields, lowered
 from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 
-RESENDS = 5  # times that what was certainly not processed is sent again
+RESENDS = 5  # times that a stream is refused and the exchange tried again all the same
 
 Header = HeaderTuple | tuple[bytes, bytes]
 

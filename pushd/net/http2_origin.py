@@ -104,11 +104,7 @@ class Origin:
 
     def again(self, exchanges: list[Exchange]) -> None:
         for exchange in reversed(exchanges):
-            exchange.resends -= 1
             exchange.stream = 0
-            if exchange.resends < 0:
-                exchange.fail(HTTPError(Fault.BROKEN, "the server keeps refusing the exchange"))
-                continue
             exchange.place = self
             self._waiting[exchange] = None
             self._waiting.move_to_end(exchange, last=False)

@@ -470,6 +470,19 @@ def test_a_goaway_lets_lower_streams_end_and_sends_higher_ones_elsewhere() -> No
     assert [outcome.answer.status for outcome in outcomes] == [200] * 4
 
 
+def test_who_meets_many_goaways_is_sent_until_one_takes_him() -> None:
+    house = House()
+    outcome = house.post(timeout=1000.0)
+    for _ in range(3 * RESENDS):
+        line = house.let_in()
+        line.server.goaway(0)
+        house.pump()
+        house.pass_time(LONGEST_PAUSE)
+        assert outcome.is_open
+    answered(house, house.let_in(), 1)
+    assert outcome.answer.status == 200
+
+
 def test_after_a_goaway_nothing_more_is_asked_there() -> None:
     house = House()
     under_way = house.post()
