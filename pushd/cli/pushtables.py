@@ -32,7 +32,8 @@ def registrations(result: Row) -> str:
 def enablements(result: Row) -> str:
     """An enablement a line."""
     heading = (
-        "ACCOUNT", "NODE", "SERVICE", "DEVICE", "ENABLED", "LAST USED", "WAITING", "STATE",
+        "ACCOUNT", "NODE", "SERVICE", "DEVICE", "IT IS", "ENABLED", "LAST USED", "WAITING",
+        "STATE",
     )  # fmt: skip
     rows = [
         (
@@ -40,6 +41,7 @@ def enablements(result: Row) -> str:
             one["node"] or "-",
             plain(one["service"]),
             plain(one["device"] or one["session"].partition("/")[2]),
+            one["device_is"] or "-",
             instant(one["created_at"]),
             instant(one["used_at"]),
             str(one["waiting"]),
@@ -84,7 +86,12 @@ def decisions(result: Row) -> str:
         )
         for one in result["decisions"]
     ]
-    return _listed(heading, rows, result, "nothing was to be decided since the server started")
+    return _listed(
+        heading,
+        rows,
+        result,
+        "all that came since the server started went to devices that were connected",
+    )
 
 
 def ledger(result: Row) -> str:

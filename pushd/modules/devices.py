@@ -22,9 +22,10 @@ from pushd.routing.pushing import Device, Enablements, Tried
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.element import Element
-from pushd.wire.errors import FeatureNotImplemented
+from pushd.wire.errors import FeatureNotImplemented, ResourceConstraint
 
 PATIENCE = 15.0  # seconds for a test; clients wait for an answer little longer
+BREATH = 5.0  # seconds from a test of an account to its next one
 SHOWN = 50  # decisions, the newest first
 LONGEST = 366 * 86_400  # seconds of a pause
 PAUSES = (
@@ -43,6 +44,7 @@ _DEVICES = {
     "type": "Provider",
     "enabled": "Enabled since",
     "last-push": "Last push",
+    "device-is": "It is",
     "waiting": "Waiting",
     "state": "State",
 }
@@ -72,6 +74,7 @@ class Devices(Module):
     xep = 50
 
     async def start(self) -> None:
+        self._tested_at: dict[str, float] = {}  # of late, by account
         commands = self.host.commands
         commands.guard("account", self.owner)
         for node, name, handler in (
@@ -100,7 +103,9 @@ class Devices(Module):
         names = {one.digest: one.name for one in self.host.push.devices(account)}
         found = self.host.decisions.of(account)[-SHOWN:]
         if not found:
-            return Completed(notes=(Note("Nothing was to be decided since the server started."),))
+            return Completed(
+                notes=(Note("All that came since the server started went to connected devices."),)
+            )
         rows = (
             {
                 "at": _instant(one.at),
@@ -145,8 +150,17 @@ class Devices(Module):
         if invocation.form is None:
             return Executing(_choice(found, "Send me a test push", "Which device?", all=True))
         chosen = _chosen(invocation.form, found, all=True)
+        self._catch_breath(request.sender.bare)
         tried = await self.host.push.test(chosen, PATIENCE)
         return Completed(notes=tuple(map(_said, chosen, tried)))
+
+    def _catch_breath(self, account: str) -> None:
+        """Nobody has the server push without end. Raises ResourceConstraint."""
+        now = self.host.clock.seconds()
+        self._tested_at = {who: at for who, at in self._tested_at.items() if at > now - BREATH}
+        if account in self._tested_at:
+            raise ResourceConstraint("a test was sent just now: wait some seconds")
+        self._tested_at[account] = now
 
     async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
         found = self.host.push.devices(request.sender.bare)
@@ -270,6 +284,7 @@ def _device_row(one: Device) -> dict[str, str]:
         "type": f"{registered.type} {registered.app}" if registered is not None else "",
         "enabled": _instant(enabled.created_at if enabled is not None else None),
         "last-push": _instant(one.last_push_at),
+        "device-is": enabled.device_is if enabled is not None else "",
         "waiting": str(enabled.waiting) if enabled is not None else "",
         "state": _state(one),
     }

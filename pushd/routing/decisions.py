@@ -21,6 +21,7 @@ from pushd.wire.secret import Secret
 
 MOST_RECORDS = 100  # of an account
 MOST_ACCOUNTS = 1_000  # those of which something was decided last
+MOST = 20_000  # of all, some 400 bytes each
 
 
 # What is decided of stanzas that wake nobody by their kind is one record with a count, lest
@@ -60,6 +61,7 @@ class Decisions:
         # By the event itself where it is counted, else by a number.
         self._rings: OrderedDict[str, OrderedDict[object, _Kept]] = OrderedDict()
         self._next = 0
+        self._count = 0  # of all records
         events.listen(PushDecided, self._decided)
         events.listen(PublishAnswered, self._keep)
         events.listen(PublishReceived, self._received)
@@ -92,7 +94,7 @@ class Decisions:
         if ring is None:
             ring = self._rings[account] = OrderedDict()
             if len(self._rings) > MOST_ACCOUNTS:
-                self._rings.popitem(last=False)
+                self._drop_oldest()
         else:
             self._rings.move_to_end(account)
         return ring
@@ -101,6 +103,15 @@ class Decisions:
         ring[key] = _Kept(event, self._clock.seconds())
         if len(ring) > MOST_RECORDS:
             ring.popitem(last=False)
+            return
+        self._count += 1
+        if self._count > MOST:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        """Forget the account of which nothing was decided for longest."""
+        _, ring = self._rings.popitem(last=False)
+        self._count -= len(ring)
 
     def _received(self, event: PublishReceived) -> None:
         """What was accepted is told of by the answer, and when it is settled."""
@@ -108,7 +119,7 @@ class Decisions:
             self._keep(event)
 
     def _forget(self, event: AccountRemoved) -> None:
-        self._rings.pop(event.account, None)
+        self._count -= len(self._rings.pop(event.account, ()))
 
 
 def _record(kept: _Kept) -> Record:

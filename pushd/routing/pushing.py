@@ -37,6 +37,7 @@ class Enabled:
     probation_since: float | None = None
     is_paused: bool = False  # as is all of the account
     paused_until: float | None = None  # None for a pause without an end
+    device_is: str = ""  # "connected", "detached", "away", or "" where nobody knows
 
     @property
     def key(self) -> Key:

@@ -88,9 +88,16 @@ class Shown(Stored):
 
     def _shown(self, one: Enablement) -> Enabled:
         shown, until = super()._shown(one), self._push.paused_until(one.account)
+        shown = replace(shown, device_is=self._whereabouts(one))
         return (
             shown if until is None else replace(shown, is_paused=True, paused_until=_finite(until))
         )
+
+    def _whereabouts(self, one: Enablement) -> str:
+        session = self._push.decider.session_of(one)
+        if session is None:
+            return "away"
+        return "detached" if session.is_detached else "connected"
 
 
 def _said(answer: Answer) -> str:

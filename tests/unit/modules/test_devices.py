@@ -133,7 +133,7 @@ def test_devices_are_listed_with_their_names_and_last_pushes(house: House) -> No
     assert mine["last-push"] == "2023-11-14T22:13:20Z"
     assert mine["enabled"] == "2023-11-14T22:13:20Z"
     assert mine["type"] == "post any"
-    assert (mine["state"], mine["waiting"]) == ("ok", "1")
+    assert (mine["state"], mine["waiting"], mine["device-is"]) == ("ok", "1", "detached")
     assert elsewhere["service"] == ELSEWHERE
     assert elsewhere["node"] == Secret("a-token-for-a-node").digest
     assert pad["state"] == "registered, but its client has not enabled push"
@@ -150,7 +150,7 @@ def test_without_devices_that_is_said(house: House, node: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "text"), [("push-decisions", "Nothing was"), ("push-ledger", "No")]
+    ("node", "text"), [("push-decisions", "All that came"), ("push-ledger", "No")]
 )
 def test_without_a_past_that_is_said(house: House, node: str, text: str) -> None:
     [note] = notes(asked(house.hall.login(DESK), node))
@@ -349,6 +349,28 @@ def test_a_test_push_goes_the_way_of_any_other(house: House) -> None:
     assert [line.what for line in house.hall.wait(house.host.ledger.of(JULIET))].count(
         "pushed"
     ) == 2
+
+
+def test_a_test_follows_another_after_some_seconds(house: House) -> None:
+    house.phone(device_name="Juliet's phone")
+    desk = house.hall.login(DESK)
+    form = serialize(forms.submit(None, {"device": "all"})).decode()
+    for number in range(3):
+        desk.pass_on(
+            f"<iq type='set' id='{number}' to='{JULIET}'><command xmlns='{NS_COMMANDS}' "
+            f"node='push-test'>{form}</command></iq>"
+        )
+    house.hall.advance(0)
+    house.hall.advance(20)
+
+    answers = {one["id"]: one for one in desk.received() if one.name == "iq"}
+    assert [answers[id]["type"] for id in "012"] == ["result", "error", "error"]
+    assert refusal(answers["1"]) == (
+        ["resource-constraint"],
+        "a test was sent just now: wait some seconds",
+    )
+    assert len(house.transport.sent) == 1
+    assert notes(asked(desk, "push-test", device="all"))
 
 
 def test_a_removed_device_is_removed_by_its_owner(house: House) -> None:

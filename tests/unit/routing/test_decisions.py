@@ -2,7 +2,7 @@
 
 import pytest
 
-from pushd.routing.decisions import MOST_ACCOUNTS, MOST_RECORDS, Record
+from pushd.routing.decisions import MOST, MOST_ACCOUNTS, MOST_RECORDS, Record
 from pushd.routing.events import PublishAnswered, PublishReceived, PushDecided, PushSettled
 from pushd.wire.secret import Secret
 from tests.hall import START, Hall
@@ -80,8 +80,21 @@ def test_what_wakes_nobody_by_its_kind_is_counted(hall: Hall) -> None:
     ]
 
 
+def test_all_together_are_no_more_than_so_many(hall: Hall) -> None:
+    for number in range(MOST // MOST_RECORDS + 1):
+        for record in range(MOST_RECORDS + 10):
+            event = PushDecided(f"{number}@example.net", SERVICE, NODE, True, str(record))
+            hall.host.events.emit(event)
+
+    decisions = hall.host.decisions
+    assert decisions.of("0@example.net") == []
+    assert len(decisions.of("1@example.net")) == MOST_RECORDS
+    assert decisions._count == sum(map(len, decisions._rings.values())) == MOST
+
+
 def test_they_go_with_the_account(hall: Hall) -> None:
     hall.host.events.emit(PushDecided(JULIET, SERVICE, NODE, True, "detached"))
     hall.wait(hall.host.accounts.remove(JULIET))
 
     assert hall.host.decisions.of(JULIET) == []
+    assert hall.host.decisions._count == 0
