@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from pushd.appserver.limits import Limiter
 from pushd.appserver.lines import Delays, Key, Lines
-from pushd.appserver.pubsub import Published
+from pushd.appserver.publishes import Published
 from pushd.appserver.pushes import ROWS, Push, merged
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.providers.contract import Accepted, Device, Notification, Refused, Unregistered

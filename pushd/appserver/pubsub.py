@@ -6,38 +6,40 @@ becomes a row of the outbox, and is answered once that row is on disk.
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Banned, Blocked, Publishers
 from pushd.appserver.limits import Limiter, TooMany
+from pushd.appserver.publishes import (
+    PUBLISH,
+    RETRACT,
+    Published,
+    check_size,
+    condition,
+    only_item,
+    read,
+    secret,
+)
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.routing.events import PublishReceived
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.storage.errors import StorageError
-from pushd.wire import forms
-from pushd.wire.element import Element, child, children, element, serialize, text
+from pushd.wire.element import Element, element
 from pushd.wire.errors import (
     BadRequest,
     Forbidden,
     ItemNotFound,
-    JIDMalformed,
-    NotAcceptable,
     NotAllowed,
     ServiceUnavailable,
     StanzaError,
 )
-from pushd.wire.jid import JID, parse
+from pushd.wire.jid import JID
+from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import (
-    FORM_PUSH_SUMMARY,
-    NS_FORMS,
-    NS_PRIORITY,
     NS_PUBSUB,
-    NS_PUBSUB_ERRORS,
     NS_PUSH,
 )
-from pushd.wire.secret import Secret
 
 NS_OWNER = f"{NS_PUBSUB}#owner"
 # What is honoured. Publish-options are taken, but announcing them would oblige us to refuse
@@ -49,20 +51,6 @@ FEATURES = (
     f"{NS_PUBSUB}#publish",
     f"{NS_PUBSUB}#publish-only-affiliation",
 )
-BIGGEST_PAYLOAD = 60_000  # bytes
-LONGEST_BODY = 8_192  # characters of a message; no provider takes as many
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A summary as it was published; None where it does not say."""
-
-    message_count: int | None = None
-    subscription_count: int | None = None
-    last_sender: str | None = None
-    last_body: Secret | None = None
-    last_subscriber: str | None = None
-    urgent: bool = False
 
 
 Accept = Callable[[Registration, Published], Awaitable[bool]]
@@ -103,17 +91,18 @@ class PubsubHost:
 
     async def answer(self, request: IQ) -> Element:
         """Take a publish; all else is refused as at a closed node."""
-        publishes = _all_named("publish", request.payload)
+        pubsub = unsealed(request.stanza)[0]
+        publishes = pubsub.findall(PUBLISH)
         if not publishes:
-            if child(request.payload, NS_PUBSUB, "retract") is not None:
+            if pubsub.find(RETRACT) is not None:
                 raise Forbidden("items are not kept here")
             return _closed(request)
         if len(publishes) > 1:
-            raise BadRequest("one publish is expected", _condition("invalid-payload"))
+            raise BadRequest("one publish is expected", condition("invalid-payload"))
         publish = publishes[0]
-        node = publish.attributes.get("node", "")
+        node = publish.get("node", "")
         try:
-            echoed, at_once = await self._publish(request, publish, node)
+            echoed, at_once = await self._publish(request, pubsub, publish, node)
         except (Blocked, Banned) as error:
             self._tell(request, node, "blocked", error.condition)
             raise
@@ -130,17 +119,18 @@ class PubsubHost:
             self._tell(request, node, "limited", "too many for its device: sent later")
         return element(NS_PUBSUB, "pubsub", echoed)
 
-    async def _publish(self, request: IQ, publish: Element, node: str) -> tuple[Element, bool]:
+    async def _publish(
+        self, request: IQ, pubsub: Node, publish: Node, node: str
+    ) -> tuple[Element, bool]:
         """Take it, if it may be taken; the answer names node and item (XEP-0060 §7.1.2)."""
         self._publishers.check(request.sender.domain)
         self._limiter.check_domain(request.sender, self._clock.seconds())
-        registration = self._admit(request, node)
+        registration = self._admit(request, pubsub, node)
         self._publishers.check(registration.account)
-        item = _only_item(publish)
-        if len(request.stanza.raw) > BIGGEST_PAYLOAD:  # else its payload is none the bigger
-            _check_size(item)
-        at_once = await self._accept(registration, read(_payload(item)))
-        id = item.attributes.get("id") or secrets.token_urlsafe(9)
+        item = only_item(publish)
+        check_size(request.stanza)
+        at_once = await self._accept(registration, read(item))
+        id = item.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
         echoed.attributes["node"] = registration.node
         return echoed, at_once
@@ -151,18 +141,17 @@ class PubsubHost:
         publisher = request.sender.full
         self._emit(PublishReceived(account, self._domain, node, publisher, outcome, reason))
 
-    def _admit(self, request: IQ, node: str) -> Registration:
+    def _admit(self, request: IQ, pubsub: Node, node: str) -> Registration:
         """The registration that this node is, if the sender may publish there."""
         if not node:
-            raise BadRequest("node: it is missing", _condition("nodeid-required"))
+            raise BadRequest("node: it is missing", condition("nodeid-required"))
         registration = self._registrations.get(node)
         app = self._apps.get(registration.backend) if registration is not None else None
         if registration is None or (app is not None and app.pubsub_host != self._domain):
             raise ItemNotFound("no such node")
-        secret = _secret(request.payload)
         if not (
             _is_publisher(registration.account, request.sender)
-            and self._registrations.admits(registration, secret)
+            and self._registrations.admits(registration, secret(pubsub))
         ):
             raise Forbidden("the secret or the publisher is wrong")
         if app is None:  # the operator's doing, for which no node is to be given up
@@ -176,98 +165,8 @@ def _is_publisher(account: str, sender: JID) -> bool:
 
 
 def _closed(request: IQ) -> Element:
-    raise NotAllowed("this node is for publishing only", _condition("closed-node"))
+    raise NotAllowed("this node is for publishing only", condition("closed-node"))
 
 
 def _not_yours(request: IQ) -> Element:
     raise Forbidden("nodes are made by registering")
-
-
-def read(notification: Element) -> Published:
-    """The summary of a notification. Raises BadRequest that names the field at fault."""
-    priority = child(notification, NS_PRIORITY, "priority")
-    urgent = text(priority).strip() == "high"
-    given = child(notification, NS_FORMS, "x")
-    if given is None:
-        return Published(urgent=urgent)
-    try:
-        form = forms.read(given)
-        if form.form_type != FORM_PUSH_SUMMARY:
-            raise ValueError(f"FORM_TYPE: {FORM_PUSH_SUMMARY} is expected")
-        body = form.one("last-message-body")
-        return Published(
-            message_count=_count(form, "message-count"),
-            subscription_count=_count(form, "pending-subscription-count"),
-            last_sender=_sender(form, "last-message-sender"),
-            # What is too long for any provider is not kept until one says so.
-            last_body=Secret(body) if body and len(body) <= LONGEST_BODY else None,
-            last_subscriber=_sender(form, "last-subscription-sender"),
-            urgent=urgent,
-        )
-    except ValueError as error:
-        raise BadRequest(str(error), _condition("invalid-payload")) from None
-
-
-def _count(form: forms.Form, name: str) -> int | None:
-    value = form.one(name)
-    if not value:
-        return None
-    if not (value.isascii() and value.isdigit() and len(value) <= 10):
-        raise ValueError(f"{name}: a whole number is expected")
-    return int(value)
-
-
-def _sender(form: forms.Form, name: str) -> str | None:
-    value = form.one(name)
-    if not value:
-        return None
-    try:
-        return parse(value).full
-    except JIDMalformed:
-        raise ValueError(f"{name}: an address is expected") from None
-
-
-def _only_item(publish: Element) -> Element:
-    items = _all_named("item", publish)
-    if not items:
-        raise BadRequest("an item is expected", _condition("item-required"))
-    if len(items) > 1:
-        raise BadRequest("one item is expected", _condition("invalid-payload"))
-    return items[0]
-
-
-def _all_named(name: str, parent: Element) -> list[Element]:
-    return [node for node in children(parent) if node.name == name and node.uri == NS_PUBSUB]
-
-
-def _payload(item: Element) -> Element:
-    payloads = list(children(item))
-    if not payloads:
-        raise BadRequest("the item is empty", _condition("payload-required"))
-    payload = payloads[0]
-    if len(payloads) > 1 or (payload.uri, payload.name) != (NS_PUSH, "notification"):
-        raise BadRequest("one notification is expected", _condition("invalid-payload"))
-    return payload
-
-
-def _check_size(item: Element) -> None:
-    if len(serialize(_payload(item))) > BIGGEST_PAYLOAD:
-        text = f"a payload has {BIGGEST_PAYLOAD} bytes at most"
-        raise NotAcceptable(text, _condition("payload-too-big"))
-
-
-def _secret(pubsub: Element) -> str:
-    """The `secret` among the publish-options; "" without one, or with several.
-
-    COMPAT: ejabberd publishes whatever form its client gave, with any FORM_TYPE or none.
-    """
-    options = child(pubsub, NS_PUBSUB, "publish-options")
-    try:
-        form = forms.find(options) if options is not None else None
-        return (form.one("secret") if form is not None else None) or ""
-    except ValueError:
-        return ""
-
-
-def _condition(name: str) -> Element:
-    return element(NS_PUBSUB_ERRORS, name)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pushd.appserver.pubsub import Published
+from pushd.appserver.publishes import Published
 from pushd.providers.contract import Notification
 from pushd.storage.table import Table
 from pushd.wire.secret import Secret

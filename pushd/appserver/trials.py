@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 
 from pushd.appserver.outbox import Outbox
-from pushd.appserver.pubsub import Published
+from pushd.appserver.publishes import Published
 from pushd.appserver.registrations import Registration
 from pushd.routing.events import Events, PushSettled
 from pushd.wire.secret import Secret

@@ -40,7 +40,7 @@ class Form:
         """
         values = self.fields.get(name, ())
         if len(values) > 1:
-            raise ValueError(f"{_at(name)}: more than one value")
+            raise ValueError(f"{at(name)}: more than one value")
         return values[0] if values else None
 
     def boolean(self, name: str) -> bool | None:
@@ -54,7 +54,7 @@ class Form:
         try:
             return boolean(value)
         except ValueError as error:
-            raise ValueError(f"{_at(name)}: {error}") from None
+            raise ValueError(f"{at(name)}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def read(form: Element) -> Form:
     fields = _read_fields(form)
     form_type = fields.pop(FORM_TYPE, ())
     if len(form_type) > 1:
-        raise ValueError(f"{_at(FORM_TYPE)}: more than one value")
+        raise ValueError(f"{at(FORM_TYPE)}: more than one value")
     items = tuple(
         _read_fields(node)
         for node in form.children
@@ -165,7 +165,7 @@ def _read_fields(parent: Element) -> dict[str, tuple[str, ...]]:
                 continue  # text for people to read, such as a heading (XEP-0004 §3.3)
             raise ValueError("a field without a name")
         if name in fields:
-            raise ValueError(f"{_at(name)}: given twice")
+            raise ValueError(f"{at(name)}: given twice")
         values: list[str] = []
         for part in node.children:
             if isinstance(part, str) or part.name != "value" or part.uri != NS_FORMS:
@@ -176,12 +176,13 @@ def _read_fields(parent: Element) -> dict[str, tuple[str, ...]]:
             elif all(isinstance(one, str) for one in inner):
                 values.append("".join(inner))
             else:
-                raise ValueError(f"{_at(name)}: a value holds an element")
+                raise ValueError(f"{at(name)}: a value holds an element")
         fields[name] = tuple(values)
     return fields
 
 
-def _at(name: str) -> str:
+def at(name: str) -> str:
+    """Where a mistake is, for whoever made it."""
     return f"field '{name[:64]}'"  # a stranger chose its length
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from pushd.appserver import lines
-from pushd.appserver.pubsub import Published
+from pushd.appserver.publishes import Published
 from pushd.appserver.registrations import Registration
 from pushd.providers.contract import Busy, Credential, Failed, Fault, Request, Response, Token
 from pushd.providers.dispatch import Dispatcher

@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 
-from pushd.appserver.pubsub import LONGEST_BODY, Published, read
+from pushd.appserver.publishes import LONGEST_BODY, Published, read
 from pushd.routing.events import PublishReceived
-from pushd.wire.element import Element, parse
+from pushd.wire.element import Element
 from pushd.wire.errors import BadRequest
+from pushd.wire.framer import seal
+from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 from tests.hall import Client
 from tests.unit.appserver.stage import (
@@ -365,9 +367,15 @@ def test_a_publish_is_on_disk_before_it_is_answered() -> None:
 # The summary.
 
 
+def item(content: str) -> Node:
+    """As it stands in a publish."""
+    publish = f"<iq xmlns='jabber:client'><item xmlns='{NS_PUBSUB}'>{content}</item></iq>"
+    return unsealed(seal(publish.encode()))[0]
+
+
 def told(client: Client | None = None, more: str = "", **fields: str) -> Published:
     summary = {name.replace("_", "-"): value for name, value in fields.items()}
-    return read(parse(notification(summary, more).encode()))
+    return read(item(notification(summary, more)))
 
 
 def test_a_summary_is_read_whole() -> None:
@@ -400,7 +408,7 @@ def test_a_summary_is_read_whole() -> None:
     ids=["no form", "whitespace", "sibling", "attribute"],
 )
 def test_a_notification_may_say_nothing(xml: str) -> None:
-    assert read(parse(xml.format(ns=NS_PUSH).encode())) == Published()
+    assert read(item(xml.format(ns=NS_PUSH))) == Published()
 
 
 @pytest.mark.parametrize("type", ["", " type='submit'", " type='form'", " type='result'"])
@@ -412,7 +420,7 @@ def test_the_type_of_the_form_does_not_matter(type: str) -> None:
         "<field var='message-count'><value>3</value></field></x></notification>"
     )
 
-    assert read(parse(xml.encode())) == Published(message_count=3)
+    assert read(item(xml)) == Published(message_count=3)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +445,7 @@ def test_a_field_that_cannot_be_right_is_named(field: str, value: str) -> None:
         xml = xml.replace("urn:xmpp:push:summary", value)
 
     with pytest.raises(BadRequest, match=field) as refused:
-        read(parse(xml.encode()))
+        read(item(xml))
     assert refused.value.extra is not None
     assert refused.value.extra.name == "invalid-payload"
     assert value not in refused.value.text or not value
