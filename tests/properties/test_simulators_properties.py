@@ -1,15 +1,18 @@
 """Stand-ins: whatever is sent to them, they take it or refuse it, and nothing else happens."""
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushd.simulators.apns_reasons import REASONS
 from pushd.simulators.assertions import AssertionRefused, check
 from pushd.simulators.fcm_message import MAX_PAYLOAD, Invalid, Unreadable, read, target_of
 from pushd.simulators.fcm_message import check as check_message
+from tests.unit.simulators.apns_bench import TOKEN, Bench
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -57,3 +60,56 @@ def test_a_payload_is_refused_exactly_beyond_its_size(data: dict[str, str]) -> N
     else:
         with pytest.raises(Invalid, match="too large"):
             check_message(request)
+
+
+# APNs. Header values are what HTTP/2 carries; h2 itself refuses the rest.
+
+HEADERS = (
+    *("authorization", "apns-id", "apns-topic", "apns-push-type", "apns-priority"),
+    *("apns-expiration", "apns-collapse-id", "content-encoding", "user-agent"),
+)
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=80)
+HEADER_VALUES = VISIBLE | st.sampled_from(
+    (
+        *("0", "1", "5", "10", "9" * 12, "alert", "background", "voip", "liveactivity"),
+        *("net.example.app", "net.example.app.voip", f"bearer {'.'.join('abc')}", "gzip", "bearer"),
+    )
+)
+APS = st.dictionaries(
+    st.sampled_from(("alert", "badge", "sound", "content-available", "mutable-content", "x")), JSON
+)
+BODIES = st.binary(max_size=300) | st.builds(
+    lambda aps, rest: json.dumps({"aps": aps, **rest}).encode(errors="replace"),
+    APS | JSON,
+    st.dictionaries(st.text(max_size=5), JSON, max_size=3),
+)
+PATHS = st.sampled_from(
+    ("/3/device/", f"/3/device/{TOKEN}", f"/3/device/{TOKEN.upper()}", "/3", "/")
+) | VISIBLE.map(lambda text: f"/3/device/{text}")
+
+
+@given(
+    st.sampled_from(("POST", "GET", "PUT", "DELETE")),
+    PATHS,
+    st.dictionaries(st.sampled_from(HEADERS), HEADER_VALUES),
+    st.booleans(),
+    BODIES,
+)
+def test_any_request_to_apns_has_an_answer_of_apple_s(
+    method: str, path: str, headers: dict[str, str], is_signed: bool, body: bytes
+) -> None:
+    bench = Bench()
+    line = bench.line()
+    if is_signed:
+        headers = {"apns-topic": "net.example.app", **headers, "authorization": bench.bearer()}
+    pseudo = [(":method", method), (":scheme", "https"), (":path", path), (":authority", "a")]
+    _, answer = line.request([*pseudo, *headers.items()], body)
+    (got,) = bench.simulator.requests
+    assert got.status == answer.status
+    if answer.status == 200:
+        assert (answer.body, got.error) == (b"", "")
+    else:
+        assert answer.status == REASONS[answer.reason]
+        assert got.error == answer.reason
+    json.dumps(got.as_json())
+    assert line.is_open

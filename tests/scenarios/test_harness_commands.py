@@ -267,6 +267,20 @@ class HarnessCommands(TestCase):
 
         await eventually(connected, 20.0, "connection of pushdctl")
 
+    async def test_a_mark_is_good_for_the_next_run(self) -> None:
+        await self.begin()
+        self.asleep()
+        mark = self.harness.mark()
+        await self.server.kill()
+        await self.server.restart()
+        self.friend = Phone(self.server, "romeo")
+        self.addCleanup(self.friend.raw.close)
+        self.friend.log_in("orchard")
+        self.write("wherefore art thou")
+        told = self.harness.told("wait-push", "--account", JULIET, "--since", mark)
+        assert [push["device"] for push in told["pushes"]] == ["Juliet's phone"]
+        assert int(self.harness.mark()) > told["mark"] > int(mark)
+
     async def test_what_is_wrong_is_said(self) -> None:
         await self.begin()
         for arguments, code, words in (
