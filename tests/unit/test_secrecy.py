@@ -34,11 +34,17 @@ SECRET_KEYS = frozenset(("stored_key", "server_key", "client_key", "private_key"
 MAY_COMPARE = {
     ("providers/dispatch.py", "device.token != sent_to.token"): "`Secret` compares like that",
     ("appserver/outbox.py", "current.token == used.token"): "`Secret` compares like that",
+    (
+        "appserver/registrations.py",
+        "self.token.reveal() == token.reveal()",
+    ): "both are of one device, which is told of neither",
     ("cli/pushdctl.py", "password != again"): "both are typed by one and the same person",
     ("wire/sasl.py", "nonce == self._nonce"): "a client's own nonce, which it has sent already",
 }
 MAY_BE_RANDOM = {
     "modules/push/publisher.py": "spreads retries over time",
+    "net/http2.py": "spreads reconnecting over time, by the system's generator",
+    "net/http2_origin.py": "spreads reconnecting over time; names the type",
     "providers/credentials.py": "spreads retries over time; names the type",
     "providers/dispatch.py": "spreads retries over time, by the system's generator",
     "providers/services.py": "spreads retries over time; names the type",
