@@ -110,8 +110,10 @@ class Device:
             return
         self.wire = wire
         self._cover(int(answer.attrib["h"]))
-        again = list(self.unacknowledged)
+        # A session that was lost as it began may have had no time for what it was to repeat.
+        again = [*self.unacknowledged, *self._backlog]
         self.unacknowledged.clear()
+        self._backlog.clear()
         self._repeat(again)
 
     def _begin(self, wire: Wire) -> None:
@@ -301,9 +303,9 @@ class Device:
         assert self.enable_node(node, secret).get("type") == "result"
         self.node = node
 
-    def register_push(self, token: str) -> Element:
+    def register_push(self, token: str, type: str = "fcm") -> Element:
         """The answer to a registration of this device. Raises Lost."""
-        return self.command("register-push-fcm", form({"token": token}))
+        return self.command(f"register-push-{type}", form({"token": token}))
 
     def enable_node(self, node: str, secret: str) -> Element:
         """The answer to an enabling. Raises Lost."""

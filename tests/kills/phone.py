@@ -7,6 +7,7 @@ out or not: what it could have changed is promised no more, until the next answe
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
+from tests.kills.apple import hexadecimal
 from tests.kills.device import Device, condition, form, publish_options, registered
 from tests.kills.provider import Provider
 from tests.kills.server import PUSH_HOST
@@ -51,6 +52,7 @@ class Phone(Device):
         self.tally = tally
         self.tickets: list[Ticket] = []  # the newest last
         self._token = ""
+        self._type = "fcm"
         self._made = 0
 
     @property
@@ -85,17 +87,19 @@ class Phone(Device):
 
     # What it asks for. Each raises Lost.
 
-    def register(self, is_new: bool) -> None:
-        """Register with a new token, or with the last one."""
-        if is_new or not self._token:
+    def register(self, type: str = "") -> None:
+        """Register with the last token again, or with a new one of this type of provider."""
+        if type or not self._token:
             self._made += 1
             self._token = f"{self.user}-{self._resource}:{self._made}"
+            self._type = type or "fcm"
         token, before = self._token, self.ticket
         self._settle_earlier()
         if before is not None:
             before.tokens.add(token)
             before.asked += 1
-        node, secret = registered(self.register_push(token))
+        said = hexadecimal(token) if self._type == "apns" else token
+        node, secret = registered(self.register_push(said, self._type))
         if before is not None and node != before.node:
             assert self.may_be_gone(before), f"{self.name}: its registration had been lost"
             before.removal = "answered"
@@ -184,7 +188,7 @@ class Phone(Device):
     def _repeat(self, stanzas: list[str]) -> None:
         ticket = self.ticket
         if ticket is not None:  # a registration that is repeated makes one more secret
-            ticket.asked += sum("register-push-fcm" in stanza for stanza in stanzas)
+            ticket.asked += sum("register-push-" in stanza for stanza in stanzas)
         super()._repeat(stanzas)
 
     def listed(self) -> set[str]:

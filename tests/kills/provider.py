@@ -1,8 +1,10 @@
-"""A push provider that outlives the server: FCM's answers, in threads of the test's process.
+"""A push provider that outlives the server, in threads of the test's process.
 
-What it is asked and what it answers is on record in the order in which the answers were
-decided. It speaks HTTP/1.1 over TLS and no more of FCM than the server needs; what FCM
-would refuse of a request, `pushd.simulators` knows.
+It has two doors, one with FCM's answers over HTTP/1.1 and one with those of APNs over HTTP/2
+(`tests.kills.apple`), and behind them one mood, and one book of all devices. What it is asked
+and what it answers is on record in the order in which the answers were decided. It speaks
+no more of either protocol than the server needs; what the vendors would refuse of a request,
+`pushd.simulators` knows.
 """
 
 import json
@@ -15,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pushd.net.certificates import DevelopmentCA
+from pushd.net.certificates import DevelopmentCA, IssuedCertificate
 from pushd.simulators.fcm_errors import FAILURES
+from tests.kills.apple import Door
 
 # How it answers who is not dead, and how often in comparison a mood is picked.
 MOODS = {
@@ -26,9 +29,17 @@ MOODS = {
     "quota": 1,  # 429, to come back in a minute
     "torn": 2,  # the connection ends before the answer does, and the push was taken
     "stalled": 1,  # no answer, while it has this mood
-    "unknown": 1,  # 401: the access token holds no longer
+    "unknown": 1,  # 401 or 403: the access token holds no longer
+    "leaving": 1,  # the connection ends before the request is looked at (HTTP/2: GOAWAY)
+    "refused": 1,  # over HTTP/2 the stream is refused, unlooked at; else like "busy"
 }
-FAILED = {"busy": "UNAVAILABLE", "quota": "QUOTA_EXCEEDED", "unknown": "UNAUTHENTICATED"}
+FAILED = {
+    "busy": "UNAVAILABLE",
+    "quota": "QUOTA_EXCEEDED",
+    "unknown": "UNAUTHENTICATED",
+    "refused": "UNAVAILABLE",
+    "dead": "UNREGISTERED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,8 @@ class Asked:
     """One request to send, and what became of it."""
 
     token: str
-    data: dict[str, str]
-    verdict: str  # "taken", "dead", or a mood that takes nothing
+    data: dict[str, Any]
+    verdict: str  # "taken", "torn" (and taken), "dead", or a mood that takes nothing
 
 
 class Provider:
@@ -47,29 +58,36 @@ class Provider:
         authority = DevelopmentCA(folder, time.time())
         issued = authority.issue(["127.0.0.1"])
         self.ca_file = authority.path
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(issued.certificate, issued.key)
-        context.set_alpn_protocols(["http/1.1"])
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.provider = self
-        self._server.context = context
-        self.base_url = f"https://127.0.0.1:{self._server.server_address[1]}"
+        self._google = _Server(("127.0.0.1", 0), _Handler)
+        self._google.provider = self
+        self._google.context = _context(issued, "http/1.1")
+        self.google_url = f"https://127.0.0.1:{self._google.server_address[1]}"
+        self._apple = Door(
+            _context(issued, "h2"), self._decide_for_apple, self._when_dead, self._has_answered
+        )
+        self.apple_url = self._apple.url
         self.on_request: Callable[[], None] = lambda: None
         self.on_answer: Callable[[], None] = lambda: None
         self._lock = threading.Condition()
         self._mood = "well"
         self._asked: list[Asked] = []
-        self._dead: set[str] = set()
+        self._dead: dict[str, float] = {}  # since when
         self._known: set[str] = set()  # access tokens
         self._number = 0
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=door.serve_forever, args=(0.05,))
+            for door in (self._google, self._apple)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         self.mood = "well"
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        for door in (self._google, self._apple):
+            door.shutdown()
+            door.server_close()
+        for thread in self._threads:
+            thread.join()
 
     def forget(self) -> None:
         """Begin anew, for another server."""
@@ -95,7 +113,7 @@ class Provider:
     def bury(self, token: str) -> None:
         """Call a device token dead from now on."""
         with self._lock:
-            self._dead.add(token)
+            self._dead.setdefault(token, time.time())
 
     @property
     def asked(self) -> list[Asked]:
@@ -105,7 +123,9 @@ class Provider:
 
     def taken(self, tokens: set[str]) -> list[Asked]:
         """What it took for these device tokens, the oldest first."""
-        return [one for one in self.asked if one.verdict == "taken" and one.token in tokens]
+        return [
+            one for one in self.asked if one.verdict in ("taken", "torn") and one.token in tokens
+        ]
 
     def has_buried(self, token: str) -> bool:
         """Whether it has told somebody that this device token is dead."""
@@ -125,22 +145,41 @@ class Provider:
             self._known.add(token)
             return token
 
-    def decide(self, bearer: str, token: str, data: dict[str, str]) -> str:
+    def decide(self, bearer: str | None, token: str, data: dict[str, Any]) -> str:
         """The verdict on a request to send, which is on record from now on."""
+        self.on_request()
         with self._lock:
             self._lock.wait_for(lambda: self._mood != "stalled")
             mood = self._mood
         if mood == "slow":
             time.sleep(0.03)
         with self._lock:
-            if token in self._dead:
+            if mood == "leaving":
+                verdict = mood
+            elif token in self._dead:
                 verdict = "dead"
-            elif mood == "unknown" or bearer not in self._known:
+            elif mood == "unknown" or (bearer is not None and bearer not in self._known):
                 verdict = "unknown"
             else:
-                verdict = mood if mood in FAILED else "taken"
+                verdict = mood if mood in FAILED or mood == "torn" else "taken"
             self._asked.append(Asked(token, data, verdict))
             return verdict
+
+    def _decide_for_apple(self, token: str, data: dict[str, Any]) -> str:
+        return self.decide(None, token, data)
+
+    def _when_dead(self, token: str) -> float:
+        return self._dead.get(token, 0.0)
+
+    def _has_answered(self) -> None:
+        self.on_answer()
+
+
+def _context(issued: IssuedCertificate, protocol: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+    context.set_alpn_protocols([protocol])
+    return context
 
 
 class _Server(ThreadingHTTPServer):
@@ -175,17 +214,15 @@ class _Handler(BaseHTTPRequestHandler):
             granted = {"access_token": provider.grant(), "expires_in": 3600, "token_type": "Bearer"}
             self._answer(200, json.dumps(granted).encode())
             return
-        provider.on_request()
         message = json.loads(body)["message"]
         bearer = self.headers["authorization"].removeprefix("Bearer ")
-        torn = provider.mood == "torn"
         verdict = provider.decide(bearer, message["token"], message.get("data", {}))
-        if torn:
+        if verdict in ("torn", "leaving"):
             self.close_connection = True
         elif verdict == "taken":
             self._answer(200, json.dumps({"name": "projects/kills/messages/1"}).encode())
         else:
-            reply = FAILURES[FAILED.get(verdict, "UNREGISTERED")].reply()
+            reply = FAILURES[FAILED[verdict]].reply()
             after = {"Retry-After": "60"} if verdict == "quota" else {}
             self._answer(reply.status, reply.body, **after)
         provider.on_answer()

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
@@ -20,6 +22,15 @@ from tests.kills.server import Template, Zygote
 Say = Callable[[str], None]
 # What is published faster than a device may be pushed waits, and goes after the last start.
 MORE = """      ca_file: {ca_file}
+    - type: apns
+      register_host: localhost
+      pubsub_host: push.localhost
+      app_name: other
+      base_url: {apple_url}
+      ca_file: {ca_file}
+      key_file: AuthKey_KILLSKILLS.p8
+      team_id: KILLSKILLS
+      topic: example.kills
   push_burst: 4
 push:
   include_message_bodies: true
@@ -47,8 +58,7 @@ def run_push(kills: int, first_seed: int, say: Say = lambda text: None) -> Tally
     """The same for push."""
     with tempfile.TemporaryDirectory(prefix="pushd-kills-") as folder:
         provider = Provider(Path(folder))
-        more = MORE.format(ca_file=provider.ca_file)
-        template = Template(*users(PLACES), base_url=provider.base_url, more=more)
+        template = push_template(provider)
         try:
             return _run(
                 kills,
@@ -60,6 +70,18 @@ def run_push(kills: int, first_seed: int, say: Say = lambda text: None) -> Tally
         finally:
             template.close()
             provider.close()
+
+
+def push_template(provider: Provider) -> Template:
+    """A folder whose backends lead to this provider."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Template(
+        *users(PLACES),
+        base_url=provider.google_url,
+        more=MORE.format(ca_file=provider.ca_file, apple_url=provider.apple_url),
+        files={"AuthKey_KILLSKILLS.p8": pem},
+    )
 
 
 def _run(

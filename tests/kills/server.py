@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -80,19 +81,27 @@ class Zygote:
 class Template:
     """A folder with a database of some accounts, which each episode gets a copy of.
 
-    `more` is added to the configuration, at the end of the only backend.
+    `more` is added to the configuration, at the end of its only backend; `files` are laid
+    beside it, for nobody else to read.
     """
 
-    def __init__(self, *users: str, base_url: str = NOWHERE, more: str = "") -> None:
+    def __init__(
+        self,
+        *users: str,
+        base_url: str = NOWHERE,
+        more: str = "",
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         self.base_url = base_url
-        self.more = more
+        self.more = more  # after the configuration's only backend
         self._folder = tempfile.TemporaryDirectory(prefix="pushd-kills-")
         self.folder = Path(self._folder.name)
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         account = ServiceAccount.made_up("kills").as_file(base_url)
-        (self.folder / "account.json").write_text(json.dumps(account))
-        (self.folder / "account.json").chmod(0o600)
+        for name, content in {"account.json": json.dumps(account).encode(), **files}.items():
+            (self.folder / name).write_bytes(content)
+            (self.folder / name).chmod(0o600)
         clock = Clock()
         database = Database(str(data / DATABASE), clock, InlineRunner())
         database.open()

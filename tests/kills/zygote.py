@@ -24,6 +24,7 @@ import pushd.cli.logs
 import pushd.cli.starting
 import pushd.cli.twistd
 import pushd.cli.words
+import pushd.providers.apns
 import pushd.providers.fcm
 import pushd.service
 from tests.kills.points import Fuse, fit, listen
