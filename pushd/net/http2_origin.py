@@ -197,9 +197,9 @@ class Origin:
     # Connecting.
 
     def _open(self) -> None:
+        self._stop_timer()
         now = self._clock.seconds()
         if self._opens_at > now:
-            self._stop_timer()
             self._timer = self._clock.callLater(self._opens_at - now, self._open_now)
         else:
             self._open_now()

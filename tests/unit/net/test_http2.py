@@ -865,6 +865,19 @@ def test_another_connection_is_opened_only_when_streams_run_out_for_a_while() ->
     assert (len(line.server.asked), len(second.server.asked)) == (3, 2)
 
 
+def test_a_crowd_that_moves_leaves_no_timer() -> None:
+    house = House(MAX_CONCURRENT_STREAMS=2)
+    line = opened(house)
+    for _ in range(4):
+        house.post()
+    house.pump()
+    line.cut()
+    answered(house, house.let_in())
+    house.client.close()
+    house.pump()
+    assert house.clock.getDelayedCalls() == []
+
+
 def test_there_are_never_more_connections_than_allowed() -> None:
     house = House(MAX_CONCURRENT_STREAMS=2)
     opened(house)
