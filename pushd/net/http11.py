@@ -197,6 +197,12 @@ class _CappingFactory(WrappingFactory[Any]):
     protocol = _CappedProtocol
     noisy = False
 
+    def doStart(self) -> None:
+        """Without a word in the log, which Twisted's own would say."""
+
+    def doStop(self) -> None:
+        """The same."""
+
 
 def _met_the_end(error: Exception) -> bool:
     """Did the connection end before a byte of an answer, and not by our doing?"""

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -22,6 +21,7 @@ from pushd.net.http import IDLE_TIMEOUT, Fault, HTTPError
 from pushd.net.http2_connection import Connection, Owner
 from pushd.net.http2_exchange import Exchange, request_headers
 from pushd.net.http2_origin import Origin
+from pushd.net.once import Once
 
 ALPN = (b"h2",)
 PORTS = {"https": 443, "http": 80}
@@ -99,7 +99,7 @@ class HTTP2Agent:
                 self._is_checked,
             )
             endpoint = self._endpoint(scheme, host, port, self._alpn)
-            opening: Deferred[Any] = endpoint.connect(Factory.forProtocol(lambda: connection))
+            opening: Deferred[Any] = endpoint.connect(Once(connection))
             return opening
 
         origin = Origin(f"{host}:{port}", self._clock, connect, self._random)

@@ -17,12 +17,13 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.config.proxies import Proxy
 from pushd.net.http import CONNECT_TIMEOUT, Fault, HTTPError
+from pushd.net.once import Once
 
 HEAD_LIMIT = 8192  # bytes of the proxy's answer
 TUNNEL_TIMEOUT = 20.0  # seconds for it: the proxy has to look a name up and to connect
@@ -43,7 +44,7 @@ class Tunnel:
         proxy = self._proxy
         opening = _Opening(self._reactor, proxy, self._target, protocolFactory)
         endpoint = HostnameEndpoint(self._reactor, proxy.host, proxy.port, CONNECT_TIMEOUT)
-        connecting = endpoint.connect(Factory.forProtocol(lambda: opening))
+        connecting = endpoint.connect(Once(opening))
 
         def cancel(_: object) -> None:
             connecting.cancel()

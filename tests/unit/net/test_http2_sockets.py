@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import DeferredList
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -206,6 +207,17 @@ class TestSockets(TestCase):
             count = len(watched.ends)
             await self.post(client, url)
             assert len(watched.ends) == count  # it is not asked again, nor connected to anew
+
+    async def test_nothing_is_said_in_the_log(self) -> None:
+        old, _ = self.listen(site(), Authority.right)
+        new, _ = self.listen(H2Factory(echo))
+        client = self.client(either)
+        with capturedLogs() as logs:
+            await self.post(client, old)
+            await self.post(client, new)
+            await client.close()
+        said = [log["log_format"] for log in logs if log["log_namespace"] != "twisted.python.log"]
+        assert said == []
 
     async def test_without_tls_the_choice_is_http11(self) -> None:
         watched = Watched(site())
