@@ -284,3 +284,12 @@ def test_a_question_may_be_answered_within_the_call() -> None:
 
     assert result_of(question(hall, "push.example.com")) == Result(None)
     assert not [call for call in hall.clock.getDelayedCalls() if call.getTime() == 30]
+
+
+def test_no_two_questions_have_the_same_id() -> None:
+    requests = Hall().host.requests
+
+    ids = [requests.new_id() for _ in range(1_000)]
+
+    assert len(set(ids)) == 1_000
+    assert {len(id) for id in ids} == {12}
