@@ -6,6 +6,7 @@ Two apps: one pushes with a signing key, the other with a client certificate.
 import base64
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pushd.wire import forms
 from pushd.wire.element import child
 from pushd.wire.namespaces import NS_COMMANDS
 from tests.scenarios.house import DOMAIN
-from tests.scenarios.peers import Phone, until
+from tests.scenarios.peers import Phone
 from tests.scenarios.reading import condition, fields_of, secret_form, succeeded
 from tests.scenarios.standins import HouseOfNetworks, Node, form, started
 from tests.unit.providers.bench import pem
@@ -212,6 +213,30 @@ def test_a_refusal_ends_no_registration(house: AppleHouse, reason: str) -> None:
     assert house.arrived("apns", to.token, 2)[1]["status"] == 200
 
 
+def test_a_token_of_the_other_environment_is_none_here(house: AppleHouse) -> None:
+    known = node(house)
+    succeeded(house.publish(known))
+    house.event("push-settled", account=known.owner)
+    to = node(house, environment="production")
+    house.tell("apns", "/devices", {"token": to.token, "environment": "sandbox"})
+    succeeded(house.publish(to))
+    assert "BadDeviceToken" in house.event("device-unregistered", account=to.owner)["reason"]
+
+
+def test_a_token_of_another_app_is_nobody_elses_trouble(house: AppleHouse) -> None:
+    known = node(house)
+    succeeded(house.publish(known))
+    house.event("push-settled", account=known.owner)
+    to = node(house)
+    house.tell("apns", "/devices", {"token": to.token, "topics": [CERTIFIED]})
+    succeeded(house.publish(to))
+    settled = house.event("push-settled", account=to.owner)
+    assert settled["outcome"] == "refused"
+    assert "DeviceTokenNotForTopic" in settled["reason"]
+    assert house.operate("status")["problems"] == []
+    succeeded(house.publish(to))  # still a node
+
+
 def test_a_shutdown_is_asked_again_at_once(house: AppleHouse) -> None:
     to = node(house)
     house.answer_with("apns", to.token, {"error": "Shutdown"})
@@ -292,16 +317,14 @@ def test_what_waits_for_a_key_that_is_wrong_is_sent_once_it_is_right(house: Appl
     succeeded(house.publish(good))
     assert house.arrived("apns", good.token)[0]["status"] == 200  # nobody else is concerned
 
-    house.late_key.write_text(open(house.standins["apns"]["key_file"]).read())  # noqa: SIM115
+    right = Path(house.standins["apns"]["key_file"])
+    house.late_key.write_bytes(right.read_bytes())
     house.operate("reload")
 
-    assert (
-        until(
-            lambda: [one for one in house.arrived("apns", to.token, 0) if one["status"] == 200],
-            "push",
-        )[0]["message"]["message-count"]
-        == 5
-    )
+    pushes = house.arrived("apns", to.token, 2)
+    assert [one["error"] for one in pushes] == ["InvalidProviderToken", ""]
+    assert pushes[1]["message"]["message-count"] == 5
+    house.event("push-settled", account=to.owner, outcome="accepted")
     assert house.operate("status")["problems"] == []
 
 
