@@ -27,6 +27,7 @@ OMEMO = (
     "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/>"
     "<payload>c2VjcmV0</payload></encrypted>"
 )
+CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
 EVERYTHING = {
     "include_senders": "1",
     "include_message_count": "1",
@@ -171,6 +172,33 @@ def test_a_loss_is_one_push_for_all_that_is_unacknowledged_and_each_later_messag
     assert is_quiet(house, "unacknowledged")
     assert phone.resume().name == "resumed"
     assert phone.bodies() == said
+
+
+@pytest.mark.line(48)
+@pytest.mark.parametrize("coalesce", ["1s", "1h"])
+def test_what_follows_closely_goes_out_as_one_and_a_call_does_not_wait(
+    tmp_path_factory: pytest.TempPathFactory, coalesce: str
+) -> None:
+    for house in opened(tmp_path_factory, push={"coalesce": coalesce}):
+        phone, called = enabled(house, "closely"), enabled(house, "called")
+        phone.cut()
+        called.cut()
+        for sleeper, node in ((phone, "closely"), (called, "called")):
+            house.friend().message(sleeper.account, "the first")
+            assert pushed(house, node) == {"message-count": "1"}
+        for number in range(2, 7):
+            house.friend().message(phone.account, f"number {number}")
+            house.friend().message(called.account, f"number {number}")
+        house.friend().message(called.account, payload=CALL)
+        publish = house.service().publish("called")
+        house.service().accept(publish)
+        assert summary(publish) == {"message-count": "7"}
+        assert "high" in item_of(publish).toXml()
+        if coalesce == "1h":
+            assert is_quiet(house, "closely")
+        else:  # it goes out by itself; mostly as one, as the machine is mostly fast enough
+            while pushed(house, "closely") != {"message-count": "6"}:
+                pass
 
 
 @pytest.mark.line(49, 50, 86)
