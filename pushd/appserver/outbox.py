@@ -268,14 +268,16 @@ class Outbox:
         current = self._registrations.get(sending.push.node)
         if current is None or current.backend != sending.registration.backend:
             return None
-        sending.registration = current
-        return device(current)
+        if sending.seen is None or current is not sending.registration:
+            sending.registration = current
+            sending.seen = device(current)
+        return sending.seen
 
 
 class _Sending:
     """One call of the dispatcher: what it was told last, and of which registration."""
 
-    __slots__ = ("_outbox", "answer", "key", "looks", "push", "registration", "urgent")
+    __slots__ = ("_outbox", "answer", "key", "looks", "push", "registration", "seen", "urgent")
 
     def __init__(
         self, outbox: Outbox, push: Push, registration: Registration, key: Key, urgent: bool
@@ -286,6 +288,7 @@ class _Sending:
         self.key = key
         self.urgent = urgent  # as it was begun
         self.looks = 0
+        self.seen: Device | None = None  # what the registration is to the provider
         self.answer: Deferred[Result]
 
     @property
