@@ -41,6 +41,8 @@ USUAL_PORTS = {
     "fcm": 5228,
     "apns": 2197,
     "apns_sandbox": 2198,
+    "ubuntu": 5229,
+    "wns": 5230,
 }
 ACCOUNTS = ("romeo", "juliet")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - then reached at loopback

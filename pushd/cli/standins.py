@@ -24,6 +24,9 @@ from pushd.simulators.base import Simulator
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.tls import server_options
+from pushd.simulators.ubuntu import UbuntuSimulator
+from pushd.simulators.wns import WNSSimulator
+from pushd.wire.secret import Secret
 
 TOPIC = "org.example.messenger"  # the app whose devices register at a server for development
 
@@ -130,7 +133,7 @@ class FCM(StandIn):
         return {"service_account": str(self._file)}
 
     def lines(self) -> list[str]:
-        return [f"{self.simulator.base_url}  FCM simulator; what it got: /control/requests"]
+        return [f"{self.simulator.base_url}  FCM simulator; what it got: /control/requests there"]
 
 
 class APNs(StandIn):
@@ -171,12 +174,68 @@ class APNs(StandIn):
 
     def lines(self) -> list[str]:
         return [
-            f"{self.simulator.base_url}  APNs simulator, app {TOPIC}; likewise",
+            f"{self.simulator.base_url}  APNs simulator, app {TOPIC}",
             f"{self.simulator.sandbox_url}  its sandbox",
         ]
 
 
-ALL = (FCM, APNs)
+class Ubuntu(StandIn):
+    type = "ubuntu"
+    ports = ("ubuntu",)
+    simulator: UbuntuSimulator
+
+    def __init__(self, reactor: Any, folder: Path) -> None:
+        super().__init__(reactor, folder)
+        self.simulator = UbuntuSimulator(reactor)
+
+    def factory(self, name: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["ubuntu"]
+        return {}
+
+    def told(self) -> dict[str, Any]:
+        return {}
+
+    def lines(self) -> list[str]:
+        return [f"{self.simulator.base_url}  Ubuntu Push simulator"]
+
+
+class WNS(StandIn):
+    type = "wns"
+    ports = ("wns",)
+    simulator: WNSSimulator
+
+    def __init__(self, reactor: Any, folder: Path) -> None:
+        super().__init__(reactor, folder)
+        self._file = folder / "wns-client.json"
+        secret = _taken_up(self._file, lambda file: str(file["auth_key"]))
+        self.simulator = WNSSimulator(reactor, client_secret=secret or "")
+
+    def factory(self, name: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["wns"]
+        given = self.simulator.credentials()
+        write(self._file, given)
+        return {
+            "package_sid": given["package_sid"],
+            "auth_key": Secret(given["auth_key"]),
+            "token_uri": f"{urls['wns']}/token",
+        }
+
+    def told(self) -> dict[str, Any]:
+        return {"channel": self.simulator.channel("NAME")}
+
+    def lines(self) -> list[str]:
+        return [
+            f"{self.simulator.base_url}  WNS simulator; a channel is /channel/?token=NAME there"
+        ]
+
+
+ALL = (FCM, APNs, Ubuntu, WNS)
 
 
 def write(path: Path, value: Mapping[str, Any]) -> None:
@@ -188,5 +247,5 @@ def _taken_up(file: Path, read: Callable[[Any], Any]) -> Any:
     """What a stand-in of an earlier run in this folder had, or None."""
     try:
         return read(json.loads(file.read_bytes()))
-    except (OSError, TypeError, ValueError):
+    except (KeyError, OSError, TypeError, ValueError):
         return None

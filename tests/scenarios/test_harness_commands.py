@@ -74,11 +74,12 @@ class Phone:
         self.raw.send("<presence/>")
         self.raw.read_until(rb"<presence[^>]*/>")
 
-    def register(self, provider: str, token: str, name: str) -> tuple[str, str, str]:
+    def register(self, provider: str, token: str, name: str, **more: str) -> tuple[str, str, str]:
         """jid, node and secret, as the push service gave them."""
+        given = {"token": token, "device-name": name, **more}
         form = "".join(
-            f"<field var='{var}'><value>{value}</value></field>"
-            for var, value in (("token", token), ("device-name", name))
+            f"<field var='{var.replace('_', '-')}'><value>{value}</value></field>"
+            for var, value in given.items()
         )
         self.raw.send(
             f"<iq type='set' id='register' to='{self._server.ready.register_host}'>"
@@ -280,6 +281,31 @@ class HarnessCommands(TestCase):
         told = self.harness.told("wait-push", "--account", JULIET, "--since", mark)
         assert [push["device"] for push in told["pushes"]] == ["Juliet's phone"]
         assert int(self.harness.mark()) > told["mark"] > int(mark)
+
+    async def test_each_network_of_a_development_server_takes_pushes(self) -> None:
+        await self.begin()
+        self.phone.log_in("phone")
+        channel = self.server.ready.told["simulators"]["wns"]["channel"]
+        for provider, token, more in (
+            ("fcm", "phone:APA91b", {}),
+            ("apns", APNS_TOKEN, {}),
+            ("apns", APNS_TOKEN[::-1], {"environment": "sandbox"}),
+            ("ubuntu", "b25lIHBob25l", {"application_id": "org.example.messenger_messenger"}),
+            ("wns", channel, {}),
+        ):
+            name = " ".join((provider, *more.values()))
+            self.phone.register(provider, token, name, device_id=name, **more)
+        tests = self.harness.told("push", "test", JULIET)["tests"]
+        assert {test["device"]: test["settled"] for test in tests} == {
+            "fcm": "accepted",
+            "apns": "accepted",
+            "apns sandbox": "accepted",
+            "ubuntu org.example.messenger_messenger": "accepted",
+            "wns": "accepted",
+        }
+        for name, simulator in self.server.ready.told["simulators"].items():
+            got = (await self.server.ask("GET", f"{simulator['control']}/requests"))["requests"]
+            assert [one["status"] for one in got] == [200] * (2 if name == "apns" else 1)
 
     async def test_what_is_wrong_is_said(self) -> None:
         await self.begin()

@@ -142,8 +142,9 @@ def free_port() -> str:
 
 def ports_of(ready: Any) -> dict[str, int]:
     ports = {name: ready[name]["port"] for name in ("c2s", "c2s_tls", "component")}
-    fcm, apns = ready["simulators"]["fcm"], ready["simulators"]["apns"]
-    urls = {"fcm": fcm["url"], "apns": apns["url"], "apns_sandbox": apns["sandbox_url"]}
+    simulators = ready["simulators"]
+    urls = {name: simulator["url"] for name, simulator in simulators.items()}
+    urls["apns_sandbox"] = simulators["apns"]["sandbox_url"]
     return ports | {name: int(url.rpartition(":")[2]) for name, url in urls.items()}
 
 
@@ -178,7 +179,7 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
         socket.create_connection((place["host"], place["port"]), timeout=PATIENCE).close()
     for account in ready["accounts"]:
         assert f"  account {account['jid']}, password {account['password']}\n" in server.out
-    for network in ("fcm", "apns"):
+    for network in ("fcm", "apns", "ubuntu", "wns"):
         assert f"  {ready['simulators'][network]['url']}  " in server.out
     assert "BEGIN CERTIFICATE" in Path(ready["ca"]).read_text()
     assert "BEGIN PRIVATE KEY" in Path(ready["simulators"]["apns"]["key_file"]).read_text()
