@@ -134,8 +134,11 @@ class Outbox:
         now = self._clock.seconds()
         urgent = push.is_urgent(now)
         sending = self._under_way.get(node)
-        if sending is not None and urgent and sending.is_overtaken:
-            sending.answer.cancel()
+        if sending is not None and urgent:
+            if sending.is_overtaken:
+                sending.answer.cancel()
+            else:
+                self._dispatcher.hurry(sending.registration.backend, sending.latest)
         if node in self._under_way:
             return  # it is looked at again when that ends
         registration = self._registrations.get(node)

@@ -12,7 +12,7 @@ from random import Random, SystemRandom
 from uuid import uuid4
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pushd.providers.contract import (
@@ -140,6 +140,15 @@ class Dispatcher:
         finally:
             found.pending -= 1
 
+    def hurry(self, backend: str, latest: Callable[[], Notification | None]) -> None:
+        """What `push` was given this for has become urgent: no pause is longer than it must be.
+
+        Raises KeyError for an unknown backend.
+        """
+        pausing = self._backends[backend].pausing.get(latest)
+        if pausing is not None:
+            pausing.hurry()
+
     def pending(self, backend: str) -> int:
         """How many pushes of this backend have no final answer yet."""
         return self._backends[backend].pending
@@ -183,6 +192,8 @@ class _Push:
         self._device = device
         self._started_at = backend.clock.seconds()
         self._next_at = 0.0  # not to be tried before
+        self._soonest = 0.0  # the same, if it is urgent
+        self._alarm: IDelayedCall | None = None  # at the end of a pause
         self._number = 0  # of requests
         self._failures = 0  # of those that are followed by a pause
         self._reason = ""  # of the last one
@@ -239,19 +250,26 @@ class _Push:
     async def _pause(self, until: float) -> None:
         """Wait, but not when the operator says that all is well."""
         over: Deferred[None] = Deferred()
-        call = self._clock.callLater(until - self._clock.seconds(), over.callback, None)
-
-        def wake() -> None:
-            self._next_at = 0.0
-            call.reset(0)
-
-        self._backend.pausing[self] = wake
+        alarm = self._clock.callLater(until - self._clock.seconds(), over.callback, None)
+        self._alarm = alarm
+        self._backend.pausing[self._latest] = self
         try:
             await over
         finally:
-            del self._backend.pausing[self]
-            if call.active():
-                call.cancel()
+            del self._backend.pausing[self._latest]
+            if alarm.active():
+                alarm.cancel()
+
+    def wake(self) -> None:
+        self._end_pause(0.0)
+
+    def hurry(self) -> None:
+        self._end_pause(self._soonest)
+
+    def _end_pause(self, at: float) -> None:
+        if at < self._next_at and self._alarm is not None:
+            self._next_at = at
+            self._alarm.reset(max(0.0, at - self._clock.seconds()))
 
     async def _attempt(self, service: Service) -> Result | _Next:
         """Use a turn: mostly one request, and more where the answer asks for one at once."""
@@ -414,7 +432,9 @@ class _Push:
         floor = self._provider.floor
         spread = min(LONGEST_PAUSE, floor * 2 ** min(self._failures, 16))
         pause = after or floor + self._backend.random.uniform(0, spread)
+        now = self._clock.seconds()
         self._reason = reason
         self._failures += 1
-        self._next_at = self._clock.seconds() + pause
+        self._next_at = now + pause
+        self._soonest = now + (after or floor)
         return _Next.LATER

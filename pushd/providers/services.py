@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -27,6 +28,16 @@ REMEMBERED = 1000  # services of one backend that are kept while nothing goes on
 _ALARMS = 50  # different reasons that are remembered as told
 
 
+class Pausing(Protocol):
+    """A push that waits before it is tried again."""
+
+    def wake(self) -> None:
+        """The operator says that all is well: wait no more."""
+
+    def hurry(self) -> None:
+        """It has become urgent: wait no longer than the service asked, or the floor."""
+
+
 class Backend:
     """One configured provider, and the services it leads to: one, or one for each lane."""
 
@@ -48,7 +59,7 @@ class Backend:
         self.random = random
         self.report = report
         self.pending = 0  # pushes without a final answer
-        self.pausing: dict[object, Callable[[], None]] = {}  # those of them, and what wakes them
+        self.pausing: dict[Callable[[], object], Pausing] = {}  # by what says the latest
         self.is_paused = False
         self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
 
@@ -94,8 +105,8 @@ class Backend:
 
     def _wake(self) -> None:
         """Whatever made pushes pause, it may be over."""
-        for wake in list(self.pausing.values()):
-            wake()
+        for push in list(self.pausing.values()):
+            push.wake()
 
     def close(self) -> None:
         for service in self._services.values():

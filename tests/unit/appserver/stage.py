@@ -97,6 +97,10 @@ class FakeDispatcher:
     def __init__(self, backends: Sequence[str]) -> None:
         self.backends = frozenset(backends)
         self.calls: list[Call] = []
+        self.hurried: list[str] = []
+
+    def hurry(self, backend: str, latest: Callable[[], object]) -> None:
+        self.hurried.append(backend)
 
     def lane(self, backend: str, device: contract.Device) -> str:
         return Post().lane(device)

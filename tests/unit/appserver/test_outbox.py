@@ -410,6 +410,7 @@ def test_what_was_sent_already_is_not_sent_again_because_of_something_urgent() -
 
     stage.push(HIGH, message_count="2")
     assert len(stage.calls) == 1
+    assert stage.fake.hurried == ["post"]  # if it failed and pauses, that is cut short
 
     stage.calls[0].answer(Accepted())
     assert stage.calls[1].look()[0].urgent

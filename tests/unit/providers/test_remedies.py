@@ -13,13 +13,14 @@ from pushd.providers.contract import (
     Failed,
     Fault,
     Limits,
+    Notification,
     Refused,
     Request,
     Response,
     Scope,
     Unregistered,
 )
-from tests.unit.providers.bench import NOW, UNREACHABLE, Fixed, Voucher, device, token
+from tests.unit.providers.bench import NOW, UNREACHABLE, Fixed, Voucher, device, note, token
 from tests.unit.providers.test_dispatch import Office
 
 
@@ -194,6 +195,44 @@ def test_when_the_operator_says_that_all_is_well_nobody_pauses_any_more(how: str
     assert len(office.sent) == count + 1
     office.answer(200)
     assert pushed.result == Accepted("message-1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"), [(503, 10.0), (Response(429, {"retry-after": "60"}), 60.0)]
+)
+def test_what_becomes_urgent_waits_no_longer_than_it_must(
+    answer: Response | int, waits: float
+) -> None:
+    office = Office(random=Fixed(1))
+    office.provider.outcomes |= {503: Busy(reason="503"), 429: Busy(60.0, Scope.DEVICE, "429")}
+    said = [note()]
+
+    def latest() -> Notification:
+        return said[0]
+
+    office.push(latest)
+    for _ in range(3):
+        office.answer(503)
+        office.wait_until_sent()
+    office.answer(answer)
+    office.advance(5)
+
+    said[0] = note(2, urgent=True)
+    office.dispatcher.hurry("main", latest)
+
+    assert office.wait_until_sent() == waits - 5
+    assert office.sent[-1].json["count"] == 2
+
+
+def test_nobody_else_is_hurried() -> None:
+    office = Office(random=Fixed(1))
+    office.provider.outcomes[503] = Busy(reason="503")
+    office.push_and_answer(503)
+    office.dispatcher.hurry("main", note)
+    office.advance(10)
+    assert len(office.sent) == 1
+    with pytest.raises(KeyError):
+        office.dispatcher.hurry("nowhere", note)
 
 
 def test_a_push_that_pauses_can_be_cancelled_and_is_not_woken() -> None:
