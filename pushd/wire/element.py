@@ -56,15 +56,28 @@ def element(namespace: str, name: str, *content: "str | Element", **attributes: 
 
     A trailing underscore of an attribute's name is dropped (`from_`, `type_`).
     """
-    made: Element = Element((namespace, name))
-    for key, value in attributes.items():
-        made.attributes[key.rstrip("_")] = value
+    made = _made(namespace, name, {key.rstrip("_"): value for key, value in attributes.items()})
     for part in content:
         if isinstance(part, str):
             if part:
                 made.children.append(part)
         else:
             made.children.append(part)
+    return made
+
+
+_new = Element.__new__
+
+
+def _made(namespace: str, name: str, attributes: dict[Any, str]) -> Element:
+    """Element((namespace, name)), which takes twice as long by its own constructor."""
+    made: Element = _new(Element)
+    made.uri = made.defaultUri = namespace
+    made.name = name
+    made.localPrefixes = {}
+    made.attributes = attributes
+    made.children = []
+    made.parent = None
     return made
 
 
@@ -189,9 +202,6 @@ def _header(default: str, prefixes: tuple[tuple[str, str], ...]) -> bytes:
     return f"<s xmlns='{escape(default)}'{others}>".encode()
 
 
-_new = Element.__new__
-
-
 def _listen(parser: expat.XMLParserType) -> list[Element]:
     """Have a parser build the elements that follow; they come to be in the list.
 
@@ -203,14 +213,8 @@ def _listen(parser: expat.XMLParserType) -> list[Element]:
     def start(name: str, attributes: dict[str, str]) -> None:
         if len(unclosed) >= MAX_DEPTH:
             raise MalformedXML("nested too deeply")
-        # Element((namespace, local)), which takes twice as long by its own constructor.
-        made: Element = _new(Element)
-        namespace, _, made.name = name.rpartition(" ")
-        made.uri = made.defaultUri = namespace
-        made.localPrefixes = {}
-        made.attributes = attributes
-        made.children = []
-        made.parent = None
+        namespace, _, local = name.rpartition(" ")
+        made = _made(namespace, local, attributes)
         for key in attributes:
             if " " in key:
                 made.attributes = _qualified(attributes)
