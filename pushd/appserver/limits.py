@@ -40,7 +40,7 @@ class Rules:
     account_requests: Rate = Rate.per_second(5)  # commands  # noqa: RUF009
     domain_requests: Rate = Rate.per_second(1000)  # publishes and commands  # noqa: RUF009
     pushes: Rate = Rate(20.0, 10)  # to a device
-    urgent_pushes: Rate = Rate(2.0, 10)
+    urgent_pushes: Rate = Rate(5.0, 10)
 
 
 class TooMany(PolicyViolation):

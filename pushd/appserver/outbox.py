@@ -194,11 +194,13 @@ class Outbox:
             self._lines.end(sending.key)
 
     def _settle(self, sending: "_Sending", result: Result) -> None:
+        if isinstance(result, Withdrawn):
+            return  # there is nothing left to send, or another backend to send it
+        if self._registrations.get(sending.push.node) is None:
+            return  # which was told when it went
         now = self._clock.seconds()
         reason = ""
         match result:
-            case Withdrawn():
-                return  # there is nothing left to send, or another backend to send it
             case Unregistered(reason=reason):
                 self._bury(sending.registration, reason)
                 return

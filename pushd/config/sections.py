@@ -204,7 +204,7 @@ class AppServer:
     # The same for what is urgent, as calls are.
     urgent_burst: Positive = 10
     # How long a device is left alone after them; 0 switches this off.
-    urgent_interval: Duration = 2.0
+    urgent_interval: Duration = 5.0
     # The apps that are served, and how their provider is reached.
     backends: Annotated[tuple[Backend, ...], Backends()] = ()
 

@@ -34,7 +34,7 @@ def test_what_holds_for_the_app_server_is_the_same_with_and_without_a_configurat
         ("push_interval", 5.0, "pushes", Rate(5.0, 10)),
         ("push_burst", 3, "pushes", Rate(20.0, 3)),
         ("urgent_interval", 0.0, "urgent_pushes", Rate(0.0, 10)),
-        ("urgent_burst", 2, "urgent_pushes", Rate(2.0, 2)),
+        ("urgent_burst", 2, "urgent_pushes", Rate(5.0, 2)),
     ],
 )
 def test_each_option_of_the_app_server_becomes_its_rule(

@@ -532,6 +532,21 @@ def test_a_late_answer_about_an_old_token_removes_nothing(token: str) -> None:
 
 
 @pytest.mark.line(141)
+@pytest.mark.parametrize("result", [Accepted(), Unregistered(), Refused("no")])
+def test_what_is_said_of_a_device_that_was_unregistered_meanwhile_is_no_news(
+    result: Result,
+) -> None:
+    stage = Registered()
+    stage.push(message_count="1")
+    stage.calls[0].look()
+    stage.server.unregister(stage.registration(stage.node), "unregistered")
+
+    stage.calls[0].answer(result)
+
+    assert [event.reason for event in stage.hall.events(PushSettled)] == ["unregistered"]
+    assert len(stage.hall.events(DeviceUnregistered)) == 1
+
+
 def test_two_registrations_within_an_instant_are_told_apart() -> None:
     stage = Registered()
     stage.push(message_count="1")
