@@ -106,6 +106,11 @@ class Server(ABC):
     @abstractmethod
     def version(cls) -> str: ...
 
+    @classmethod
+    def can_push(cls) -> bool:
+        """Whether it has XEP-0357, the user's side."""
+        return True
+
     @abstractmethod
     def configure(self) -> None:
         """Write the configuration into the folder."""

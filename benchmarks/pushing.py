@@ -31,6 +31,8 @@ PAUSE = 1.5  # seconds after which nobody gathers any more what is for one devic
 
 def measure(bench: Bench, kind: type[Server], logged_out: bool) -> Result:
     """CPU µs per push, pushes a second, p50 and p99 in ms."""
+    if not kind.can_push():
+        return Result((None,) * 4)
     count = bench.some(ONLINE)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.server(kind, components=(SERVICE,)))

@@ -177,6 +177,10 @@ class Prosody(Server):
     def version(cls) -> str:
         return _debian_version("prosody")
 
+    @classmethod
+    def can_push(cls) -> bool:
+        return Path("/usr/lib/prosody/modules/mod_cloud_notify").exists()
+
     def configure(self) -> None:
         issued = self.certificate()
         modules = ["disco", "roster", "saslauth", "smacks", "ping", "carbons", "csi_simple"]

@@ -165,9 +165,10 @@ class PushEpisode(Life[Phone]):
         for device in self._devices:
             heard = len(self._book.arrivals[device.name])
             device.connect()
-            if device in self._phones:  # before another one comes, whose messages it may get
+            if device in self._phones:
                 device.settle()
                 self._check_pushed(device, self._book.arrivals[device.name][heard:])
+                self._wait_for_quiet()  # what its old session had may wait for another one now
         self._until(lambda: not self._book.missing(), "arrival of everything")
         self._until(lambda: not any(d.unacknowledged for d in self._devices), "acknowledgement")
         self._until(lambda: not self._book.asked, "answer")
