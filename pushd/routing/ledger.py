@@ -36,8 +36,9 @@ from pushd.wire.secret import Secret
 
 log = Logger()
 
+DAY = 86_400.0
 MOST_LINES = 100  # of an account; the oldest go
-KEPT = 365 * 86_400.0  # seconds after which a line is of no use any more
+KEPT = 365 * DAY  # seconds after which a line is of no use any more; looked at once a day
 LINGER = 10.0  # seconds for which what is merely counted waits in memory
 PORTION = 200  # lines that are written at once
 BREAK = 0.1  # seconds until the next ones
@@ -131,6 +132,7 @@ class Ledger:
         self._lines = LINES.bind(database)
         self._is_known = is_known
         self._next = 1
+        self._dropped_at = 0.0
         # What each of them said since its state last changed.
         self._open: OrderedDict[_Key, dict[tuple[str, str, str], _Counted]] = OrderedDict()
         self._waiting: OrderedDict[int, _Counted] = OrderedDict()  # to be written, by number
@@ -141,8 +143,7 @@ class Ledger:
         """Go on where the last run ended; before anything is told."""
         rows = await self._database.read("SELECT MAX(number) FROM push_ledger")
         self._next = (rows[0][0] or 0) + 1
-        too_old = self._clock.seconds() - KEPT
-        self._database.write("DELETE FROM push_ledger WHERE last_at < ?", (too_old,))
+        self._drop_old(self._clock.seconds())
 
     def stop(self) -> None:
         """Have everything written with the last commit."""
@@ -291,11 +292,17 @@ class Ledger:
             _, one = self._waiting.popitem(last=False)
             self._put(one)
 
+    def _drop_old(self, now: float) -> None:
+        self._dropped_at = now
+        self._database.write("DELETE FROM push_ledger WHERE last_at < ?", (now - KEPT,))
+
     def _put(self, one: _Counted) -> None:
         try:
             self._lines.put(one.line())
             if not one.is_stored:
                 one.is_stored = True
                 self._database.write(DELETE_OLDEST, (one.key[0], MOST_LINES))
+                if one.last_at > self._dropped_at + DAY:
+                    self._drop_old(one.last_at)
         except (StorageError, ValueError) as error:
             log.error("a line of the ledger is lost: {error}", error=error)

@@ -255,6 +255,16 @@ def test_lines_of_long_ago_go_at_the_start(tmp_path: Path) -> None:
     assert again.rows("SELECT * FROM push_ledger") == []
 
 
+def test_lines_of_long_ago_go_while_the_server_runs(kept: Kept) -> None:
+    kept.emit(ENABLED)
+    kept.hall.clock.rightNow += 366 * 86_400.0
+    kept.emit(PushEnabled("romeo@elsewhere.example", SERVICE, NODE, PHONE))
+    kept.hall.advance(0)
+
+    found = kept.hall.rows("SELECT account FROM push_ledger")
+    assert found == [("romeo@elsewhere.example",)]
+
+
 class Full(sqlite3.Connection):
     """A disk that is full at times."""
 
