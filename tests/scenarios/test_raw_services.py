@@ -82,7 +82,7 @@ class RegistrationTest(Services):
     async def test_commands_that_are_none_and_steps_that_are_none(self) -> None:
         juliet = await self.start()
         for node, condition in (
-            ("register-push-ubuntu", "item-not-found"),
+            ("register-push-blackberry", "item-not-found"),
             ("no-such-command", "item-not-found"),
         ):
             refused = await self.refusal(juliet, "localhost", command(node))
