@@ -86,6 +86,8 @@ class Publisher:
             return
         due = self._due_at(one, is_urgent)
         if due <= now:
+            if flight is not None:  # of what it tells, the next one tells again
+                one.since = flight.since or one.since
             self.forget(one)
             self._launch(one)
         elif one.timer is None or due < one.timer.getTime():

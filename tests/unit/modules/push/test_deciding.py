@@ -94,6 +94,20 @@ def test_one_device_waits_and_another_has_no_session() -> None:
     ]
 
 
+def test_what_nobody_fetched_from_another_device_is_decided_on_again_when_it_is_stored() -> None:
+    stage = Stage(hold=HOUR)
+    stage.asleep("phone")
+    stage.phone("tablet").close()
+    stage.write()
+
+    stage.hall.advance(HOUR)
+
+    assert sorted(decided(stage)[-2:]) == [
+        ("phone", False, "told before"),
+        ("tablet", True, "absent"),
+    ]
+
+
 def test_two_devices_wait_and_each_is_decided_on_once() -> None:
     stage = Stage()
     stage.asleep("phone")

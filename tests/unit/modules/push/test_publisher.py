@@ -586,6 +586,19 @@ def test_an_answer_tells_how_old_the_oldest_news_is() -> None:
     assert seconds == pytest.approx([0, 4 + FIRST_PAUSE, 0, 1])
 
 
+def test_a_call_that_overtakes_tells_of_what_is_older_too() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = silence
+    stage.write("one")
+    stage.hall.advance(4)
+
+    stage.service.answer = accepted
+    stage.write(content=CALL)
+
+    assert [event.seconds for event in stage.hall.events(PublishAnswered)] == [4]
+
+
 def test_a_component_that_is_away_for_a_moment_is_tried_again() -> None:
     """Our own router says so; the push service itself has not said anything."""
     stage = Stage()
