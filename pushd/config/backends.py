@@ -6,9 +6,10 @@ handed in with the reading.
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from pushd.config.checks import SOON, AuthoritiesFile
+from pushd.config.checks import SOON, AuthoritiesFile, others_may_read_a_key
 from pushd.config.document import ListNode, MapNode, Node, Scalar, shape
 from pushd.config.kinds import (
     DomainName,
@@ -33,6 +34,7 @@ from pushd.config.reader import (
 
 PLANNED = ("apns", "fcm", "mozilla", "ubuntu", "unifiedpush", "webhook", "webpush", "wns")
 ALIASES = {"gcm": "fcm"}
+KEY_FILES = ("service_account", "key_file", "certfile", "keyfile")  # options that may name a key
 
 
 class Retired(NamedTuple):
@@ -138,6 +140,7 @@ class Backends(Kind):
         if len(parts) < 1 + (options is not None) or not provider:
             raise Faulty
         _judge_expiry(parts[-1], entries, reading)
+        _judge_secrecy(parts[-1], entries, reading)
         return _joined(provider, *parts) if options else None
 
 
@@ -183,6 +186,13 @@ def _judge_expiry(options: Any, entries: MapNode, reading: Reading) -> None:
         reading.refuse(node, f"a certificate that expired on {day}", "one that is valid now")
     if expires_at <= reading.now + SOON.total_seconds():
         reading.warn(node, f"the certificate for the provider expires on {day}")
+
+
+def _judge_secrecy(options: Any, entries: MapNode, reading: Reading) -> None:
+    for name in KEY_FILES:
+        path = getattr(options, name, None)
+        if isinstance(path, Path) and others_may_read_a_key(path):
+            reading.warn(entries.at(name), "every user of this machine may read the key")
 
 
 def _judge_retired(provider: str, entries: MapNode, reading: Reading) -> tuple[str, ...]:

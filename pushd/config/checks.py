@@ -5,6 +5,7 @@ cryptography is imported by the first check that needs it.
 """
 
 import json
+import stat
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,14 @@ def read_file(path: Path) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise OSError("too large")
     return data
+
+
+def others_may_read_a_key(path: Path) -> bool:
+    """Is there a private key in the file, for every user of this machine?"""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH) and b"PRIVATE KEY-----" in read_file(path)
+    except OSError:
+        return False
 
 
 def load_certificate(data: bytes) -> "Certificate | None":

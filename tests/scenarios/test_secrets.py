@@ -68,6 +68,7 @@ class Run:
         self.account = self.folder / "account.json"
         self.right = json.loads(Path(told["service_account"]).read_bytes())
         self.account.write_text(json.dumps({**self.right, **spoiled}))
+        self.account.chmod(0o600)
         backend = {
             "type": "fcm",
             "register_host": "example.net",

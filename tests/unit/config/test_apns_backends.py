@@ -129,11 +129,32 @@ def test_what_cannot_work_is_named_with_the_remedy(text: str, problem: str, tmp_
 def test_a_certificate_that_ends_soon_is_warned_of(
     days: int, is_soon: bool, tmp_path: Path
 ) -> None:
-    certificate(tmp_path, ends_at=NOW + days * DAY)
+    certificate(tmp_path, ends_at=NOW + days * DAY).chmod(0o600)
     warnings = cautions_of("certfile: apns.pem", tmp_path)
     assert [
         text.startswith("the certificate for the provider expires on") for text in warnings
     ] == [True] * is_soon
+
+
+@pytest.mark.parametrize(
+    ("text", "warns"),
+    [
+        (WHOLE, ["every user of this machine may read the key"]),
+        ("certfile: apns.pem", ["every user of this machine may read the key"]),
+        ("certfile: bare.pem, keyfile: secret.pem", []),
+    ],
+)
+def test_a_key_that_everybody_may_read_is_warned_of(
+    text: str, warns: list[str], tmp_path: Path
+) -> None:
+    signing_key(tmp_path).chmod(0o644)
+    certificate(tmp_path).chmod(0o644)
+    certificate(tmp_path, name="bare.pem", with_key=False).chmod(0o644)
+    signing_key(tmp_path, "secret.pem").chmod(0o600)
+    assert cautions_of(text, tmp_path) == warns
+    for file in tmp_path.iterdir():
+        file.chmod(0o600)
+    assert cautions_of(text, tmp_path) == []
 
 
 def test_nothing_of_a_key_is_repeated(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def furnish(folder: Path) -> None:
         "token_uri": "https://oauth2.example/token",
     }
     (folder / "fcm-service-account.json").write_text(json.dumps(account))
-    certificate(folder, name="apns_example_app.pem", ends_at=NOW + 86_400 * 100)
+    (folder / "fcm-service-account.json").chmod(0o600)
+    certificate(folder, name="apns_example_app.pem", ends_at=NOW + 86_400 * 100).chmod(0o600)
 
 
 def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Path) -> None:
