@@ -17,13 +17,14 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.client import URI
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
-from pushd.net.client import Client, Whole
-from pushd.net.http2_exchange import request_headers
+from pushd.net.client import Client
+from pushd.net.http11 import HTTP11Agent
 from pushd.providers import apns, contract, fcm, ubuntu, wns
 from pushd.providers.transport import HTTPTransport
 from pushd.wire import forms
@@ -31,9 +32,11 @@ from pushd.wire.element import element, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS
 from pushd.wire.secret import Secret
 from tests.hall import Hall
+from tests.support import Transport
 from tests.unit.appserver.stage import Stage as AppStage
 from tests.unit.appserver.stage import register
 from tests.unit.modules.push.stage import Stage, enable, refused
+from tests.unit.net.http2_house import House
 from tests.unit.providers.apple import signing_key
 from tests.unit.providers.bench import NOW, account
 
@@ -86,36 +89,38 @@ def disabled() -> str:
 # To the providers.
 
 
-class _Kept:
-    """An agent that keeps what it is to send."""
+def requested(request: contract.Request) -> str:
+    """Headers and body as a server gets them, over HTTP/2."""
+    house = House()
+    HTTPTransport(lambda link: house.client).send(request, 30.0)
+    (asked,) = house.let_in().server.asked.values()
+    assert asked.is_whole
+    lines = [f"{name}: {value}" for name, value in asked.headers]
+    return "\n".join([*lines, "", asked.body.decode()])
+
+
+@implementer(IAgentEndpointFactory)
+class _Door:
+    """Whoever knocks is connected to `transport`."""
 
     def __init__(self) -> None:
-        self.said = ""
+        self.transport = Transport()
 
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: Any = None,  # noqa: N803
-    ) -> Deferred[IResponse]:
-        scheme, _, rest = uri.decode().partition("://")
-        authority, _, path = rest.partition("/")
-        body: Whole = bodyProducer
-        sent = request_headers(method, scheme, authority, f"/{path}".encode(), headers, body.length)
-        lines = [f"{bytes(one[0]).decode()}: {bytes(one[1]).decode()}" for one in sent]
-        self.said = "\n".join([*lines, "", body.data.decode()])
-        return Deferred()
+    def endpointForURI(self, uri: URI) -> Any:
+        return self
 
-    def close(self) -> Deferred[None]:
-        return succeed(None)
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:  # noqa: N803
+        protocol = protocolFactory.buildProtocol(None)
+        protocol.makeConnection(self.transport)
+        return succeed(protocol)
 
 
-def requested(request: contract.Request) -> str:
-    """Headers and body as they leave, over HTTP/2."""
-    agent = _Kept()
-    HTTPTransport(lambda link: Client(Clock(), agent)).send(request, 30.0)
-    return agent.said
+def requested_by_http11(request: contract.Request) -> str:
+    """The same as it leaves, over HTTP/1.1."""
+    door, clock = _Door(), Clock()
+    client = Client(clock, HTTP11Agent(clock, door, 1))
+    HTTPTransport(lambda link: client).send(request, 30.0)
+    return door.transport.take().decode().replace("\r\n", "\n")
 
 
 def notification(**told: Any) -> contract.Notification:
@@ -133,10 +138,10 @@ EVERYTHING_TOLD: Mapping[str, Any] = {
 }
 
 
-def to_fcm(**told: Any) -> str:
+def to_fcm(said: Callable[[contract.Request], str] = requested, **told: Any) -> str:
     with TemporaryDirectory() as folder:
         provider = fcm.FCM(fcm.Options(account(Path(folder))))
-        return requested(
+        return said(
             provider.request(
                 notification(**told),
                 contract.Device(Secret("TOKEN-OF-THE-DEVICE")),
@@ -239,6 +244,7 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "access token": to_google_for_access,
     "FCM by default": lambda: to_fcm(message_count=1),
     "FCM with everything": lambda: to_fcm(**EVERYTHING_TOLD),
+    "FCM over HTTP/1.1": lambda: to_fcm(requested_by_http11, message_count=1),
     "APNs by default": lambda: to_apns({}, message_count=1),
     "APNs with everything": lambda: to_apns({}, **EVERYTHING_TOLD),
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),

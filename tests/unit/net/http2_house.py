@@ -147,6 +147,7 @@ class Line:
 
     def open(self) -> None:
         self.client.makeConnection(self.wire)
+        self.client.handshakeCompleted()  # which says nothing without TLS
 
     def carry(self) -> bool:
         """Bring what each has said to the other. Was there anything?"""
