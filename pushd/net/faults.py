@@ -34,6 +34,8 @@ def fault(error: Exception) -> Exception:
                 return HTTPError(Fault.TLS, "TLS: the certificate is for another host")
             case TimeoutError():
                 return HTTPError(Fault.TIMEOUT, f"no connection within {CONNECT_TIMEOUT:g} s")
+            case UnicodeError():  # idna's
+                return HTTPError(Fault.UNREACHABLE, "the host has no name that could be")
             case DNSLookupError():
                 return HTTPError(Fault.UNREACHABLE, "the host has no address")
             case ConnectError():

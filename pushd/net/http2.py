@@ -98,7 +98,10 @@ class HTTP2Agent:
                 IDLE_TIMEOUT if is_relief else self._idle_limit,
                 self._is_checked,
             )
-            endpoint = self._endpoint(scheme, host, port, self._alpn)
+            try:
+                endpoint = self._endpoint(scheme, host, port, self._alpn)
+            except ValueError:  # no name that TLS could be asked for
+                return fail()
             opening: Deferred[Any] = endpoint.connect(Once(connection))
             return opening
 

@@ -20,6 +20,7 @@ from pushd.net.http import (
     Road,
     either,
     http2,
+    http11,
 )
 from tests.unit.net.http2_house import Asked, Server
 from tests.unit.net.web_house import Authority, H2Factory, Spoken, Watched
@@ -109,6 +110,16 @@ class TestSockets(TestCase):
     async def test_a_server_that_refuses_the_offer_is_a_fault_of_tls(self) -> None:
         url, _ = self.listen(site(), Spoken(b"http/1.1"))
         assert (await self.failed(self.client(), url)).fault is Fault.TLS
+
+    async def test_a_host_whose_name_cannot_be_is_a_fault_and_nothing_is_kept(self) -> None:
+        for make in (http2, either, http11):
+            client: Any = self.client(make)
+            for host in ("-bad-.example", "a..b", "xn--a", "a" * 70 + ".example", "a_b.example"):
+                error = await self.failed(client, f"https://{host}/secret")
+                assert error.fault is Fault.UNREACHABLE
+                assert "secret" not in error.text
+            origins = getattr(getattr(client._way, "_http2", client._way), "_origins", {})
+            assert [list(one.origin._waiting) for one in origins.values()] == [[]] * len(origins)
 
     async def test_a_certificate_of_another_authority_is_refused(self) -> None:
         url, _ = self.listen(H2Factory(echo))
