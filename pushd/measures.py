@@ -116,6 +116,7 @@ def rules(config: Config) -> Rules:
     return Rules(
         access=given.access_backends,
         registrations_per_account=given.max_registrations,
+        registrations_per_domain=given.max_registrations_per_domain,
         shared_tokens=given.shared_tokens,
         forget_after=given.forget_after,
         account_requests=PushRate.per_second(given.requests_per_account),

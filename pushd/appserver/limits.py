@@ -35,6 +35,7 @@ class Rules:
 
     access: str | tuple[str, ...] = "all"  # or "local", or domains
     registrations_per_account: int = 20
+    registrations_per_domain: int = 100_000  # of one that is not served here; 0: any number
     shared_tokens: bool = True  # may several accounts register one token?
     forget_after: float = 365 * 86_400.0  # seconds without a push or a renewal; 0: never
     account_requests: Rate = Rate.per_second(5)  # commands  # noqa: RUF009
@@ -117,6 +118,12 @@ class Limiter:
         rate = self.rules.account_requests
         if not self._accounts.try_to_take(sender.bare, rate, now):
             raise TooMany(f"too many requests of {sender.bare}, of which {_each(rate)}")
+
+    def check_room(self, sender: JID, registered: int) -> None:
+        """One more device is to be registered from this domain. Raises TooMany."""
+        most = self.rules.registrations_per_domain
+        if most and registered >= most and sender.domain not in self._domains:
+            raise TooMany(f"{sender.domain} has as many registrations as it may: {most}")
 
     def push_at(self, node: str, urgent: bool, now: float) -> float:
         """When the next push of a node may go; not after `now` where that is at once."""

@@ -112,6 +112,9 @@ class Registering:
         device_name = text_of(form, "device-name")
         fields = provider_fields(app, form)
         token = Secret(fields.pop("token", ""))
+        if self._registrations.find(account, device, app.name, token, fields)[0] is None:
+            domain = request.sender.domain
+            self._limiter.check_room(request.sender, self._registrations.count_of(domain))
         for one, reason in self._displaced(account, device, app.name, token, fields):
             self._unregister(one, reason, request.sender.full)
         registration, secret = self._registrations.register(

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -79,6 +80,7 @@ class Registrations:
         self._rows = ROWS.bind(database)
         self._nodes: dict[str, Registration] = {}
         self._accounts: dict[str, dict[str, Registration]] = {}
+        self._domains: Counter[str] = Counter()
 
     async def load(self) -> None:
         for registration in await self._rows.select():
@@ -94,6 +96,10 @@ class Registrations:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def count_of(self, domain: str) -> int:
+        """How many the accounts of a domain have."""
+        return self._domains[domain]
 
     def everyone(self) -> Iterator[Registration]:
         """All of them."""
@@ -184,10 +190,19 @@ class Registrations:
             del known[registration.device]
             if not known:
                 del self._accounts[registration.account]
+            self._count(registration, -1)
             self._rows.delete(node)
         return registration
 
+    def _count(self, registration: Registration, change: int) -> None:
+        domain = registration.account.rpartition("@")[2]
+        self._domains[domain] += change
+        if not self._domains[domain]:
+            del self._domains[domain]
+
     def _keep(self, registration: Registration) -> None:
+        if registration.node not in self._nodes:
+            self._count(registration, 1)
         self._nodes[registration.node] = registration
         self._accounts.setdefault(registration.account, {})[registration.device] = registration
 

@@ -184,6 +184,9 @@ class AppServer:
     # What is in the tunnel is encrypted for the provider. ``{env: https_proxy}`` takes it from the
     # environment.
     proxy: ProxyAddress | None = None
+    # How many registrations the accounts of another domain may have, all together; 0 switches
+    # this off.
+    max_registrations_per_domain: Annotated[int, Whole()] = 100_000
     # Whether accounts may share a token, as those of an app with several accounts do. If not,
     # the account that registers it last has it alone.
     shared_tokens: bool = True

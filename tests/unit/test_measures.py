@@ -26,6 +26,7 @@ def test_what_holds_for_the_app_server_is_the_same_with_and_without_a_configurat
     [
         ("access_backends", "local", "access", "local"),
         ("max_registrations", 3, "registrations_per_account", 3),
+        ("max_registrations_per_domain", 0, "registrations_per_domain", 0),
         ("shared_tokens", False, "shared_tokens", False),
         ("forget_after", 5.0, "forget_after", 5.0),
         ("requests_per_account", 0, "account_requests", UNLIMITED),

@@ -6,8 +6,10 @@ import pytest
 from pushd.appserver.limits import UNLIMITED, Buckets, Limiter, Rate, Rules, TooMany
 from pushd.providers.contract import Accepted
 from pushd.routing.events import PublishReceived
-from pushd.wire.element import Element
+from pushd.wire import forms
+from pushd.wire.element import Element, element, serialize
 from pushd.wire.jid import parse
+from pushd.wire.namespaces import NS_COMMANDS
 from tests.unit.appserver.stage import (
     PUBSUB,
     REGISTER,
@@ -234,6 +236,31 @@ def test_what_waits_for_its_time_goes_when_the_limit_goes() -> None:
 
     stage.server.rule(Rules(pushes=Rate(5.0, 2)))
     assert len(stage.calls) == 3
+
+
+def registering(device: str) -> str:
+    form = forms.submit(None, {"token": f"tok{device}", "device-id": device})
+    command = element(NS_COMMANDS, "command", form, node="register-push-post")
+    return serialize(command).decode()
+
+
+def test_the_accounts_of_another_domain_have_so_many_devices_together() -> None:
+    stage = Stage(rules=Rules(registrations_per_domain=2))
+    for number in range(2):
+        assert outcome(ask(stage, f"u{number}@example.org/x", registering("a"), REGISTER)) == ""
+
+    refused = ask(stage, "u2@example.org/x", registering("a"), REGISTER)
+    assert (outcome(refused), refused.error["type"]) == ("policy-violation", "wait")
+    assert said(refused) == "example.org has as many registrations as it may: 2"
+    assert outcome(ask(stage, "u1@example.org/x", registering("a"), REGISTER)) == ""  # as it was
+    assert outcome(ask(stage, "u1@example.com/x", registering("a"), REGISTER)) == ""
+    for device in "abc":
+        register(stage.client(), device_id=device)
+
+    [node] = stage.nodes("u0@example.org")
+    stage.server.unregister(stage.registration(node), "unregistered")
+    assert outcome(ask(stage, "u2@example.org/x", registering("a"), REGISTER)) == ""
+    assert stage.server.registrations.count_of("example.org") == 2
 
 
 def test_other_rules_hold_from_then_on() -> None:
