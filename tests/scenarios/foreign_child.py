@@ -81,10 +81,7 @@ class Foreign:
             ("connection_failed", "the connection failed"),
         ):
             xmpp.add_event_handler(event, self._tell(told))
-        # Why it was lost is said after that it was lost, if at all.
-        lost = self._tell("the connection was lost")
-        loop = asyncio.get_running_loop()
-        xmpp.add_event_handler("disconnected", lambda _: loop.call_later(AFTERTHOUGHT, lost, None))
+        xmpp.add_event_handler("disconnected", self._lost)
         return await self._connect(host, port)
 
     async def do_resume(self, host: str = "", port: int = 0) -> dict[str, Any]:
@@ -216,6 +213,16 @@ class Foreign:
             self.inbox.append(stanza)
             self._came.set()
         return stanza
+
+    def _lost(self, _: Any) -> None:
+        """Why it was lost is said after that it was lost, if at all; of this connection alone."""
+        outcome = self._outcome
+
+        def tell() -> None:
+            if outcome is not None and not outcome.done():
+                outcome.set_result("the connection was lost")
+
+        asyncio.get_running_loop().call_later(AFTERTHOUGHT, tell)
 
     def _tell(self, outcome: str) -> Callable[[Any], None]:
         def tell(_: Any) -> None:
