@@ -158,6 +158,8 @@ class Connection(TwistedProtocol):
     def withdraw(self, exchange: Exchange) -> None:
         stream, exchange.stream = exchange.stream, 0
         self._forget(stream)
+        if self._trouble is not None:
+            return  # it ends anyway
         self._reset(stream, ErrorCodes.CANCEL)
         if self.is_ready and self._pulse.heard_at <= exchange.sent_at:
             self._pulse.ask()  # is anyone there?

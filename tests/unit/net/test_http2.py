@@ -565,6 +565,21 @@ def test_what_breaks_http2_ends_the_connection() -> None:
     assert line.wire.was_aborted
 
 
+def test_who_cancels_while_a_connection_breaks_is_done_with_it() -> None:
+    house = House()
+    outcome = house.post()
+    line = house.let_in()
+    house.pass_time(1.0)
+    outcome_too = house.post()
+    house.pump()
+    line.client.dataReceived(bytes(20) + b"\xff" * 20)
+    outcome_too.sending.cancel()
+    assert isinstance(outcome_too.failure, CancelledError)
+    house.pump()
+    assert outcome.fault is Fault.BROKEN
+    assert house.clock.getDelayedCalls() == []
+
+
 # Timeouts and cancelling.
 
 
