@@ -127,6 +127,7 @@ class Service:
     def __init__(self, backend: Backend, name: str) -> None:
         self.lane = Lane(backend.clock, backend.limits, lambda: backend.is_paused)
         self.alarms: dict[str, None] = {}  # reasons that were told and hold
+        self._is_to_recover = False  # alarms were told of the provider before this one
         self.keeper = self._make_keeper(backend, name)
         self._backend = backend
         self._name = name
@@ -181,8 +182,9 @@ class Service:
         """It took a notification."""
         self.lane.guard.accepted(self._clock.seconds())
         self.answered()
-        if self.alarms:
+        if self.alarms or self._is_to_recover:
             self.alarms.clear()
+            self._is_to_recover = False
             backend = self._backend
             backend.report(Recovered(backend.name, backend.provider.type, self._name))
 
@@ -229,6 +231,7 @@ class Service:
     def renew(self) -> None:
         """Another provider has come: its credential, and a fresh start."""
         self.keeper = self._make_keeper(self._backend, self._name)
+        self._is_to_recover |= bool(self.alarms)
         self.alarms.clear()
         self.lane.guard = DeletionGuard()
         self.lane.reopen()

@@ -325,6 +325,7 @@ def test_what_waits_for_a_key_that_is_wrong_is_sent_once_it_is_right(house: Appl
     assert [one["error"] for one in pushes] == ["InvalidProviderToken", ""]
     assert pushes[1]["message"]["message-count"] == 5
     house.event("push-settled", account=to.owner, outcome="accepted")
+    house.event("provider-recovered", backend=f"apns/{DOMAIN}/late")
     assert house.operate("status")["problems"] == []
 
 

@@ -98,6 +98,18 @@ def test_alarms_end_with_the_first_acceptance() -> None:
     assert not service.alarms
 
 
+def test_whoever_heard_of_an_alarm_hears_that_another_provider_put_it_right() -> None:
+    shop = Shop()
+    service = shop.service("a")
+    service.alarm("the key is wrong")
+    shop.backend.renew(Obedient())
+    assert not service.alarms
+    assert shop.reports.recoveries == []
+    service.accepted()
+    service.accepted()
+    assert shop.reports.recoveries == [Recovered("main", "obedient", "a")]
+
+
 def test_no_end_of_different_alarms_is_remembered() -> None:
     service = Shop().service()
     for number in range(500):
