@@ -6,9 +6,15 @@ costs little memory.
 
 from dataclasses import dataclass
 
+from twisted.logger import Logger
+
 from pushd.wire.errors import PolicyViolation
 from pushd.wire.jid import JID
 
+log = Logger()
+
+MINUTE = 60.0
+MOST_TOLD = 1_000  # domains that the log names a minute
 REMEMBERED = 100_000  # buckets of a kind that are kept at most
 SECONDS_AT_ONCE = 10  # seconds' worth of its rate that an account or a domain may ask at once
 
@@ -95,6 +101,7 @@ class Limiter:
 
     def __init__(self, rules: Rules, domains: frozenset[str]) -> None:
         self._domains = domains
+        self._told: dict[str, float] = {}  # when the log last named a domain
         self.rule(rules)
 
     def rule(self, rules: Rules) -> None:
@@ -111,7 +118,20 @@ class Limiter:
         if sender.domain not in self._domains and not self._foreign.try_to_take(
             sender.domain, rate, now
         ):
+            self._complain(sender.domain, now)
             raise TooMany(f"too many requests from {sender.domain}, of which {_each(rate)}")
+
+    def _complain(self, domain: str, now: float) -> None:
+        """Say so to the operator, once a minute."""
+        if now - self._told.get(domain, -MINUTE) >= MINUTE:
+            if len(self._told) >= MOST_TOLD:
+                self._told.clear()
+            self._told[domain] = now
+            log.warn(
+                "{domain} asks more of the app server than it may, and is told to wait "
+                "(app_server.requests_per_domain)",
+                domain=domain,
+            )
 
     def check_account(self, sender: JID, now: float) -> None:
         """This account executes a command. Raises TooMany."""

@@ -252,8 +252,8 @@ class PublishReceived:
     service: str  # the host that was published to
     node: str = field(repr=False)
     publisher: str  # the address that published
-    outcome: str  # "accepted", "limited", "blocked" or "refused"
-    reason: str  # the error's condition where there was one; what the limit is
+    outcome: str  # "accepted", "refused" or "blocked"; "limited": sent later, or not taken now
+    reason: str  # the error's condition, or which limit; "" for what was accepted
 
 
 @dataclass(frozen=True, slots=True)

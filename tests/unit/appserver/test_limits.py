@@ -1,9 +1,11 @@
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
-from pushd.appserver.limits import UNLIMITED, Buckets, Limiter, Rate, Rules, TooMany
+from pushd.appserver.limits import MOST_TOLD, UNLIMITED, Buckets, Limiter, Rate, Rules, TooMany
 from pushd.providers.contract import Accepted
 from pushd.routing.events import PublishReceived
 from pushd.wire import forms
@@ -199,6 +201,28 @@ def test_a_domain_that_publishes_too_much_is_to_wait() -> None:
 
     stage.hall.advance(1)
     assert outcome(ask(stage, "example.org", payload)) == "item-not-found"
+
+
+def test_the_log_names_a_domain_that_asks_too_much_once_a_minute() -> None:
+    limiter = Limiter(Rules(domain_requests=Rate(1000.0)), frozenset())
+    with capturedLogs() as events:
+        for second in range(0, 120, 10):
+            for domain in ("example.org", "example.com"):
+                with suppress(TooMany):
+                    limiter.check_domain(parse(domain), float(second))
+
+    named = [event["domain"] for event in events]
+    assert sorted(named) == ["example.com"] * 2 + ["example.org"] * 2
+
+
+def test_a_flood_of_domains_fills_no_memory_of_the_log() -> None:
+    limiter = Limiter(Rules(domain_requests=Rate(1000.0)), frozenset())
+    for number in range(3_000):
+        with suppress(TooMany):
+            limiter.check_domain(parse(f"d{number}.example"), 0.0)
+            limiter.check_domain(parse(f"d{number}.example"), 0.0)
+
+    assert len(limiter._told) <= MOST_TOLD
 
 
 def test_an_account_that_commands_too_much_is_to_wait() -> None:
