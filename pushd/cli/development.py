@@ -22,7 +22,7 @@ from pushd.admin.users import Users
 from pushd.cli import standins
 from pushd.config.files import fits_socket
 from pushd.config.sections import Component, Config, watched_at
-from pushd.net.certificates import DevelopmentCA
+from pushd.net.certificates import DevelopmentCA, write_whole
 from pushd.net.tls import CertificateFiles
 from pushd.service import Server
 from pushd.storage.lock import DATABASE, Lock
@@ -81,7 +81,9 @@ class Development:
         self._ca = authority.path
         files = CertificateFiles(issued.certificate, issued.key)
         ports = self._free() if self._free_ports else self._usual()
-        self._stand_ins = [kind(self._reactor, self.folder) for kind in standins.ALL]
+        self._stand_ins = [
+            standins.StandIn(name, self._reactor, self.folder) for name in standins.LINES
+        ]
         for one in self._stand_ins:
             one.open(files, self._address, _url_host(self._reached_at), ports)
         try:
@@ -230,7 +232,11 @@ class Development:
         }
         for one in self._stand_ins:
             self._known["ports"] |= one.numbers()
-        standins.write(self._remembered, self._known)
+        _write(self._remembered, self._known)
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    write_whole(path, json.dumps(value, indent=2).encode() + b"\n", 0o600)
 
 
 def _url_host(host: str) -> str:

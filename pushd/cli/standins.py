@@ -1,77 +1,82 @@
-"""The stand-ins for push networks beside a server for development, and its backends for them.
+"""The stand-ins for push networks beside a server for development, and its backends for them."""
 
-What they made up (a service account, a signing key) is kept in the server's folder, so that a
-restart finds it again.
-"""
-
-import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
 
 from pushd.config.backends import Backend
-from pushd.net.certificates import write_whole
+from pushd.net.certificates import CertificateError
 from pushd.net.tls import CertificateFiles
 from pushd.providers import catalogue
-from pushd.simulators.alone import write_key
-from pushd.simulators.apns import APNsSimulator
-from pushd.simulators.apns_tokens import PRODUCTION, SANDBOX, Key
-from pushd.simulators.base import Simulator
-from pushd.simulators.fcm import FCMSimulator
-from pushd.simulators.fcm_tokens import ServiceAccount
+from pushd.simulators.alone import NETWORKS, Stop, Wanted
 from pushd.simulators.tls import server_options
-from pushd.simulators.ubuntu import UbuntuSimulator
-from pushd.simulators.wns import WNSSimulator
 from pushd.wire.secret import Secret
 
 TOPIC = "org.example.messenger"  # the app whose devices register at a server for development
 
+Told = Mapping[str, Any]  # what a stand-in says of itself, by the names of its ready file
 
-class StandIn(ABC):
-    """One of them. Its ports are named as in the folder's memory of ports."""
+# What a backend takes of that.
+OPTIONS: dict[str, Callable[[Told], dict[str, Any]]] = {
+    "fcm": lambda told: {"service_account": Path(told["service_account"])},
+    "apns": lambda told: {
+        "topic": TOPIC,
+        "key_file": Path(told["key_file"]),
+        "key_id": told["key_id"],
+        "team_id": told["team_id"],
+        "sandbox_url": told["sandbox_url"],
+    },
+    "ubuntu": lambda told: {},
+    "wns": lambda told: {
+        "package_sid": told["package_sid"],
+        "auth_key": Secret(told["auth_key"]),
+        "token_uri": told["token_uri"],
+    },
+}
+# What a client is to know beyond.
+MORE: dict[str, Callable[[Any], dict[str, str]]] = {
+    "apns": lambda simulator: {"topic": TOPIC},
+    "wns": lambda simulator: {"channel": simulator.channel("NAME")},
+}
+LINES = {  # of the greeting, behind its URL
+    "fcm": "FCM simulator; what it got: /control/requests there",
+    "apns": f"APNs simulator, app {TOPIC}",
+    "ubuntu": "Ubuntu Push simulator",
+    "wns": "WNS simulator; a channel is /channel/?token=NAME there",
+}
 
-    type: ClassVar[str]  # of the provider
-    ports: ClassVar[tuple[str, ...]]
-    asks_for_certificate: ClassVar[bool] = False
-    simulator: Simulator[Any]
 
-    def __init__(self, reactor: Any, folder: Path) -> None:
+class StandIn:
+    """One of them. What it makes up is kept in the folder.
+
+    Raises CertificateError when what the folder has is something else, and OSError.
+    """
+
+    def __init__(self, type: str, reactor: Any, folder: Path) -> None:
+        self.type = type
         self._reactor = reactor
-        self._folder = folder
-        self._open: dict[str, Any] = {}
-
-    @abstractmethod
-    def factory(self, name: str) -> Factory:
-        """What listens on a port."""
-
-    @abstractmethod
-    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
-        """Take the URLs, by port, and write credentials; gives the backend's options."""
-
-    @abstractmethod
-    def told(self) -> dict[str, Any]:
-        """What the ready file says of it besides `url` and `control`."""
-
-    @abstractmethod
-    def lines(self) -> list[str]:
-        """What the greeting says of it."""
+        try:
+            self._network = NETWORKS[type](Wanted(), folder, reactor)
+        except Stop as stop:
+            raise CertificateError(str(stop)) from None
+        self._open: dict[str, Any] = {}  # what listens, by the network's names of ports
+        self._told: dict[str, Any] = {}
 
     def open(
         self, files: CertificateFiles, address: str, host: str, wanted: Mapping[str, int]
     ) -> None:
         """Listen, on the wanted ports where they are free. `host` stands in URLs."""
-        for name in self.ports:
-            self._open[name] = self._listen(files, address, name, wanted[name])
-        urls = {name: f"https://{host}:{port}" for name, port in self.numbers().items()}
-        self.options = self.reached(urls)
+        for name in self._network.ports:
+            number = wanted[self._remembered_as(name)]
+            self._open[name] = self._listen(files, address, name, number)
+        urls = {name: f"https://{host}:{port.getHost().port}" for name, port in self._open.items()}
+        self._told = self._network.reached(urls)
 
     def numbers(self) -> dict[str, int]:
-        """The ports that are open."""
-        return {name: port.getHost().port for name, port in self._open.items()}
+        """The ports that are open, by their names in the folder's memory."""
+        return {self._remembered_as(name): port.getHost().port for name, port in self._open.items()}
 
     def backend(self, register_host: str, pubsub_host: str, ca: Path) -> Backend:
         """A backend that pushes here."""
@@ -82,170 +87,43 @@ class StandIn(ABC):
             type=self.type,
             register_host=register_host,
             pubsub_host=pubsub_host,
-            base_url=self.simulator.base_url,
+            base_url=self._network.simulator.base_url,
             ca_file=ca,
-            options=options(**self.options),
+            options=options(**OPTIONS[self.type](self._told)),
         )
 
     def ready(self) -> dict[str, Any]:
         """What the ready file says of it."""
-        url = self.simulator.base_url
-        return {"url": url, "control": f"{url}/control"} | self.told()
+        simulator = self._network.simulator
+        more = MORE[self.type](simulator) if self.type in MORE else {}
+        url = simulator.base_url
+        return {"url": url, "control": f"{url}/control", **self._told, **more}
+
+    def lines(self) -> list[str]:
+        """What the greeting says of it."""
+        lines = [f"{self._network.simulator.base_url}  {LINES[self.type]}"]
+        if "sandbox_url" in self._told:
+            lines.append(f"{self._told['sandbox_url']}  its sandbox")
+        return lines
 
     async def stop(self) -> None:
-        self.simulator.close()
+        self._network.simulator.close()
         for port in self._open.values():
             await port.stopListening()
 
+    def _remembered_as(self, port: str) -> str:
+        return self.type + port.removeprefix("listen")
+
     def _listen(self, files: CertificateFiles, address: str, name: str, wanted: int) -> Any:
         tls = server_options(
-            files.certificate, files.key, asks_for_certificate=self.asks_for_certificate
+            files.certificate,
+            files.key,
+            asks_for_certificate=self._network.asks_for_certificate,
         )
         listen: Callable[..., Any] = self._reactor.listenSSL
         try:
-            return listen(wanted, self.factory(name), tls, interface=address)
+            return listen(wanted, self._network.factory(name), tls, interface=address)
         except CannotListenError:
             if wanted == 0:
                 raise
-            return listen(0, self.factory(name), tls, interface=address)
-
-
-class FCM(StandIn):
-    type = "fcm"
-    ports = ("fcm",)
-    simulator: FCMSimulator
-
-    def __init__(self, reactor: Any, folder: Path) -> None:
-        super().__init__(reactor, folder)
-        self._file = folder / "fcm-service-account.json"
-        account = _taken_up(self._file, ServiceAccount.taken_up)
-        self.simulator = FCMSimulator(reactor, account=account)
-
-    def factory(self, name: str) -> Factory:
-        return self.simulator.door()
-
-    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
-        self.simulator.base_url = urls["fcm"]
-        write(self._file, self.simulator.service_account())
-        return {"service_account": self._file}
-
-    def told(self) -> dict[str, Any]:
-        return {"service_account": str(self._file)}
-
-    def lines(self) -> list[str]:
-        return [f"{self.simulator.base_url}  FCM simulator; what it got: /control/requests there"]
-
-
-class APNs(StandIn):
-    type = "apns"
-    ports = ("apns", "apns_sandbox")
-    asks_for_certificate = True
-    simulator: APNsSimulator
-
-    def __init__(self, reactor: Any, folder: Path) -> None:
-        super().__init__(reactor, folder)
-        self._file = folder / "apns-key.json"
-        self.simulator = APNsSimulator(reactor, key=_taken_up(self._file, Key.taken_up))
-
-    def factory(self, name: str) -> Factory:
-        return self.simulator.door(PRODUCTION if name == "apns" else SANDBOX)
-
-    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
-        simulator, key = self.simulator, self.simulator.key
-        simulator.base_url, simulator.sandbox_url = urls["apns"], urls["apns_sandbox"]
-        write(self._file, key.as_file())
-        self._key_file = write_key(self._folder, key)
-        return {
-            "topic": TOPIC,
-            "key_file": self._key_file,
-            "key_id": key.id,
-            "team_id": key.team,
-            "sandbox_url": simulator.sandbox_url,
-        }
-
-    def told(self) -> dict[str, Any]:
-        return {
-            "sandbox_url": self.simulator.sandbox_url,
-            "key_file": str(self._key_file),
-            "key_id": self.simulator.key.id,
-            "team_id": self.simulator.key.team,
-            "topic": TOPIC,
-        }
-
-    def lines(self) -> list[str]:
-        return [
-            f"{self.simulator.base_url}  APNs simulator, app {TOPIC}",
-            f"{self.simulator.sandbox_url}  its sandbox",
-        ]
-
-
-class Ubuntu(StandIn):
-    type = "ubuntu"
-    ports = ("ubuntu",)
-    simulator: UbuntuSimulator
-
-    def __init__(self, reactor: Any, folder: Path) -> None:
-        super().__init__(reactor, folder)
-        self.simulator = UbuntuSimulator(reactor)
-
-    def factory(self, name: str) -> Factory:
-        return self.simulator.door()
-
-    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
-        self.simulator.base_url = urls["ubuntu"]
-        return {}
-
-    def told(self) -> dict[str, Any]:
-        return {}
-
-    def lines(self) -> list[str]:
-        return [f"{self.simulator.base_url}  Ubuntu Push simulator"]
-
-
-class WNS(StandIn):
-    type = "wns"
-    ports = ("wns",)
-    simulator: WNSSimulator
-
-    def __init__(self, reactor: Any, folder: Path) -> None:
-        super().__init__(reactor, folder)
-        self._file = folder / "wns-client.json"
-        secret = _taken_up(self._file, lambda file: str(file["auth_key"]))
-        self.simulator = WNSSimulator(reactor, client_secret=secret or "")
-
-    def factory(self, name: str) -> Factory:
-        return self.simulator.door()
-
-    def reached(self, urls: Mapping[str, str]) -> dict[str, Any]:
-        self.simulator.base_url = urls["wns"]
-        given = self.simulator.credentials()
-        write(self._file, given)
-        return {
-            "package_sid": given["package_sid"],
-            "auth_key": Secret(given["auth_key"]),
-            "token_uri": f"{urls['wns']}/token",
-        }
-
-    def told(self) -> dict[str, Any]:
-        return {"channel": self.simulator.channel("NAME")}
-
-    def lines(self) -> list[str]:
-        return [
-            f"{self.simulator.base_url}  WNS simulator; a channel is /channel/?token=NAME there"
-        ]
-
-
-ALL = (FCM, APNs, Ubuntu, WNS)
-
-
-def write(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file for its owner alone. Raises OSError."""
-    write_whole(path, json.dumps(value, indent=2).encode() + b"\n", 0o600)
-
-
-def _taken_up(file: Path, read: Callable[[Any], Any]) -> Any:
-    """What a stand-in of an earlier run in this folder had, or None."""
-    try:
-        return read(json.loads(file.read_bytes()))
-    except (KeyError, OSError, TypeError, ValueError):
-        return None
+            return listen(0, self._network.factory(name), tls, interface=address)

@@ -24,7 +24,7 @@ from twisted.internet.ssl import CertificateOptions
 
 from pushd.net.certificates import DevelopmentCA, write_whole
 from pushd.net.companion import Companion, named
-from pushd.simulators.alone import NETWORKS, Stop
+from pushd.simulators.alone import NETWORKS, Stop, Wanted
 from pushd.simulators.tls import server_options
 
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})")
@@ -154,7 +154,8 @@ def _start(options: argparse.Namespace, reactor: Any, stack: ExitStack) -> dict[
         folder = _folder(options.folder, stack)
         kind = NETWORKS[options.network]
         tls = None if options.plain else _tls(options, folder, reactor, kind.asks_for_certificate)
-        network = kind(options, folder, reactor)
+        wanted = Wanted(options.project, tuple(options.topic or ()))
+        network = kind(wanted, folder, reactor)
         urls: dict[str, str] = {}
         for name in kind.ports:
             place = getattr(options, name) or Place(options.listen.host, 0)

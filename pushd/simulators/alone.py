@@ -1,8 +1,11 @@
-"""What the process of a stand-in runs: for each network its ports, files and ready file."""
+"""For each network that there is a stand-in for: its ports, its files, and how to push there.
 
-import argparse
+For a process that is a stand-in and nothing else, and for a server that has some beside it.
+"""
+
 import json
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,15 +26,26 @@ class Stop(Exception):
     """Why it cannot start, for people to read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What may be chosen."""
+
+    project: str = "pushd-simulator"  # FCM's
+    topics: tuple[str, ...] = ()  # the apps of the team at APNs; none: any is
+
+
 class Network(ABC):
-    """One network to stand in for. Whatever it keeps is in `folder`."""
+    """One network to stand in for. What it makes up is kept in `folder`, for the next run there.
+
+    Raises Stop when what the folder has is something else, and OSError.
+    """
 
     simulator: Simulator[Any]
     ports: ClassVar[tuple[str, ...]] = ("listen",)  # the options that say where
     asks_for_certificate: ClassVar[bool] = False
 
     @abstractmethod
-    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None: ...
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None: ...
 
     @abstractmethod
     def factory(self, port: str) -> Factory:
@@ -45,12 +59,12 @@ class Network(ABC):
 class FCM(Network):
     simulator: FCMSimulator
 
-    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
         self._file = folder / "fcm-service-account.json"
         account = _taken_up(self._file, ServiceAccount.taken_up, "a service account")
-        if account is not None and account.project != options.project:
+        if account is not None and account.project != wanted.project:
             account = None
-        self.simulator = FCMSimulator(clock, project=options.project, account=account)
+        self.simulator = FCMSimulator(clock, project=wanted.project, account=account)
 
     def factory(self, port: str) -> Factory:
         return self.simulator.door()
@@ -69,11 +83,11 @@ class APNs(Network):
     ports = ("listen", "listen_sandbox")
     asks_for_certificate = True
 
-    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
         self._folder = folder
         self._file = folder / "apns-key.json"
         key = _taken_up(self._file, Key.taken_up, "a key")
-        self.simulator = APNsSimulator(clock, topics=options.topic or (), key=key)
+        self.simulator = APNsSimulator(clock, topics=wanted.topics, key=key)
 
     def factory(self, port: str) -> Factory:
         return self.simulator.door(PRODUCTION if port == "listen" else SANDBOX)
@@ -85,7 +99,7 @@ class APNs(Network):
         _write(self._file, key.as_file())
         return {
             "sandbox_url": self.simulator.sandbox_url,
-            "key_file": str(write_key(self._folder, key).absolute()),
+            "key_file": str(_write_key(self._folder, key).absolute()),
             "key_id": key.id,
             "team_id": key.team,
         }
@@ -94,7 +108,7 @@ class APNs(Network):
 class Ubuntu(Network):
     simulator: UbuntuSimulator
 
-    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
         self.simulator = UbuntuSimulator(clock)
 
     def factory(self, port: str) -> Factory:
@@ -108,7 +122,7 @@ class Ubuntu(Network):
 class WNS(Network):
     simulator: WNSSimulator
 
-    def __init__(self, options: argparse.Namespace, folder: Path, clock: IReactorTime) -> None:
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
         self._file = folder / "wns-client.json"
         secret = _taken_up(self._file, lambda file: str(file["auth_key"]), "a client")
         self.simulator = WNSSimulator(clock, client_secret=secret or "")
@@ -125,7 +139,7 @@ class WNS(Network):
 NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM, "ubuntu": Ubuntu, "wns": WNS}
 
 
-def write_key(folder: Path, key: Key) -> Path:
+def _write_key(folder: Path, key: Key) -> Path:
     """Write a signing key as Apple's page names and writes it; gives the file. Raises OSError."""
     file = folder / f"AuthKey_{key.id}.p8"
     write_whole(file, key.pem.encode(), 0o600)

@@ -269,6 +269,18 @@ def test_a_restart_on_the_same_folder_keeps_accounts_and_ports(operator: Operato
     assert server.stop() == 0
 
 
+def test_what_a_stand_in_kept_and_cannot_read_is_named_with_the_remedy(
+    operator: Operator,
+) -> None:
+    (operator.folder / "data").mkdir(mode=0o700)
+    (operator.folder / "data" / "apns-key.json").write_text("[]")
+
+    code, said = operator.fails(*PYTHON_M, "--dev", "--free-ports", "--data", "data")
+
+    assert code == 1
+    assert "apns-key.json is not a key of an earlier run: remove it, and a new one" in said
+
+
 def test_twistd_starts_it_as_the_readme_has_it(operator: Operator) -> None:
     server, ready = operator.develop("--free-ports", by=(*TWISTD, "-n", "--pidfile=", "pushd"))
 
