@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushd.wire import forms
+from pushd.wire.element import Element, child
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS, NS_COMMANDS, NS_FORMS, NS_PUBSUB, NS_PUSH
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House, opened
-from tests.scenarios.reading import accepted, condition, info, items, options_form, succeeded
+from tests.scenarios.reading import accepted, condition, info, items, options_form, succeeded, words
 
 BOTH = "both.example.net"  # where devices register and servers publish
 COMMANDS = {"list-push-registrations", "register-push-fcm", "register-push-gcm", "unregister-push"}
@@ -131,3 +133,25 @@ def test_one_host_may_be_both(house: House) -> None:
 def test_the_services_are_found_among_the_server_s_items(house: House) -> None:
     listed = {one["jid"] for one in items(house.friend().disco("items", DOMAIN))}
     assert {PUSH_HOST, BOTH, FOREIGN} <= listed
+
+
+@pytest.mark.line(38, 102)
+def test_where_there_are_several_apps_a_device_names_its_own(house: House) -> None:
+    phone = house.phone(sm=False)
+    unnamed = phone.command("register-push-fcm", forms.submit(None, {"token": "t:1"}))
+    assert condition(unnamed) == "bad-request"
+    assert words(unnamed).startswith("app: ")
+    wrong = forms.submit(None, {"token": "t:1", "app": "Telegraph"})
+    assert condition(phone.command("register-push-fcm", wrong)) == "bad-request"
+    for app, host in (("Messenger", DOMAIN), ("any", DOMAIN), ("Talk", BOTH)):
+        given = phone.register(f"t:{app}", to=host, app=app, device_id=app)
+        assert given["jid"] == (PUSH_HOST if host == DOMAIN else BOTH)
+    listed = forms.find(child_of(phone.command("list-push-registrations")))
+    assert listed is not None
+    assert {row["app"] for row in listed.items} == {("Messenger",), ("any",), ("Talk",)}
+
+
+def child_of(answer: Element) -> Element:
+    found = child(succeeded(answer), NS_COMMANDS, "command")
+    assert found is not None
+    return found
