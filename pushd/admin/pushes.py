@@ -355,11 +355,10 @@ def _waiting(one: Waiting) -> dict[str, Any]:
 
 
 def _tried(one: Device, tried: Tried) -> dict[str, Any]:
-    service = one.enabled.service if one.enabled is not None else ""
     return {
         "node": one.digest,
         "device": one.name,
-        "service": service or (one.registered.service if one.registered is not None else ""),
+        "service": one.service,
         "enabled": one.enabled is not None,
         "arrived": tried.has_arrived,
         **asdict(tried),

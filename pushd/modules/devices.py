@@ -279,7 +279,7 @@ def _device_row(one: Device) -> dict[str, str]:
     enabled, registered = one.enabled, one.registered
     return {
         "name": one.name,
-        "service": (enabled or registered).service,  # type: ignore[union-attr]
+        "service": one.service,
         "node": one.digest,
         "type": f"{registered.type} {registered.app}" if registered is not None else "",
         "enabled": _instant(enabled.created_at if enabled is not None else None),
@@ -299,9 +299,8 @@ def _state(one: Device) -> str:
 
 
 def _called(one: Device) -> str:
-    found = one.enabled or one.registered
-    service = found.service if found is not None else ""
-    return f"{one.name or one.digest} ({service})" if service else one.name or one.digest
+    name = one.name or one.digest
+    return f"{name} ({one.service})" if one.service else name
 
 
 def _said(one: Device, tried: Tried) -> Note:

@@ -204,6 +204,12 @@ class Device:
         return self.enabled.session.partition("/")[2] if self.enabled is not None else ""
 
     @property
+    def service(self) -> str:
+        """Where pushes for it are published; "" where that is known no more."""
+        found = self.enabled or self.registered
+        return found.service if found is not None else ""
+
+    @property
     def last_push_at(self) -> float | None:
         return self.registered.last_push_at if self.registered is not None else None
 
