@@ -234,13 +234,17 @@ class Outbox:
         """Drop what is stale, and send what does not wait for anything."""
         self._sweeping = self._clock.callLater(SWEEP, self._sweep)
         now = self._clock.seconds()
-        idle = [push for node, push in self._waiting.items() if node not in self._under_way]
-        idle.sort(key=lambda push: (not push.is_urgent(now), push.accepted_at))
-        for push in idle:
-            if push.expires_at <= now:
-                self._expire(push, self._registrations.get(push.node))
-            elif push.node not in self._lines and push.node not in self._delays:
-                self._queue(push.node)
+        busy, lines, delays = self._under_way, self._lines, self._delays
+        left = [push for push in self._waiting.values() if push.node not in busy]
+        for push in [push for push in left if push.expires_at <= now]:
+            self._expire(push, self._registrations.get(push.node))
+        idle = [
+            push
+            for push in left
+            if push.expires_at > now and push.node not in lines and push.node not in delays
+        ]
+        for push in sorted(idle, key=lambda push: (not push.is_urgent(now), push.accepted_at)):
+            self._queue(push.node)
 
     def _expire(self, push: Push, registration: Registration | None) -> None:
         """Nobody wants to know any more, or there is nobody."""

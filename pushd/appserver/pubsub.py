@@ -36,10 +36,7 @@ from pushd.wire.errors import (
 )
 from pushd.wire.jid import JID
 from pushd.wire.letter import Node, unsealed
-from pushd.wire.namespaces import (
-    NS_PUBSUB,
-    NS_PUSH,
-)
+from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 
 NS_OWNER = f"{NS_PUBSUB}#owner"
 # What is honoured. Publish-options are taken, but announcing them would oblige us to refuse
@@ -51,7 +48,6 @@ FEATURES = (
     f"{NS_PUBSUB}#publish",
     f"{NS_PUBSUB}#publish-only-affiliation",
 )
-
 
 Accept = Callable[[Registration, Published], Awaitable[bool]]
 
