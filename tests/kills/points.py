@@ -70,14 +70,14 @@ class Connection(sqlite3.Connection):
     fuse: Fuse
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        name = sql.split(" ", 1)[0]
+        name = sql.split(maxsplit=1)[0]
         self.fuse.reach(f"before {name}")
         done = super().execute(sql, parameters)
         self.fuse.reach(f"after {name}")
         return done
 
     def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
-        name = sql.split(" ", 1)[0]
+        name = sql.split(maxsplit=1)[0]
         self.fuse.reach(f"before {name}")
         done = super().executemany(sql, parameters)
         self.fuse.reach(f"after {name}")
