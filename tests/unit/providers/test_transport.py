@@ -1,13 +1,15 @@
 """From the contract's requests to HTTP clients."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
-from pushd.net.http import Answer, Fault, HTTPClient, HTTPError
+from pushd.config.proxies import Proxy
+from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road
+from pushd.providers import transport as transport_module
 from pushd.providers.contract import Failed, Link, Request, Response
 from pushd.providers.transport import HTTPTransport
 
@@ -106,3 +108,48 @@ def test_closing_closes_every_client() -> None:
         opened.send(request(Link(Path(path))))
     opened.transport.close()
     assert all(client.is_closed for client in opened.clients.values())
+
+
+def test_a_link_with_a_file_of_no_use_is_a_fault_that_names_it_and_is_tried_anew() -> None:
+    opened: list[Link] = []
+
+    def open_client(link: Link) -> HTTPClient:
+        opened.append(link)
+        raise ValueError("ca.pem: no certificate in PEM form")
+
+    transport = HTTPTransport(open_client)
+    for _ in range(2):
+        results: list[Any] = []
+        transport.send(request(), 7.0).addBoth(results.append)
+        assert results == [Failed(Fault.TLS, "ca.pem: no certificate in PEM form")]
+    assert len(opened) == 2
+
+
+def test_a_fresh_connection_is_asked_for_where_the_request_does() -> None:
+    opened = Opened()
+    opened.send(Request("https://push.example.net/x", fresh=True))
+    ((*_, fresh),) = opened.clients[Link()].calls
+    assert fresh
+
+
+def test_what_a_link_wants_becomes_the_way_to_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, Any]] = []
+
+    def kind(name: str) -> Callable[[Any, Any], FakeClient]:
+        def make(reactor: Any, road: Any) -> FakeClient:
+            made.append((name, road))
+            return FakeClient()
+
+        return make
+
+    for name in ("http2", "either"):
+        monkeypatch.setattr(transport_module, name, kind(name))
+    proxy = Proxy("proxy.example.net", 3128)
+    ca, certificate, key = Path("ca.pem"), Path("cert.pem"), Path("key.pem")
+    transport = transport_module.over_https(None)
+    transport.send(request(Link(ca, True, certificate, key, proxy, "team")), 7.0)
+    transport.send(request(Link(ca)), 7.0)
+    assert made == [
+        ("http2", Road(ca, certificate, key, proxy)),
+        ("either", Road(ca)),
+    ]
