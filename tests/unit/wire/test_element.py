@@ -1,5 +1,7 @@
 """Elements: made in a line, read with every trap refused, written so that all read the same."""
 
+import gc
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +18,9 @@ from pushd.wire.element import (
     serialize,
     text,
 )
+from pushd.wire.letter import unsealed
 from pushd.wire.namespaces import NS_CLIENT, NS_SERVER, NS_STREAM_ERRORS, NS_STREAMS, NS_XML
+from pushd.wire.stanza import Stanza
 
 
 def nested(levels: int) -> bytes:
@@ -218,3 +222,24 @@ def test_a_stanza_may_use_what_its_stream_declared() -> None:
     assert serialize(read, NS_SERVER) == b"<a xmlns='urn:p' q='1'><stream:b/></a>"
     assert parse(b"<a/>", NS_SERVER).uri == NS_SERVER
     assert parse(b"<a xmlns=''/>").uri == ""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: parse(b"<iq><x xmlns='urn:x' a='b'><y>text</y></x></iq>"),
+        lambda: serialize(element(NS_CLIENT, "iq", element("urn:x", "x", "text"))),
+        lambda: unsealed(Stanza(NS_CLIENT, "iq", {}, (), b"<iq><x xmlns='urn:x'/></iq>")),
+    ],
+    ids=["read", "made", "letter"],
+)
+def test_no_tree_waits_for_the_garbage_collector(work: Callable[[], object]) -> None:
+    work()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            work()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
