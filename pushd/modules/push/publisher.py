@@ -23,6 +23,8 @@ log = Logger()
 FIRST_PAUSE = 10.0  # seconds at most before a publish is tried again; the next ones are longer
 LONGEST_PAUSE = 900.0
 
+PORTION = 200  # publishes that leave in one turn
+
 # Why news does not go out at once.
 COALESCED = "coalesced"  # but soon, as one with what else is new
 PAUSED = "paused"
@@ -155,14 +157,22 @@ class Publisher:
     def _depart(self, ignored: None) -> None:
         """A commit is done: what it holds may be told."""
         leaving, self._leaving = self._leaving, []
-        for one in leaving:
-            if one.is_dirty:  # counted since that commit began: with the next one
-                self._leaving.append(one)
-            else:
-                self._publish(one)
+        self._publish_all(leaving)
         self._waits = False
         if self._leaving:
             self._wait()
+
+    def _publish_all(self, leaving: list[Enablement]) -> None:
+        """Not all in one turn, where a start finds a lot of them."""
+        for one in leaving[:PORTION]:
+            if one.is_dirty:  # counted since that commit began: with the next one
+                self._leaving.append(one)
+                if not self._waits:
+                    self._wait()
+            else:
+                self._publish(one)
+        if len(leaving) > PORTION:
+            self._clock.callLater(0, self._publish_all, leaving[PORTION:])
 
     def _stay(self, failure: Failure) -> None:
         """Nothing can be stored now."""

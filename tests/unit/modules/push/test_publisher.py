@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from twisted.internet.defer import fail
 
-from pushd.modules.push.publisher import FIRST_PAUSE, LONGEST_PAUSE
+from pushd.modules.push.publisher import FIRST_PAUSE, LONGEST_PAUSE, PORTION
 from pushd.routing.events import NotificationPublished, PublishAnswered, PushDisabled
 from pushd.storage.errors import StorageError
 from pushd.wire.stanza import Stanza
@@ -597,6 +597,26 @@ def test_a_call_that_overtakes_tells_of_what_is_older_too() -> None:
     stage.write(content=CALL)
 
     assert [event.seconds for event in stage.hall.events(PublishAnswered)] == [4]
+
+
+def test_publishes_without_number_leave_in_portions() -> None:
+    """What else the server has to do is done between."""
+    stage = Stage(max_enablements=1_000)
+    phone = stage.phone(enabled=False)
+    for number in range(2 * PORTION + 1):
+        enable(phone, node=f"n{number}")
+    phone.acknowledge()
+    phone.cut()
+    between: list[int] = []
+
+    def look(publish: Stanza) -> None:
+        stage.hall.clock.callLater(0, lambda: between.append(len(stage.service.publishes)))
+
+    stage.service.answer = look
+    stage.write()
+
+    assert sorted(set(between)) == [PORTION, 2 * PORTION, 2 * PORTION + 1]
+    assert stage.service.counts == ["1"] * (2 * PORTION + 1)
 
 
 def test_a_component_that_is_away_for_a_moment_is_tried_again() -> None:
