@@ -46,7 +46,9 @@ def form_of(node: Node) -> forms.Form:
     if kind not in forms.TYPES:
         raise ValueError("the type of the form is not one of form, submit, result, cancel")
     fields: dict[str, tuple[str, ...]] = {}
-    for field in node.iterfind(_FIELD):
+    for field in node:
+        if field.tag != _FIELD:
+            continue
         name = field.get("var")
         if name is None:
             if field.get("type") == "fixed":
