@@ -11,11 +11,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
 
 START = 30.0  # seconds that it may take until it answers
 STOP = 10.0  # seconds until it is killed
+ASK = 0.2  # seconds between two requests to stop: one that falls between fork and exec is lost
 LOOK = 0.01  # seconds between two looks for its ready file
 
 
@@ -58,9 +59,13 @@ class ChildServer:
         """End it in order, or by force when it lingers, and remove its folder."""
         process = self._process
         if process is not None and not process.is_over:
-            process.signal("TERM")
+            over = process.ended()
+            asking = LoopingCall(process.signal, "TERM")
+            asking.clock = self._reactor
+            asking.start(ASK)
             late = self._reactor.callLater(STOP, process.signal, "KILL")
-            await process.ended()
+            await over
+            asking.stop()
             if late.active():
                 late.cancel()
         shutil.rmtree(self._folder, ignore_errors=True)
