@@ -1,5 +1,7 @@
 """A factory for a connection that is made once."""
 
+from typing import Any
+
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Factory
 
@@ -12,5 +14,5 @@ class Once(Factory):
     def __init__(self, only: IProtocol) -> None:
         self._only = only
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._only
