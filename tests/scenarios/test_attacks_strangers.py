@@ -44,8 +44,10 @@ class DoorsTest(Hostile):
         server = await self.start()
         ready = server.ready
         assert ready.component is not None
-        simulator = int(ready.fcm.rpartition(":")[2])  # only with --dev
-        expected = {ready.c2s.port, ready.c2s_tls.port, ready.component.port, simulator}
+        expected = {ready.c2s.port, ready.c2s_tls.port, ready.component.port}
+        for simulator in ready.told["simulators"].values():  # only with --dev
+            urls = [simulator[key] for key in ("url", "sandbox_url") if key in simulator]
+            expected.update(int(url.rpartition(":")[2]) for url in urls)
         expected.add(ready.told["metrics"]["port"])
         assert ports_of(ready.pid) == expected
         mode = ready.admin.stat().st_mode
