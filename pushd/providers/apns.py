@@ -37,7 +37,6 @@ PORTS = (443, 2197)
 PAYLOAD_LIMIT = 4096  # bytes
 LONGEST_LIFE = 2_592_000  # seconds that Apple keeps a notification
 LEAST_TOKEN, LONGEST_TOKEN = 32, 512  # bytes; Apple says that lengths vary
-TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 
 AppleId = Annotated[str, Pattern(r"[A-Z0-9]{10}", "ten capital letters and digits")]
 BundleId = Annotated[str, Pattern(r"[A-Za-z0-9.-]{1,200}", "a bundle id such as com.example.app")]
@@ -192,8 +191,7 @@ class APNs(contract.Provider):
         environment = fields.get("environment") or PRODUCTION
         if environment not in ENVIRONMENTS:
             raise contract.BadField("environment", "is neither production nor sandbox")
-        if (fields.get("silent-push") or "0") not in TRUTHS:
-            raise contract.BadField("silent-push", "is neither true nor false")
+        contract.silent(fields)
 
     def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
         kept = dict(fields) | {"token": token(fields["token"]).hex()}
@@ -219,7 +217,7 @@ class APNs(contract.Provider):
         sending: contract.Sending,
     ) -> contract.Request:
         lane = self.lane(device)
-        is_alert = bool(note.occasion) and not _is_silent(device)
+        is_alert = bool(note.occasion) and not contract.silent(device.fields)
         headers = {
             "apns-topic": self._topic,
             "apns-push-type": "alert" if is_alert else "background",
@@ -309,10 +307,6 @@ def token(text: str) -> bytes:
 def _is_padded(text: str, plain: str) -> bool:
     """As base64 asks for, or not at all."""
     return len(text) - len(plain) in (0, -len(plain) % 4)
-
-
-def _is_silent(device: contract.Device) -> bool:
-    return TRUTHS.get(device.fields.get("silent-push", ""), False)
 
 
 def _url(options: Options, environment: str) -> str:

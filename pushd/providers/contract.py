@@ -43,6 +43,7 @@ __all__ = [
     "Transport",
     "Unregistered",
     "by_status",
+    "silent",
     "trusted",
 ]
 
@@ -267,6 +268,17 @@ class BadField(ValueError):
     def __init__(self, field: str, text: str) -> None:
         super().__init__(f"{field}: {text}")
         self.field = field
+
+
+def silent(fields: Mapping[str, str]) -> bool | None:
+    """What a device registered as `silent-push`; None for nothing. Raises BadField."""
+    try:
+        return _TRUTHS[fields.get("silent-push", "")]
+    except KeyError:
+        raise BadField("silent-push", "is neither true nor false") from None
+
+
+_TRUTHS = {"": None, "1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)

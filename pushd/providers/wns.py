@@ -23,7 +23,6 @@ from pushd.providers.credentials import ClientCredentials
 DOMAIN = "notify.windows.com"  # and what is below it
 PAYLOAD_LIMIT = 5000  # bytes
 LONGEST_CHANNEL = 1024  # characters
-TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 
 LIVE = "https://login.live.com/accesstoken.srf"
 ENTRA = "https://login.microsoftonline.com/{}/oauth2/v2.0/token"
@@ -95,8 +94,7 @@ class WNS(contract.Provider):
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
         self._checked(fields["token"])
-        if (fields.get("silent-push") or "0") not in TRUTHS:
-            raise contract.BadField("silent-push", "is neither true nor false")
+        contract.silent(fields)
 
     def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
         return dict(fields) | {"token": channel(fields["token"])}
@@ -113,7 +111,7 @@ class WNS(contract.Provider):
     ) -> contract.Request:
         url = self._checked(device.token.reveal())
         bearer = sending.credential.reveal() if sending.credential is not None else ""
-        wants_toast = TRUTHS.get(device.fields.get("silent-push", ""), True) is False
+        wants_toast = contract.silent(device.fields) is False
         is_toast = wants_toast and bool(note.occasion)
         body = toast(self._texts[note.occasion]) if is_toast else payload(note, sending.shrink)
         return contract.Request(
