@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from copy import copy
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from pushd.storage.errors import StorageError
@@ -32,6 +33,8 @@ class Store(Protocol):
 def _same(value: Any) -> Any:
     return value
 
+
+_PLAIN = frozenset((float, bytes))  # types that a column holds as they are
 
 # From a column's value to the field's, by the field's type.
 _READERS: dict[type, Callable[[Any], Any]] = {
@@ -62,6 +65,7 @@ class Table(Generic[_Row]):
         if not dataclasses.is_dataclass(cls):
             raise TypeError(f"{cls.__name__} is not a dataclass")
         self._fields = tuple(field.name for field in dataclasses.fields(cls))
+        self._values = _values(self._fields)
         hints = typing.get_type_hints(cls)
         self._readers = tuple(_reader(cls, name, hints[name]) for name in self._fields)
         if not self.key or (unknown := set(self.key) - set(self._fields)):
@@ -109,8 +113,7 @@ class Table(Generic[_Row]):
         Raises ValueError for a value that no column can hold: an integer beyond 64 bits, a
         text that is not Unicode.
         """
-        values = tuple(getattr(row, name) for name in self._fields)
-        self._bound.write(self._put, self._check(self.fields, values))
+        self._bound.write(self._put, self._check(self._fields, self._values(row)))
 
     def delete(self, *key: object) -> None:
         """Queue the removal of the rows whose key begins so; at least one part is needed."""
@@ -181,8 +184,17 @@ def _reader(cls: type, name: str, hint: Any) -> Callable[[Any], Any]:
     return _READERS[kinds[0]]
 
 
+def _values(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What takes the fields of a row."""
+    if len(fields) == 1:
+        return lambda row: (getattr(row, fields[0]),)
+    return attrgetter(*fields)
+
+
 def _column(value: object) -> object:
     """What is stored for a field's value. Raises ValueError for what no column can hold."""
+    if value is None or type(value) in _PLAIN or (type(value) is str and value.isascii()):
+        return value
     if isinstance(value, Secret):
         value = value.reveal()
     if isinstance(value, str):
