@@ -88,7 +88,7 @@ def node(house: AppleHouse, app: str = "keyed", **fields: str) -> Node:
 # The way of a push.
 
 
-@pytest.mark.line(136, 137, 138, 146)
+@pytest.mark.line(136, 137, 138)
 @pytest.mark.parametrize(
     ("app", "topic", "by"), [("keyed", KEYED, "key"), ("certified", CERTIFIED, "certificate")]
 )

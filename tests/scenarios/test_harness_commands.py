@@ -151,7 +151,7 @@ class HarnessCommands(TestCase):
     def write(self, body: str) -> None:
         self.friend.raw.send(f"<message to='{JULIET}' type='chat'><body>{body}</body></message>")
 
-    @pytest.mark.line(136, 146)
+    @pytest.mark.line(136)
     async def test_a_phone_that_is_cut_off_is_pushed_through_apns_and_told_of(self) -> None:
         await self.begin()
         self.asleep()

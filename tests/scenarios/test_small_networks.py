@@ -44,7 +44,7 @@ def counted(network: str, push: dict[str, Any]) -> Any:
     return message["message-count"]
 
 
-@pytest.mark.line(136, 146)
+@pytest.mark.line(136)
 @pytest.mark.parametrize("network", ["ubuntu", "wns"])
 def test_a_message_to_a_sleeping_device_arrives(house: SmallHouse, network: str) -> None:
     token = house.token(network)

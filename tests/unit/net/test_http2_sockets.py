@@ -121,12 +121,14 @@ class TestSockets(TestCase):
             origins = getattr(getattr(client._way, "_http2", client._way), "_origins", {})
             assert [list(one.origin._waiting) for one in origins.values()] == [[]] * len(origins)
 
+    @pytest.mark.line(146)
     async def test_a_certificate_of_another_authority_is_refused(self) -> None:
         url, _ = self.listen(H2Factory(echo))
         error = await self.failed(self.client(ca_file=Authority.stranger), url)
         assert error.fault is Fault.TLS
         assert "verify failed" in error.text
 
+    @pytest.mark.line(146)
     async def test_a_certificate_for_another_host_is_refused(self) -> None:
         url, _ = self.listen(H2Factory(echo), Authority.elsewhere)
         assert (await self.failed(self.client(), url)).fault is Fault.TLS
