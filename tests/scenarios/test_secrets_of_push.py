@@ -84,6 +84,7 @@ class PushRun(Run):
             before = self.count("push-settled")
             await self.write()
             await self.once("provider-answered", outcome=outcome)
+            self.pushdctl("reload")  # ends the pause after what is to be tried again
             await self.settled(before)
         return phone
 
