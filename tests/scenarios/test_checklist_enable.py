@@ -333,6 +333,8 @@ def test_enabling_again_replaces_the_options_and_counts_anew(house: House) -> No
     service.accept(service.publish("again"))
     other = house.phone(phone.account, "tablet")
     succeeded(other.enable(FOREIGN, "again", secret_form("new")))
+    other.hear("one")  # which waited for the phone, and is its own now
+    other.settled()
     other.cut()
     house.friend().message(phone.account, "two")
     publish = service.publish("again")
