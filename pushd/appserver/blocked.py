@@ -6,13 +6,13 @@ end is of type `modify`, which servers count as a failure, so that in time they 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from twisted.internet.interfaces import IReactorTime
 
 from pushd.storage.sqlite import Database
 from pushd.storage.table import Table
 from pushd.wire.errors import PolicyViolation, StanzaError
+from pushd.wire.instant import written
 from pushd.wire.jid import parse
 
 LONGEST_REASON = 1_000  # characters
@@ -113,5 +113,5 @@ def _refusal(block: Block) -> StanzaError:
     said = f": {block.reason}" if block.reason else ""
     if block.until is None:
         return Banned(f"{block.publisher} may not publish here{said}")
-    end = datetime.fromtimestamp(block.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    end = written(block.until)
     return Blocked(f"{block.publisher} may not publish here until {end}{said}")

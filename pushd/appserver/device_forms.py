@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from pushd.appserver.apps import App
 from pushd.appserver.registrations import Registration
 from pushd.routing.commands import bad_payload
 from pushd.wire import forms
 from pushd.wire.element import Element
+from pushd.wire.instant import written
 from pushd.wire.jid import JID
 from pushd.wire.namespaces import FORM_PUSH_OPTIONS
 
@@ -149,14 +149,7 @@ def row(registration: Registration) -> dict[str, str]:
         "device-id": registration.device,
         "type": registration.type,
         "app": registration.app,
-        "registered": _instant(registration.registered_at),
-        "last-push": _instant(registration.last_push_at),
+        "registered": written(registration.registered_at),
+        "last-push": written(registration.last_push_at),
     }
     return {name: value for name, value in row.items() if value}
-
-
-def _instant(at: float | None) -> str:
-    """A time as XEP-0082 writes it; nothing for what never was."""
-    if at is None:
-        return ""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

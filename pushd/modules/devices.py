@@ -6,7 +6,6 @@ told that there are such commands. Nodes are shown as digests, tokens and secret
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from pushd.modules.base import Module
 from pushd.routing.commands import (
@@ -23,6 +22,7 @@ from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.element import Element
 from pushd.wire.errors import FeatureNotImplemented, ResourceConstraint
+from pushd.wire.instant import written
 
 PATIENCE = 15.0  # seconds for a test; clients wait for an answer little longer
 BREATH = 5.0  # seconds from a test of an account to its next one
@@ -108,7 +108,7 @@ class Devices(Module):
             )
         rows = (
             {
-                "at": _instant(one.at),
+                "at": written(one.at),
                 "device": names.get(one.node, one.node),
                 "what": one.what,
                 "why": one.why,
@@ -128,8 +128,8 @@ class Devices(Module):
             return Completed(notes=(Note("Nothing is known."),))
         rows = (
             {
-                "first": _instant(one.first_at),
-                "last": _instant(one.last_at),
+                "first": written(one.first_at),
+                "last": written(one.last_at),
                 "times": str(one.times),
                 "what": one.what,
                 "of": one.side,
@@ -203,7 +203,7 @@ class Devices(Module):
         until = enablements.paused_until(account) if enablements is not None else 0
         if until == 0:
             return ()
-        words = "until you resume it" if until is None else f"until {_instant(until)}"
+        words = "until you resume it" if until is None else f"until {written(until)}"
         return (Note(f"Push is paused {words}.", "warn"),)
 
 
@@ -282,8 +282,8 @@ def _device_row(one: Device) -> dict[str, str]:
         "service": one.service,
         "node": one.digest,
         "type": f"{registered.type} {registered.app}" if registered is not None else "",
-        "enabled": _instant(enabled.created_at if enabled is not None else None),
-        "last-push": _instant(one.last_push_at),
+        "enabled": written(enabled.created_at if enabled is not None else None),
+        "last-push": written(one.last_push_at),
         "device-is": enabled.device_is if enabled is not None else "",
         "waiting": str(enabled.waiting) if enabled is not None else "",
         "state": _state(one),
@@ -294,7 +294,7 @@ def _state(one: Device) -> str:
     if one.enabled is None:
         return "registered, but its client has not enabled push"
     if one.enabled.probation_since is not None:
-        return f"on probation since {_instant(one.enabled.probation_since)}"
+        return f"on probation since {written(one.enabled.probation_since)}"
     return f"{one.enabled.failures} pushes in a row failed" if one.enabled.failures else "ok"
 
 
@@ -315,10 +315,3 @@ def _said(one: Device, tried: Tried) -> Note:
     if tried.published == "accepted":
         return Note(f"{name}: the push service took it after {tried.seconds:.1f} s.")
     return Note(f"{name}: the push service did not take it ({tried.published}).", "error")
-
-
-def _instant(at: float | None) -> str:
-    """A time as XEP-0082 writes it; nothing for what never was."""
-    if at is None:
-        return ""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

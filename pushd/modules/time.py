@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pushd.modules.base import Module, iq
 from pushd.routing.requests import IQ
 from pushd.wire.element import Element, element
+from pushd.wire.instant import written
 
 NS_TIME = "urn:xmpp:time"
 
@@ -15,12 +16,12 @@ class Time(Module):
 
     @iq("get", NS_TIME, "time", to="server")
     def tell(self, request: IQ) -> Element:
-        now = datetime.fromtimestamp(self.host.clock.seconds(), UTC)
+        now = self.host.clock.seconds()
         return element(
             NS_TIME,
             "time",
-            element(NS_TIME, "tzo", offset(now.astimezone())),
-            element(NS_TIME, "utc", now.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            element(NS_TIME, "tzo", offset(datetime.fromtimestamp(now, UTC).astimezone())),
+            element(NS_TIME, "utc", written(now)),
         )
 
 

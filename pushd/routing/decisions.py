@@ -17,7 +17,7 @@ from pushd.routing.events import (
     PushDecided,
     PushSettled,
 )
-from pushd.wire.secret import Secret
+from pushd.routing.pushing import digest
 
 MOST_RECORDS = 100  # of an account
 MOST_ACCOUNTS = 1_000  # those of which something was decided last
@@ -124,7 +124,7 @@ class Decisions:
 
 def _record(kept: _Kept) -> Record:
     at, event = kept.at, kept.event
-    node = Secret(event.node).digest if event.node else ""
+    node = digest(event.node)
     match event:
         case PushDecided():
             what = "push" if event.pushed else "no push"

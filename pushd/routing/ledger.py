@@ -28,11 +28,11 @@ from pushd.routing.events import (
     PushSettled,
     PushUnpaused,
 )
+from pushd.routing.pushing import digest
 from pushd.storage.errors import StorageError
 from pushd.storage.sqlite import Database
 from pushd.storage.table import Table
 from pushd.wire.jid import parse
-from pushd.wire.secret import Secret
 
 log = Logger()
 
@@ -112,9 +112,8 @@ class _Counted:
 
     def line(self) -> Line:
         account, side, service, node = self.key
-        digest = Secret(node).digest if node else ""
         said = (self.what, self.who, self.why, self.times, self.first_at, self.last_at)
-        return Line(self.number, account, side, service, digest, *said)
+        return Line(self.number, account, side, service, digest(node), *said)
 
 
 class Ledger:

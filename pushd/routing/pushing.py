@@ -6,8 +6,7 @@ account, a registration on the side of the app server. What joins them are servi
 Nodes are named by their digests, as logs have them; tokens and secrets do not come this way.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 
 from pushd.routing.events import Events, PushSettled
+from pushd.routing.settling import Settling
 from pushd.storage.errors import StorageError
 from pushd.wire.secret import Secret
 
@@ -233,8 +233,7 @@ class Pushing:
         self.enablements: Enablements | None = None
         self.registrations: Registrations | None = None
         self._clock = clock
-        self._expected: dict[Key, list[Deferred[PushSettled]]] = {}
-        events.listen(PushSettled, self._settled)
+        self._settling = Settling(events)
 
     def enabled(self, account: str = "") -> Iterable[Enabled]:
         """The enablements of an account, or of all."""
@@ -303,32 +302,12 @@ class Pushing:
             trial = self.registrations.test(registered)
             return _as_settled("", await _within(patience, trial, self._clock))
         ends_at = self._clock.seconds() + patience
-        with self._expecting(one.key) as settled:
+        with self._settling.expecting(one.node) as settled:
             answer = await _within(patience, self.enablements.test(one), self._clock)
             if answer != "accepted" or registered is None:
                 return Tried(answer or "no answer yet")
             left = max(0.0, ends_at - self._clock.seconds())
             return _as_settled(answer, await _within(left, settled, self._clock))
-
-    @contextmanager
-    def _expecting(self, key: Key) -> "Iterator[Deferred[PushSettled]]":
-        """What becomes of the next push of this device that is settled."""
-        settled: Deferred[PushSettled] = Deferred()
-        expected = self._expected.setdefault(key, [])
-        expected.append(settled)
-        try:
-            yield settled
-        finally:
-            expected.remove(settled)
-            if not expected:
-                del self._expected[key]
-
-    def _settled(self, event: PushSettled) -> None:
-        if self._expected:
-            key = (event.account, event.service, event.node)
-            for expected in self._expected.get(key, ())[:]:
-                if not expected.called:
-                    expected.callback(event)
 
 
 def digest(node: str) -> str:

@@ -58,5 +58,5 @@ def test_who_waits_no_longer_leaves_nothing_behind() -> None:
 
     with pytest.raises(CancelledError):
         result_of(told)
-    assert stage.server._trials._asked == {}
+    assert stage.server._trials._settling._expected == {}
     assert stage.waiting() == [(stage.node,)]

@@ -295,7 +295,7 @@ def test_a_test_push_is_not_answered_by_another_devices(house: House) -> None:
 
     assert phone.endswith("the push network has not taken it yet.")
     assert pad.endswith("the push network has not taken it yet.")
-    assert house.host.push._expected == {}
+    assert house.host.push._settling._expected == {}
 
 
 def test_push_is_paused_for_a_while(house: House) -> None:
