@@ -50,6 +50,23 @@ class Network:
         return token, count
 
 
+class Wire:
+    """What one process has of the network: nothing, once it is killed.
+
+    What a killed process leaves is collected at some time, and its coroutines end then: whatever
+    they still try must not be seen.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network: Network | None = network
+
+    def send(self, request: Request, timeout: float) -> Deferred[Response | Failed]:
+        return Deferred() if self._network is None else self._network.send(request, timeout)
+
+    def cut(self) -> None:
+        self._network = None
+
+
 class House:
     """A push service with four devices, which may be killed."""
 
@@ -64,7 +81,8 @@ class House:
 
     def _open(self, path: Path) -> Stage:
         def make(hall: Hall) -> Dispatcher:
-            dispatcher = Dispatcher(hall.clock, self.network)
+            self.wire = Wire(self.network)
+            dispatcher = Dispatcher(hall.clock, self.wire)
             dispatcher.add("post", Post(), Limits(concurrency=2))
             dispatcher.add("pigeon", Post())
             self.dispatcher = dispatcher
@@ -91,6 +109,7 @@ class House:
 
     def kill(self) -> None:
         self._path = killed(self._path)
+        self.wire.cut()
         for *_, answer in self.network.waiting:
             answer.addErrback(lambda failure: None)
         self.network.waiting.clear()
