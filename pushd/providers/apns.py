@@ -9,13 +9,15 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 from pushd.config.checks import (
+    SOON,
     ClientCertificateFile,
     SigningKeyFile,
     client_certificate_fault,
@@ -37,6 +39,7 @@ PORTS = (443, 2197)
 PAYLOAD_LIMIT = 4096  # bytes
 LONGEST_LIFE = 2_592_000  # seconds that Apple keeps a notification
 LEAST_TOKEN, LONGEST_TOKEN = 32, 512  # bytes; Apple says that lengths vary
+NOBODY = b"pushd probe".hex()  # no device's token, and too short for one
 
 AppleId = Annotated[str, Pattern(r"[A-Z0-9]{10}", "ten capital letters and digits")]
 BundleId = Annotated[str, Pattern(r"[A-Za-z0-9.-]{1,200}", "a bundle id such as com.example.app")]
@@ -239,6 +242,35 @@ class APNs(contract.Provider):
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)
 
+    def examined(self, now: float) -> Iterator[contract.Finding]:
+        options, lane = self.options, self.options.environment
+        if options.key_file is not None:
+            key_id, team_id = _key_id(options), options.team_id
+            yield contract.Finding(
+                f"{options.key_file} is the key {key_id} of the team {team_id}, to push to "
+                f"{self._topic} ({lane})"
+            )
+        elif self._expires_at is not None:
+            yield _certificate_found(options, self._topic, self._expires_at, now)
+
+    def probe(self, now: float, sending: contract.Sending) -> contract.Request:
+        """A silent push to no device: `BadDeviceToken` comes from who has taken all the rest."""
+        headers = {
+            "apns-topic": self._topic,
+            "apns-push-type": "background",
+            "apns-priority": "5",
+            "apns-expiration": "0",
+        }
+        if sending.credential is not None:
+            headers["authorization"] = f"bearer {sending.credential.reveal()}"
+        lane = self.options.environment
+        return contract.Request(
+            f"{self._urls[lane]}/3/device/{NOBODY}",
+            headers=headers,
+            body=_json({"aps": SILENT}),
+            link=self._links[lane],
+        )
+
     def _expiration(self, note: contract.Notification, now: float) -> int:
         """Whole seconds since the epoch; 0 is "now or never"."""
         ends_at = now + min(self.options.lifetime, LONGEST_LIFE)
@@ -254,6 +286,16 @@ class APNs(contract.Provider):
             "mutable-content": 1,
         }
         return aps if sound is None else aps | {"sound": sound}
+
+
+def _certificate_found(
+    options: Options, topic: str, expires_at: float, now: float
+) -> contract.Finding:
+    day = f"{datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d}"
+    text = f"{options.certfile} is a certificate for {topic} ({options.environment}), until {day}"
+    remedy = "renew the certificate in Apple's developer portal, put it there, and reload"
+    is_due = expires_at <= now + SOON.total_seconds()
+    return contract.Finding(text, now < expires_at, remedy if is_due else "")
 
 
 # The notification.

@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "Failed",
     "Fault",
+    "Finding",
     "Limits",
     "Link",
     "Notification",
@@ -43,6 +44,7 @@ __all__ = [
     "Transport",
     "Unregistered",
     "by_status",
+    "found",
     "silent",
     "trusted",
 ]
@@ -198,6 +200,31 @@ def by_status(response: Response, now: float) -> Outcome:
     return Refused(reason, shrink=status == 413)
 
 
+# What a probe finds, which is a question that wakes nobody.
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, in words for the operator; no secret is in them."""
+
+    text: str
+    is_good: bool = True
+    remedy: str = ""  # what to do where it is not good, or soon will not be
+
+
+def found(outcome: Outcome) -> Finding:
+    """What an answer to a probe means: that a made-up device is called dead is all one wants."""
+    match outcome:
+        case Accepted():
+            return Finding("the question was taken")
+        case Unregistered():
+            return Finding(f"the service knows us, and not the made-up device ({outcome.reason})")
+        case Busy():
+            return Finding(outcome.reason, False, "wait: the service is reached, but it is busy")
+        case Refused():
+            return Finding(outcome.reason, False)
+
+
 # Credentials that are fetched.
 
 
@@ -345,3 +372,26 @@ class Provider(ABC):
     @abstractmethod
     def outcome(self, response: Response, now: float) -> Outcome:
         """Translate an answer. Whatever it holds, no exception."""
+
+    # To ask without waking anybody.
+
+    @property
+    def probe_lane(self) -> str | None:
+        """The lane that a probe goes through, and whose credential it tries; None for none."""
+        return self.lane(Device(Secret("")))
+
+    def examined(self, now: float) -> Iterator[Finding]:
+        """What can be told of the operator's credential without asking anybody."""
+        return iter(())
+
+    def probe(self, now: float, sending: Sending) -> Request | None:
+        """What to ask so that the answer tells whether real pushes would be taken.
+
+        It is about a device that there is not, or asks the service to do nothing. None where
+        nobody can be asked without waking a device.
+        """
+        return None
+
+    def probed(self, response: Response, now: float) -> Finding:
+        """What the answer to `probe` means. Whatever it holds, no exception."""
+        return found(self.outcome(response, now))

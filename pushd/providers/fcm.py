@@ -6,8 +6,8 @@ statuses that mean several things each; `ROWS` below tells them apart.
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 DATA_LIMIT = 4096  # bytes of keys and values in UTF-8
 LONGEST_TTL = 2_419_200  # seconds
 LONGEST_TOKEN = 4096  # characters; the documents give no limit, today's have fewer than 200
+NOBODY = "pushd/probe"  # no device's token: none has such a character
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class FCM(contract.Provider):
     def __init__(self, options: Options) -> None:
         self.options = options
         self._link = contract.Link(contract.trusted(options.ca_file), proxy=options.proxy)
-        account = _ServiceAccount.load(options.service_account)
+        account = self._account = _ServiceAccount.load(options.service_account)
         base_url = _web_address("base_url", options.base_url).rstrip("/")
         token_uri = account.token_uri
         if options.token_uri is not None:
@@ -94,6 +95,22 @@ class FCM(contract.Provider):
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)
+
+    def examined(self, now: float) -> Iterator[contract.Finding]:
+        account, path = self._account, self.options.service_account
+        yield contract.Finding(
+            f"{path} is the key of {account.client_email}, for the project {account.project_id}"
+        )
+
+    def probe(self, now: float, sending: contract.Sending) -> contract.Request:
+        """Nothing is delivered: it is to be checked only, and there is no such device."""
+        bearer = sending.credential.reveal() if sending.credential is not None else ""
+        return contract.Request(
+            self._url,
+            headers={"authorization": f"Bearer {bearer}"},
+            json={"message": {"token": NOBODY}, "validate_only": True},
+            link=self._link,
+        )
 
     def _ttl(self, note: contract.Notification, now: float) -> int:
         """Whole seconds; FCM takes 0 as "now or never"."""
@@ -244,7 +261,7 @@ class _ServiceAccount:
 
     project_id: str
     client_email: str
-    key: "RSAPrivateKey"
+    key: "RSAPrivateKey" = field(repr=False)
     key_id: str
     token_uri: str
 

@@ -6,6 +6,7 @@ a `message`, for itself, and a `notification`, which the phone shows as it stand
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistere
 DATA_LIMIT = 2048  # bytes of `data`
 BODY_LIMIT = 4096  # bytes of all of it
 LONGEST_TOKEN, LONGEST_APP = 1024, 255  # characters
+NOBODY = b64encode(b"pushd_probe:nobody").decode()  # a token of another app than NO_APP
+NO_APP = "pushd.probe_nothing"
 CLEAR = "clear_pending"  # the remedy for too many that wait
 
 
@@ -89,13 +92,27 @@ class Ubuntu(contract.Provider):
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)
 
+    def probe(self, now: float, sending: contract.Sending) -> contract.Request:
+        """A notification to no phone: the service says that it knows none of that token."""
+        asked = {
+            "appid": NO_APP,
+            "token": NOBODY,
+            "expire_on": _instant(now + 60),
+            "data": {"message": {}},
+        }
+        return contract.Request(
+            self._url,
+            headers={"content-type": "application/json"},
+            body=_json(asked),
+            link=self._link,
+        )
+
     def _end(self, note: contract.Notification, now: float) -> str:
-        """RFC 3339; the service takes none that is past, so that a second is the least."""
+        """The service takes none that is past, so that a second is the least."""
         ends_at = now + self.options.lifetime
         if note.expires_at is not None:
             ends_at = min(ends_at, note.expires_at)
-        end = datetime.fromtimestamp(max(ends_at, now + 1), UTC)
-        return f"{end:%Y-%m-%dT%H:%M:%S}.{end.microsecond // 1000:03d}Z"
+        return _instant(max(ends_at, now + 1))
 
     def _shown(self, note: contract.Notification, tag: str) -> dict[str, Any] | None:
         """A bubble that stays in the list, and the number at the app's icon."""
@@ -115,6 +132,12 @@ class Ubuntu(contract.Provider):
             count = min(note.message_count, 10**6)
             shown["emblem-counter"] = {"count": count, "visible": count > 0}
         return shown
+
+
+def _instant(at: float) -> str:
+    """As RFC 3339 has it."""
+    end = datetime.fromtimestamp(at, UTC)
+    return f"{end:%Y-%m-%dT%H:%M:%S}.{end.microsecond // 1000:03d}Z"
 
 
 def replace_tag(node: str) -> str:

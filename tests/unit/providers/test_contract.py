@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,8 +20,10 @@ from pushd.providers.contract import (
     Busy,
     Credential,
     Device,
+    Finding,
     Limits,
     Notification,
+    Outcome,
     Provider,
     Proxy,
     Refused,
@@ -32,6 +35,7 @@ from pushd.providers.contract import (
     Token,
     Unregistered,
     by_status,
+    found,
 )
 from tests.unit.providers.apple import signing_key
 from tests.unit.providers.bench import DAY, NOW, Obedient, account
@@ -110,6 +114,9 @@ def test_all_that_a_provider_asks_goes_through_its_proxy(name: str, tmp_path: Pa
     options = catalogue.options(found)(**OPTIONS[name](tmp_path), proxy=proxy)
     provider = found(options)
     asked = [provider.request(FULL, device(provider), NOW, sending())]
+    probe = provider.probe(NOW, sending())
+    if probe is not None:
+        asked.append(probe)
     credential = provider.credential(provider.lane(device(provider)))
     token = credential.request(NOW) if credential is not None else None
     if isinstance(token, Request):
@@ -241,6 +248,56 @@ def test_a_credential_says_what_to_ask_for(provider: Provider) -> None:
             got = credential.accept(Response(status, {}, body), NOW)
             assert isinstance(got, Busy | Refused)
             assert isinstance(got, Busy) or got.alarm
+
+
+def test_a_probe_asks_in_the_way_of_a_push_but_for_no_device(provider: Provider) -> None:
+    probe, push = (
+        provider.probe(NOW, sending()),
+        provider.request(FULL, device(provider), NOW, sending()),
+    )
+    if probe is None:
+        return
+    assert (probe.method, probe.link) == (push.method, push.link)
+    assert urlsplit(probe.url).netloc == urlsplit(push.url).netloc
+    assert probe.headers.get("authorization") == push.headers.get("authorization")
+    for text in (*FIELDS[provider.type].values(), BODY):
+        assert text not in f"{probe.url} {probe.body.decode()}"
+
+
+def test_any_answer_to_a_probe_has_a_finding_that_repeats_nothing(provider: Provider) -> None:
+    for status in range(100, 600):
+        for name in ("message", "reason", "error", "error_description", "status"):
+            for body in (*BODIES, json.dumps({name: BODY}).encode()):
+                finding = provider.probed(Response(status, {}, body), NOW)
+                assert finding.text
+                assert BODY not in repr(finding)
+                assert not finding.is_good or status < 300 or status in (400, 401, 403, 404, 410)
+
+
+def test_what_is_examined_repeats_no_secret(provider: Provider) -> None:
+    for finding in provider.examined(NOW):
+        assert finding.is_good
+        for secret in ("BEGIN", "a client secret"):
+            assert secret not in finding.text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "finding"),
+    [
+        (Accepted("1"), Finding("the question was taken")),
+        (
+            Unregistered(reason="404 UNREGISTERED"),
+            Finding("the service knows us, and not the made-up device (404 UNREGISTERED)"),
+        ),
+        (
+            Busy(9, Scope.BACKEND, "HTTP 503"),
+            Finding("HTTP 503", False, "wait: the service is reached, but it is busy"),
+        ),
+        (Refused("403: no key", alarm=True), Finding("403: no key", False)),
+    ],
+)
+def test_an_outcome_says_whether_a_probe_went_well(outcome: Outcome, finding: Finding) -> None:
+    assert found(outcome) == finding
 
 
 # The values.
