@@ -114,7 +114,7 @@ class AppServer:
         """Serve the hosts that are not served as domains of accounts already."""
         for app in apps:
             for domain in (app.register_host, app.pubsub_host):
-                if not self._host.router.is_reachable(domain):
+                if not self._host.router.is_served(domain):
                     self._host.router.add_service(domain)
                     self._host.disco.add_item("server", domain)
 

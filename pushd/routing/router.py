@@ -90,6 +90,9 @@ class Router:
         self._blocked = blocks.lists
         self._hosts: dict[str, Callable[[Stanza], None]] = {}
         self._services: set[str] = set()  # hosts that we are ourselves
+        # What is for a domain that is not served here; the door to other servers hands it down.
+        self.remote: Callable[[Stanza, JID], None] = self._nowhere
+        self.reaches: Callable[[str], bool] = lambda domain: False
         self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
         self._guarded: dict[str, Guard] = {}
         requests.router = self
@@ -113,8 +116,11 @@ class Router:
         self._services.add(domain)
 
     def _claim(self, domain: str) -> None:
-        if self.is_reachable(domain):
+        if self.is_served(domain):
             raise ValueError(f"{domain} is served already")
+
+    def _nowhere(self, stanza: Stanza, to: JID) -> None:
+        self.refuse(stanza, RemoteServerNotFound())
 
     def _serve(self, stanza: Stanza, to: JID, session: Session | None) -> None:
         """A service of ours is spoken to."""
@@ -139,9 +145,13 @@ class Router:
     def remove_host(self, domain: str) -> None:
         self._hosts.pop(domain, None)
 
-    def is_reachable(self, domain: str) -> bool:
+    def is_served(self, domain: str) -> bool:
         """Whether this domain is served here, by us or by a component."""
         return domain in self._domains or domain in self._hosts or domain in self._services
+
+    def is_reachable(self, domain: str) -> bool:
+        """Whether there is a way to this domain: it is served here, or by a server we talk with."""
+        return self.is_served(domain) or self.reaches(domain)
 
     def is_account(self, bare: str) -> bool:
         """Whether this bare JID is a local account."""
@@ -182,7 +192,7 @@ class Router:
             elif domain in self._services:
                 self._serve(stanza, to, session)
             else:
-                self.refuse(stanza, RemoteServerNotFound())
+                self.remote(stanza, to)
         elif to.bare in self._blocked and self._is_blocked(stanza, to):
             pass
         elif stanza.name == "message":

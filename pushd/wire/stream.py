@@ -15,7 +15,9 @@ from pushd.wire.namespaces import (
     NS_CLIENT,
     NS_COMPONENT,
     NS_CSI,
+    NS_DIALBACK,
     NS_SASL,
+    NS_SERVER,
     NS_SM,
     NS_STANZA_ERRORS,
     NS_STREAMS,
@@ -125,13 +127,19 @@ def language(tag: str) -> str:
 
 
 def header(domain: str, id: str, content: str, to: str = "") -> bytes:
-    """The response stream header (RFC 6120 §4.7); without `version` for components."""
+    """A stream header (RFC 6120 §4.7); without `version` for components.
+
+    The one that opens a stream has no `id`. Servers declare the prefix of dialback, too
+    (XEP-0220 §2.2).
+    """
     sender = f" from='{escape(domain)}'" if domain else ""
     addressee = f" to='{escape(to)}'" if to else ""
+    named = f" id='{id}'" if id else ""
     version = "" if content == NS_COMPONENT else " version='1.0' xml:lang='en'"
+    dialback = f" xmlns:db='{NS_DIALBACK}'" if content == NS_SERVER else ""
     return (
-        f"<?xml version='1.0'?><stream:stream{sender}{addressee} id='{id}'{version}"
-        f" xmlns='{content}' xmlns:stream='{NS_STREAMS}'>"
+        f"<?xml version='1.0'?><stream:stream{sender}{addressee}{named}{version}"
+        f" xmlns='{content}' xmlns:stream='{NS_STREAMS}'{dialback}>"
     ).encode()
 
 

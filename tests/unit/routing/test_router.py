@@ -301,3 +301,18 @@ def test_a_handler_is_told_whose_session_asks() -> None:
     assert (ours.sender.full, ours.recipient.full, ours.id) == (BALCONY, "example.net", "q")
     assert theirs.session is None
     assert theirs.payload.uri == "urn:example"
+
+
+def test_what_is_for_other_domains_goes_to_who_reaches_them() -> None:
+    verona = Verona()
+    router = verona.hall.host.router
+    away: list[tuple[str | None, str]] = []
+    router.remote = lambda stanza, to: away.append((stanza.attributes.get("from"), to.full))
+    router.reaches = lambda domain: domain == "mantua.example"
+
+    verona.juliet.send("<message to='friar@mantua.example/cell'><body>hi</body></message>")
+
+    assert away == [(BALCONY, "friar@mantua.example/cell")]
+    assert router.is_reachable("mantua.example")
+    assert not router.is_served("mantua.example")
+    assert not router.is_reachable("padua.example")
