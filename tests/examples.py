@@ -25,7 +25,7 @@ from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
 from pushd.net.client import Client
 from pushd.net.http11 import HTTP11Agent
-from pushd.providers import apns, contract, fcm, ubuntu, wns
+from pushd.providers import apns, contract, fcm, ubuntu, webhook, wns
 from pushd.providers.transport import HTTPTransport
 from pushd.wire import forms
 from pushd.wire.element import element, serialize
@@ -191,6 +191,13 @@ def to_ubuntu(**told: Any) -> str:
     return requested(provider.request(notification(**told), device, NOW, contract.Sending("")))
 
 
+def to_webhook(**told: Any) -> str:
+    secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    provider = webhook.Webhook(webhook.Options("https://hooks.example.org/push", secret))
+    device = contract.Device(Secret("TOKEN-OF-THE-DEVICE"), "any")
+    return requested(provider.request(notification(**told), device, NOW, contract.Sending("UUID")))
+
+
 def windows() -> wns.WNS:
     return wns.WNS(wns.Options(Secret("CLIENT-SECRET"), package_sid="ms-app://s-1-15-2-1-2-3"))
 
@@ -250,6 +257,8 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
     "Ubuntu by default": lambda: to_ubuntu(message_count=1),
     "Ubuntu with everything": lambda: to_ubuntu(**EVERYTHING_TOLD),
+    "Webhook by default": lambda: to_webhook(message_count=1),
+    "Webhook with everything": lambda: to_webhook(**EVERYTHING_TOLD),
     "WNS for access": to_microsoft_for_access,
     "WNS by default": lambda: to_wns({}, message_count=1),
     "WNS with everything": lambda: to_wns({}, **EVERYTHING_TOLD),

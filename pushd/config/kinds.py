@@ -317,8 +317,12 @@ class Subnet(Word):
 
 @dataclass(frozen=True)
 class WebAddress(Word):
-    """A base URL without a final slash. Plain http is for stand-ins on this machine only."""
+    """A base URL without a final slash; or a whole one, kept as it is, which may have a query.
 
+    Plain http is for what is on this machine only.
+    """
+
+    is_base: bool = True
     title = "URL"
     expected = "a URL such as https://push.example.net (http only for a loopback address)"
 
@@ -328,13 +332,15 @@ class WebAddress(Word):
         is_local = host == "localhost" or (bool(re.fullmatch(r"[0-9.]+|[0-9a-f:.]*:.*", host)))
         is_local = is_local and (host == "localhost" or ip_address(host).is_loopback)
         fits = url.scheme == "https" or (url.scheme == "http" and is_local)
-        plain = text.isascii() and text.isprintable() and not set(text) & set(" @?#\\")
+        plain = text.isascii() and text.isprintable() and not set(text) & set(" @#\\")
+        plain = plain and not (self.is_base and "?" in text)
         if not (fits and plain and host and (url.port is None or url.port)):
             raise ValueError
-        return text.rstrip("/")
+        return text.rstrip("/") if self.is_base else text
 
     def found(self, text: str) -> str:
-        return "something else" if set(text) & set("@?#") else quoted(text)
+        is_hidden = set(text) & set("@?#") or not self.is_base
+        return "something else" if is_hidden else quoted(text)
 
 
 Duration = Annotated[float, Span()]

@@ -51,6 +51,10 @@ OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     },
     "fcm": lambda folder: {"service_account": account(folder)},
     "ubuntu": lambda folder: {},
+    "webhook": lambda folder: {
+        "url": "https://hooks.example.net/push",
+        "secret": Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    },
     "wns": lambda folder: {
         "auth_key": Secret("a client secret"),
         "package_sid": "ms-app://s-1-15-2-1-2-3",
@@ -60,10 +64,14 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
     "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
     "ubuntu": {"token": "dG9rZW4tMQ==", "application-id": "chat.example_chat"},
+    "webhook": {"token": "token-of-the-device"},
     "wns": {"token": "https://db3.notify.windows.com/?token=AwYAAA%3d%3d"},
 }
 # The statuses that say, without a word in the body, that a device is gone.
-DELETING: Mapping[str, frozenset[int]] = {"wns": frozenset({404, 410})}
+DELETING: Mapping[str, frozenset[int]] = {
+    "webhook": frozenset({410}),
+    "wns": frozenset({404, 410}),
+}
 
 BODY = "the text of a message"
 FULL = Notification(
@@ -141,7 +149,8 @@ def test_options_are_plain_values_in_a_frozen_dataclass(name: str) -> None:
     assert hasattr(options, "__slots__")
     for hint in get_type_hints(options).values():
         parts = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
-        assert set(parts) <= {str, int, float, bool, Path, Proxy, Secret, type(None)}
+        plain = {str, int, float, bool, Path, Proxy, Secret, type(None)}
+        assert set(parts) <= {*plain, tuple[Secret, ...]}
 
 
 @pytest.mark.parametrize("name", TYPES)
