@@ -115,6 +115,7 @@ def rules(config: Config) -> Rules:
     given = config.app_server
     return Rules(
         access=given.access_backends,
+        dialects=given.dialects.names(),
         registrations_per_account=given.max_registrations,
         registrations_per_domain=given.max_registrations_per_domain,
         shared_tokens=given.shared_tokens,

@@ -317,6 +317,8 @@ def _registered(one: Registered) -> dict[str, Any]:
         "type": one.type,
         "app": one.app,
         "backend": one.backend,
+        "dialect": one.dialect,
+        "room": one.room,
         "registered_at": one.registered_at,
         "renewed_at": one.renewed_at,
         "last_push_at": one.last_push_at,

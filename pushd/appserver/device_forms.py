@@ -41,6 +41,8 @@ LISTED = {
     "device-id": "Device",
     "type": "Provider",
     "app": "App",
+    "dialect": "Registered by",
+    "room": "Room",
     "registered": "Registered",
     "last-push": "Last push",
 }
@@ -149,6 +151,8 @@ def row(registration: Registration) -> dict[str, str]:
         "device-id": registration.device,
         "type": registration.type,
         "app": registration.app,
+        "dialect": registration.dialect,
+        "room": registration.room,
         "registered": written(registration.registered_at),
         "last-push": written(registration.last_push_at),
     }

@@ -40,7 +40,9 @@ class Rules:
     """Who may register, how much, and how often a device is pushed."""
 
     access: str | tuple[str, ...] = "all"  # or "local", or domains
-    registrations_per_account: int = 20
+    dialects: frozenset[str] = frozenset({"mod_push"})  # the ways to register
+    registrations_per_account: int = 20  # besides those for rooms
+    rooms_per_account: int = 200
     registrations_per_domain: int = 100_000  # of one that is not served here; 0: any number
     shared_tokens: bool = True  # may several accounts register one token?
     forget_after: float = 365 * 86_400.0  # seconds without a push or a renewal; 0: never

@@ -146,7 +146,7 @@ class PubsubHost:
         if registration is None or (app is not None and app.pubsub_host != self._domain):
             raise ItemNotFound("no such node")
         if not (
-            _is_publisher(registration.account, request.sender)
+            _is_publisher(registration.publisher, request.sender)
             and self._registrations.admits(registration, secret(pubsub))
         ):
             raise Forbidden("the secret or the publisher is wrong")
@@ -155,9 +155,9 @@ class PubsubHost:
         return registration
 
 
-def _is_publisher(account: str, sender: JID) -> bool:
-    """Whether it is the account's own server, or one of its own addresses."""
-    return sender.bare == account or sender.full == account.rpartition("@")[2]
+def _is_publisher(publisher: str, sender: JID) -> bool:
+    """Whether it is an account or room that may publish, or its own server."""
+    return sender.bare == publisher or sender.full == publisher.rpartition("@")[2]
 
 
 def _closed(request: IQ) -> Element:

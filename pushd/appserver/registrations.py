@@ -1,5 +1,8 @@
 """Registrations: which node stands for which device of which account, and its secret.
 
+A device is known by the id that it calls itself in its dialect. It may have registered for
+rooms too: then it has a node and a secret for each, and these are the room's to use.
+
 All are held in memory and written behind. Of a secret only its hash is kept. After a new
 one was given, the one before stays valid until the new one is first used, so that a lost
 answer strands no phone.
@@ -33,6 +36,8 @@ class Registration:
     backend: str
     type: str
     app: str
+    dialect: str  # the commands that it was registered with
+    room: str  # bare JID of the room that publishes; "" where the account's server does
     token: Secret
     fields: Secret  # what else the provider asks for: a JSON object
     secret_hash: bytes = field(repr=False)
@@ -46,20 +51,29 @@ class Registration:
         return found
 
     @property
+    def place(self) -> "Place":
+        return (self.dialect, self.room, self.device)
+
+    @property
+    def publisher(self) -> str:
+        """The bare JID for which is published here: it and its domain may do so."""
+        return self.room or self.account
+
+    @property
     def used_at(self) -> float:
         """When its device registered last, or was pushed."""
         return max(self.renewed_at, self.last_push_at or 0.0)
 
-    def is_of(self, backend: str, token: Secret, fields: Mapping[str, str]) -> bool:
-        """Whether a device that registers with these is the same one, whatever it is called.
+    def is_of(self, wanted: "Wanted") -> bool:
+        """Whether it is the same device that asks, whatever it is called.
 
         Where a provider knows no tokens, an endpoint tells devices apart.
         """
-        if self.backend != backend:
+        if self.backend != wanted.backend:
             return False
-        if token:
-            return self.token.reveal() == token.reveal()  # no secret between these two
-        endpoint = fields.get("endpoint", "")
+        if wanted.token:
+            return self.token.reveal() == wanted.token.reveal()  # no secret between these two
+        endpoint = wanted.fields.get("endpoint", "")
         return bool(endpoint) and self.provider_fields().get("endpoint") == endpoint
 
     def hashes(self) -> list[bytes]:
@@ -67,6 +81,28 @@ class Registration:
         joined = (self.previous_secret_hash or b"") + self.secret_hash
         return [joined[start : start + DIGEST] for start in range(0, len(joined), DIGEST)]
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a device asks for when it registers."""
+
+    account: str  # bare JID
+    device: str
+    backend: str
+    type: str
+    app: str
+    token: Secret
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    device_name: str | None = None
+    dialect: str = "mod_push"
+    room: str = ""  # as in `Registration`
+
+    @property
+    def place(self) -> "Place":
+        return (self.dialect, self.room, self.device)
+
+
+Place = tuple[str, str, str]  # of an account: dialect, room, device
 
 ROWS = Table(Registration, key=("node",), name="registrations")
 _PUSHED = "UPDATE registrations SET last_push_at = ? WHERE node = ?"
@@ -79,7 +115,7 @@ class Registrations:
         self._database = database
         self._rows = ROWS.bind(database)
         self._nodes: dict[str, Registration] = {}
-        self._accounts: dict[str, dict[str, Registration]] = {}
+        self._accounts: dict[str, dict[Place, Registration]] = {}
         self._domains: Counter[str] = Counter()
 
     async def load(self) -> None:
@@ -105,53 +141,46 @@ class Registrations:
         """All of them."""
         yield from list(self._nodes.values())
 
-    def of_device(self, account: str, device: str) -> Registration | None:
-        return self._accounts.get(account, {}).get(device)
+    def of_device(
+        self, account: str, device: str, dialect: str = "mod_push", room: str = ""
+    ) -> Registration | None:
+        return self._accounts.get(account, {}).get((dialect, room, device))
 
-    def find(
-        self, account: str, device: str, backend: str, token: Secret, fields: Mapping[str, str]
-    ) -> tuple[Registration | None, list[Registration]]:
+    def find(self, wanted: Wanted) -> tuple[Registration | None, list[Registration]]:
         """What a device has registered already, and what else of its account is the same device.
 
         It is known by its id; else by its token, as where a resource stood for the id and the
-        client has another one today.
+        client has another one today. What it has for other rooms is its own as well, and is
+        neither.
         """
-        known = self._accounts.get(account, {}).values()
-        twins = [one for one in known if one.is_of(backend, token, fields)]
-        old = self.of_device(account, device) or (twins.pop(0) if twins else None)
+        known = self._accounts.get(wanted.account, {})
+        old = known.get(wanted.place)
+        twins = [one for one in known.values() if one.room == wanted.room and one.is_of(wanted)]
+        if old is None:
+            old = next((one for one in twins if one.dialect == wanted.dialect), None)
         return old, [one for one in twins if one is not old]
 
-    def register(
-        self,
-        account: str,
-        device: str,
-        now: float,
-        *,
-        device_name: str | None,
-        backend: str,
-        type: str,
-        app: str,
-        token: Secret,
-        fields: Mapping[str, str],
-    ) -> tuple[Registration, Secret]:
+    def register(self, wanted: Wanted, now: float) -> tuple[Registration, Secret]:
         """Register a device, or renew what it had: the node stays, the secret is new.
 
         What else `find` gives is to be removed before.
         """
         secret = secrets.token_urlsafe(24)
-        old, _ = self.find(account, device, backend, token, fields)
+        old, _ = self.find(wanted)
         if old is not None:
-            del self._accounts[account][old.device]
+            del self._accounts[wanted.account][old.place]
         registration = Registration(
             node=old.node if old is not None else secrets.token_urlsafe(16),
-            account=account,
-            device=device,
-            device_name=device_name,
-            backend=backend,
-            type=type,
-            app=app,
-            token=token,
-            fields=Secret(json.dumps(dict(fields))),
+            account=wanted.account,
+            device=wanted.device,
+            device_name=wanted.device_name,
+            backend=wanted.backend,
+            type=wanted.type,
+            app=wanted.app,
+            dialect=wanted.dialect,
+            room=wanted.room,
+            token=wanted.token,
+            fields=Secret(json.dumps(dict(wanted.fields))),
             secret_hash=_hash(secret),
             previous_secret_hash=b"".join(old.hashes()[-UNUSED:]) if old is not None else None,
             registered_at=old.registered_at if old is not None else now,
@@ -187,7 +216,7 @@ class Registrations:
         registration = self._nodes.pop(node, None)
         if registration is not None:
             known = self._accounts[registration.account]
-            del known[registration.device]
+            del known[registration.place]
             if not known:
                 del self._accounts[registration.account]
             self._count(registration, -1)
@@ -204,7 +233,7 @@ class Registrations:
         if registration.node not in self._nodes:
             self._count(registration, 1)
         self._nodes[registration.node] = registration
-        self._accounts.setdefault(registration.account, {})[registration.device] = registration
+        self._accounts.setdefault(registration.account, {})[registration.place] = registration
 
     def _store(self, registration: Registration) -> None:
         self._keep(registration)

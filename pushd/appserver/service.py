@@ -8,10 +8,11 @@ from twisted.internet.interfaces import IDelayedCall
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
+from pushd.appserver.desk import Desk, Place
+from pushd.appserver.dialects.mod_push import ModPush
 from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
-from pushd.appserver.registering import Registering
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
 from pushd.providers.contract import Provider
@@ -23,6 +24,7 @@ from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
 from pushd.wire.stanza import Stanza
 
 DAY = 86_400.0
+DIALECTS = (ModPush,)  # asked in this order who understands what two of them offer
 
 
 class AppServer:
@@ -45,6 +47,7 @@ class AppServer:
             partial(self.unregister, by="provider"),
             self._settled,
         )
+        self.desk = Desk(host, self.registrations, self._limiter, self.unregister)
         self._trials = Trials(host.events, self.outbox)
         self._forgetting: IDelayedCall | None = None
         self._open_hosts(apps)
@@ -59,8 +62,9 @@ class AppServer:
                 self.outbox.accept,
             )
         for domain in dict.fromkeys(app.register_host for app in apps):
-            here = [app for app in apps if app.register_host == domain]
-            Registering(host, domain, here, self.registrations, self._limiter, self.unregister)
+            here = tuple(app for app in apps if app.register_host == domain)
+            for dialect in DIALECTS:
+                dialect(self.desk, Place(domain, here))
         host.events.listen(AccountRemoved, self._account_removed)
 
     async def load(self) -> None:
@@ -99,14 +103,16 @@ class AppServer:
         )
 
     def unregister(self, registration: Registration, reason: str, by: str = "") -> None:
-        """Forget a device, and give its account's server notice (XEP-0357 §8).
+        """Forget a device, and give notice to who published there (XEP-0357 §8).
+
+        That is its account, or a room.
 
         Durable with the next commit. `by` is as in `DeviceUnregistered`.
         """
         self._forget(registration, reason, by)
         service = self.service_of(registration)
         if service:
-            message = notice(service, registration.account, registration.node)
+            message = notice(service, registration.publisher, registration.node)
             message.attributes["id"] = self._host.requests.new_id()
             self._host.router.route(Stanza.of(message))
 
@@ -139,6 +145,7 @@ class AppServer:
                 registration.device,
                 reason,
                 by,
+                registration.room,
             )
         )
 
@@ -168,8 +175,8 @@ class AppServer:
             self._forget(registration, "the account was removed")
 
 
-def notice(service: str, account: str, node: str) -> Element:
-    """The message that tells a user's server that a node is no more (XEP-0357 §8)."""
-    affiliation = element(NS_PUBSUB, "affiliation", jid=account, affiliation="none")
+def notice(service: str, publisher: str, node: str) -> Element:
+    """The message that tells a user's server, or a room, that a node is no more (XEP-0357 §8)."""
+    affiliation = element(NS_PUBSUB, "affiliation", jid=publisher, affiliation="none")
     pubsub = element(NS_PUBSUB, "pubsub", affiliation, node=node)
-    return element(NS_CLIENT, "message", pubsub, from_=service, to=account)
+    return element(NS_CLIENT, "message", pubsub, from_=service, to=publisher)

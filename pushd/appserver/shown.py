@@ -127,6 +127,8 @@ def shown_registration(one: Registration, service: str) -> Registered:
         registered_at=one.registered_at,
         renewed_at=one.renewed_at,
         last_push_at=one.last_push_at,
+        dialect=one.dialect,
+        room=one.room,
     )
 
 

@@ -13,13 +13,14 @@ Row = Mapping[str, Any]
 
 def registrations(result: Row) -> str:
     """A registration a line."""
-    heading = ("ACCOUNT", "NODE", "DEVICE", "APP", "REGISTERED", "LAST PUSH", "ENABLED")
+    heading = ("ACCOUNT", "NODE", "DEVICE", "APP", "DIALECT", "REGISTERED", "LAST PUSH", "ENABLED")
     rows = [
         (
             one["account"],
             one["node"],
             plain(one["name"] or one["device"]),
             plain(f"{one['type']} {one['app']}"),
+            plain(" for ".join(filter(None, (one["dialect"], one["room"])))),
             instant(one["registered_at"]),
             instant(one["last_push_at"]),
             "yes" if one["enabled"] else "no",

@@ -5,7 +5,7 @@ it is not given. Durations are seconds, sizes bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -171,6 +171,28 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialects:
+    """The ways in which devices may register, each by its own commands.
+
+    What is switched off is neither announced nor taken; devices that registered with it are
+    pushed all the same.
+    """
+
+    # The commands of mod_push: ``register-push-TYPE``, ``list-push-registrations`` and
+    # ``unregister-push``.
+    mod_push: bool = True
+
+    @classmethod
+    def every(cls) -> "Dialects":
+        """All of them."""
+        return cls(**{option.name: True for option in fields(cls)})
+
+    def names(self) -> frozenset[str]:
+        """Those that are switched on."""
+        return frozenset(option.name for option in fields(self) if getattr(self, option.name))
+
+
+@dataclass(frozen=True, slots=True)
 class AppServer:
     """The push service: it takes what servers publish and passes it on to the providers."""
 
@@ -208,6 +230,7 @@ class AppServer:
     urgent_burst: Positive = 10
     # How long a device is left alone after them; 0 switches this off.
     urgent_interval: Duration = 5.0
+    dialects: Dialects = field(default_factory=Dialects)
     # The apps that are served, and how their provider is reached.
     backends: Annotated[tuple[Backend, ...], Backends()] = ()
 

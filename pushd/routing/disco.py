@@ -56,6 +56,7 @@ class _Place:
         self.identities: dict[Identity, bool] = {}
         self.features: dict[str, bool] = {}
         self.forms: list[tuple[MakeForm, bool]] = []
+        self.more_info: list[MakeInfo] = []
         self.items: dict[Item, None] = {}
         self.more_items: list[MakeItems] = []
         self.nodes: dict[str, tuple[MakeInfo | None, MakeItems | None]] = {}
@@ -92,6 +93,10 @@ class Disco:
     def add_form(self, where: str, form: MakeForm, *, owner_only: bool = False) -> None:
         """Add a form to the information (XEP-0128), made for each request; None leaves it out."""
         self._place(where).forms.append((form, owner_only))
+
+    def add_info(self, where: str, info: MakeInfo) -> None:
+        """Have `info` asked for more whenever somebody asks about `where` itself."""
+        self._place(where).more_info.append(info)
 
     def add_item(self, where: str, jid: str, node: str = "", name: str = "") -> None:
         self._place(where).items[Item(jid, node, name)] = None
@@ -165,6 +170,7 @@ class Disco:
     async def _about(self, where: str, request: IQ, is_owner: bool) -> Info:
         known = [self._places[name] for name in self.places(where) if name in self._places]
         forms = []
+        more = [await _settled(make(request)) for place in known for make in place.more_info]
         for place in known:
             for make, owner_only in place.forms:
                 if is_owner or not owner_only:
@@ -172,14 +178,20 @@ class Disco:
                     if form is not None:
                         forms.append(form)
         return Info(
-            tuple(identity for place in known for identity in place.identities),
-            tuple(
-                feature
-                for place in known
-                for feature, owner_only in place.features.items()
-                if is_owner or not owner_only
+            (
+                *(identity for place in known for identity in place.identities),
+                *(identity for info in more for identity in info.identities),
             ),
-            tuple(forms),
+            (
+                *(
+                    feature
+                    for place in known
+                    for feature, owner_only in place.features.items()
+                    if is_owner or not owner_only
+                ),
+                *(feature for info in more for feature in info.features),
+            ),
+            (*forms, *(form for info in more for form in info.forms)),
         )
 
     async def _items(self, where: str, request: IQ) -> Element:

@@ -231,6 +231,8 @@ class DeviceRegistered:
     device: str
     by: str = ""  # the full JID that registered it
     is_new: bool = True  # else it was known, and has another token or secret now
+    dialect: str = "mod_push"  # the commands that it used
+    room: str = ""  # the room that shall publish; "" for the account's server
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ class DeviceUnregistered:
     device: str
     reason: str
     by: str = ""  # the JID of who did it, "operator", "provider", or "" for the server itself
+    room: str = ""  # the room that published; "" for the account's server
 
 
 @dataclass(frozen=True, slots=True)

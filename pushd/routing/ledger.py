@@ -204,7 +204,9 @@ class Ledger:
     def _registered(self, event: DeviceRegistered) -> None:
         key = (event.account, REGISTRATION, event.service, event.node)
         if event.is_new:
-            self._change(key, "created", event.by, f"{event.type}, device {event.device}")
+            what = f"{event.type}, device {event.device}, by {event.dialect}"
+            whose = f", for {event.room}" if event.room else ""
+            self._change(key, "created", event.by, what + whose)
         else:
             self._count(key, "renewed", event.by, event.type)
 

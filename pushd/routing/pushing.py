@@ -63,6 +63,8 @@ class Registered:
     registered_at: float
     renewed_at: float
     last_push_at: float | None
+    dialect: str = "mod_push"  # the commands that it was registered with
+    room: str = ""  # the room that publishes; "" for the account's server
 
     def is_of(self, enabled: Enabled) -> bool:
         """Whether that enablement has its pushes sent here."""

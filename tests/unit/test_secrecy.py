@@ -36,7 +36,7 @@ MAY_COMPARE = {
     ("appserver/outbox.py", "current.token == used.token"): "`Secret` compares like that",
     (
         "appserver/registrations.py",
-        "self.token.reveal() == token.reveal()",
+        "self.token.reveal() == wanted.token.reveal()",
     ): "both are of one device, which is told of neither",
     ("cli/pushdctl.py", "password != again"): "both are typed by one and the same person",
     ("wire/sasl.py", "nonce == self._nonce"): "a client's own nonce, which it has sent already",

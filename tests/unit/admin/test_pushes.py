@@ -39,6 +39,8 @@ def test_registrations_are_told_without_what_is_secret(house: House) -> None:
         "type": "post",
         "app": "any",
         "backend": "post/example.net/any",
+        "dialect": "mod_push",
+        "room": "",
         "registered_at": START,
         "renewed_at": START,
         "last_push_at": None,

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from pushd.appserver import lines
 from pushd.appserver.publishes import Published
-from pushd.appserver.registrations import Registration
+from pushd.appserver.registrations import Registration, Wanted
 from pushd.providers.contract import Busy, Credential, Failed, Fault, Request, Response, Token
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import PushSettled
@@ -111,15 +111,15 @@ class Town(Stage):
         now = self.hall.clock.seconds()
         made = [
             self.server.registrations.register(
-                f"user-{number}@example.net",
-                f"{backend}-phone",
+                Wanted(
+                    f"user-{number}@example.net",
+                    f"{backend}-phone",
+                    backend=backend,
+                    type=backend,
+                    app="any",
+                    token=Secret(f"{backend}{number}"),
+                ),
                 now,
-                device_name=None,
-                backend=backend,
-                type=backend,
-                app="any",
-                token=Secret(f"{backend}{number}"),
-                fields={},
             )[0]
             for number in range(count)
         ]

@@ -1,8 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pushd.appserver.registrations import UNUSED, Registration, Registrations
+from pushd.appserver.registrations import UNUSED, Registration, Registrations, Wanted
 from pushd.wire.secret import Secret
 from tests.hall import Hall
 
@@ -18,7 +19,7 @@ def loaded(hall: Hall) -> Registrations:
 def register(
     registrations: Registrations, device: str = "phone", now: float = 1.0, **changed: Any
 ) -> tuple[Registration, str]:
-    given = {
+    given: dict[str, Any] = {
         "device_name": "Home",
         "backend": "b",
         "type": "post",
@@ -27,7 +28,7 @@ def register(
         "fields": {"silent-push": "1"},
         **changed,
     }
-    registration, secret = registrations.register(JULIET, device, now, **given)
+    registration, secret = registrations.register(Wanted(JULIET, device, **given), now)
     return registration, secret.reveal()
 
 
@@ -173,3 +174,38 @@ def test_what_is_removed_is_gone() -> None:
 
     again, _ = register(registrations, "phone")
     assert again.node != phone.node
+
+
+@pytest.mark.mistake(14)
+def test_a_device_is_registered_for_its_account_and_for_each_room_apart(tmp_path: Path) -> None:
+    hall = Hall(path=tmp_path / "db")
+    registrations = loaded(hall)
+    rooms = ("", "hall@rooms.example", "yard@rooms.example")
+    made = [register(registrations, room=room) for room in rooms]
+
+    assert len({one.node for one, _ in made}) == len({secret for _, secret in made}) == 3
+    assert [one.publisher for one, _ in made] == [JULIET, *rooms[1:]]
+    again, _ = register(registrations, room=rooms[1], token=Secret("new"))
+    assert again.node == made[1][0].node
+    tokens = {one.room: one.token.reveal() for one in registrations.of(JULIET)}
+    assert tokens == dict(zip(rooms, ("tok", "new", "tok"), strict=True))
+    hall.wait(hall.host.database.committed())
+    assert {*loaded(hall).of(JULIET)} == {*registrations.of(JULIET)}
+
+
+def test_a_device_id_is_another_device_in_another_dialect() -> None:
+    registrations = loaded(Hall())
+    one, _ = register(registrations)
+    other, _ = register(registrations, dialect="another", token=Secret("its own"))
+
+    assert one.node != other.node
+    assert registrations.of_device(JULIET, "phone") is one
+    assert registrations.of_device(JULIET, "phone", "another") is other
+
+
+def test_a_token_of_another_dialect_is_the_same_device_and_not_its_node() -> None:
+    registrations = loaded(Hall())
+    one, _ = register(registrations)
+    wanted = Wanted(JULIET, "id", "b", "post", "any", Secret("tok"), dialect="another")
+
+    assert registrations.find(wanted) == (None, [one])

@@ -94,6 +94,20 @@ def test_those_who_may_ask_learn_all_but_what_is_the_owners_own() -> None:
     assert form.form_type == "urn:contact"
 
 
+def test_what_is_told_besides_is_asked_for_each_time() -> None:
+    hall = Hall()
+    told = [Info((Identity("pubsub", "push"),), ("urn:push",)), Info()]
+    hall.host.disco.add_info("example.net", lambda request: told.pop(0))
+    romeo = hall.login(ROMEO)
+
+    first, second = (ask(romeo, INFO, "example.net") for _ in range(2))
+
+    assert identities(first) == [("pubsub", "push", ""), ("server", "im", "")]
+    assert "urn:push" in features(first)
+    assert identities(second) == [("server", "im", "")]
+    assert "urn:push" not in features(second)
+
+
 def test_a_feature_that_anybody_announced_for_all_is_shown_to_all() -> None:
     hall = Hall()
     disco = hall.host.disco

@@ -86,7 +86,14 @@ def kept() -> Kept:
         (
             DeviceRegistered(JULIET, SERVICE, NODE, "fcm", "phone", PHONE),
             "registration",
-            ("created", PHONE, "fcm, device phone"),
+            ("created", PHONE, "fcm, device phone, by mod_push"),
+        ),
+        (
+            DeviceRegistered(
+                JULIET, SERVICE, NODE, "fcm", "phone", PHONE, dialect="d", room="hall@muc.example"
+            ),
+            "registration",
+            ("created", PHONE, "fcm, device phone, by d, for hall@muc.example"),
         ),
         (
             DeviceRegistered(JULIET, SERVICE, NODE, "fcm", "phone", PHONE, is_new=False),

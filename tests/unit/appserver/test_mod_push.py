@@ -478,6 +478,7 @@ def test_registrations_are_listed_without_their_secrets() -> None:
             "device-id": "phone",
             "type": "post",
             "app": "any",
+            "dialect": "mod_push",
             "registered": "2023-11-14T22:13:20Z",
             "last-push": "2023-11-14T22:14:20Z",
         },
@@ -486,12 +487,14 @@ def test_registrations_are_listed_without_their_secrets() -> None:
             "device-id": "tablet",
             "type": "pigeon",
             "app": "any",
+            "dialect": "mod_push",
             "registered": "2023-11-14T22:13:20Z",
         },
     ]
     first = next(answer.command.x.elements())
     assert first.name == "reported"
-    assert [field["var"] for field in first.elements()] == list(rows(answer)[0])
+    reported = [field["var"] for field in first.elements()]
+    assert [name for name in reported if name != "room"] == list(rows(answer)[0])
     assert all(field["label"] for field in first.elements())
     assert "t0ken" not in answer.toXml()
     assert secret not in answer.toXml()
@@ -763,3 +766,18 @@ def test_a_register_host_is_one_of_its_own_where_no_accounts_are() -> None:
 
     assert result(answer)["jid"] == ("push.example.net",)
     assert outcome(execute(stage.client(), "register-push-post", {"token": "tok"})) != ""
+
+
+def test_what_is_switched_off_is_neither_announced_nor_taken() -> None:
+    stage = Stage()
+    phone = stage.client()
+    stage.server.rule(Rules(dialects=frozenset()))
+
+    answers = [execute(phone, node) for node in COMMANDS]
+    found = identities(discover(stage, INFO))
+
+    assert [outcome(answer) for answer in answers] == ["item-not-found"] * len(COMMANDS)
+    assert not list(discover(stage, ITEMS, node=LIST).elements())
+    assert "app-server" not in dict(found)
+    stage.server.rule(Rules())
+    assert register(stage.client())
