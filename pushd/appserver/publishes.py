@@ -1,7 +1,9 @@
 """What a publish says (XEP-0357 §7, XEP-0060 §7.1): its item, its summary, its secret."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pushd.appserver import extras
+from pushd.providers.contract import Call, Encrypted
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, element, serialize
 from pushd.wire.errors import BadRequest, JIDMalformed, NotAcceptable
@@ -9,7 +11,6 @@ from pushd.wire.jid import parse
 from pushd.wire.letter import FORM, Node, form_of, named
 from pushd.wire.namespaces import (
     FORM_PUSH_SUMMARY,
-    NS_PRIORITY,
     NS_PUBSUB,
     NS_PUBSUB_ERRORS,
     NS_PUSH,
@@ -23,7 +24,6 @@ PUBLISH = named(NS_PUBSUB, "publish")
 RETRACT = named(NS_PUBSUB, "retract")
 _ITEM, _OPTIONS = named(NS_PUBSUB, "item"), named(NS_PUBSUB, "publish-options")
 _NOTIFICATION = named(NS_PUSH, "notification")
-_PRIORITY = named(NS_PRIORITY, "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class Published:
     last_body: Secret | None = None
     last_subscriber: str | None = None
     urgent: bool = False
+    encrypted: Encrypted | None = None
+    call: Call | None = None
+    ends_call: bool = False
 
 
 def only_item(publish: Node) -> Node:
@@ -55,26 +58,42 @@ def read(item: Node) -> Published:
     notification = item[0]
     if len(item) > 1 or notification.tag != _NOTIFICATION:
         raise BadRequest("one notification is expected", condition("invalid-payload"))
-    urgent = (notification.findtext(_PRIORITY) or "").strip() == "high"
-    given = notification.find(FORM)
-    if given is None:
-        return Published(urgent=urgent)
     try:
-        form = form_of(given)
-        if form.form_type != FORM_PUSH_SUMMARY:
-            raise ValueError(f"FORM_TYPE: {FORM_PUSH_SUMMARY} is expected")
-        body = form.one("last-message-body")
-        return Published(
-            message_count=_count(form, "message-count"),
-            subscription_count=_count(form, "pending-subscription-count"),
-            last_sender=_sender(form, "last-message-sender"),
-            # What is too long for any provider is not kept until one says so.
-            last_body=Secret(body) if body and len(body) <= LONGEST_BODY else None,
-            last_subscriber=_sender(form, "last-subscription-sender"),
-            urgent=urgent,
-        )
+        return _with_extras(_summary(notification.find(FORM)), notification)
     except ValueError as error:
         raise BadRequest(str(error), condition("invalid-payload")) from None
+
+
+def _with_extras(summary: Published, notification: Node) -> Published:
+    if len(notification) == 1 and notification[0].tag == FORM:
+        return summary  # as nearly all are
+    encrypted = extras.encrypted(notification)
+    call = extras.call(notification, encrypted, summary.last_sender)
+    return replace(
+        summary,
+        urgent=call is not None or extras.priority(notification) == "high",
+        encrypted=encrypted,
+        call=call,
+        ends_call=extras.ends_call(notification),
+    )
+
+
+def _summary(given: Node | None) -> Published:
+    """Raises ValueError that names the field at fault."""
+    if given is None:
+        return Published()
+    form = form_of(given)
+    if form.form_type != FORM_PUSH_SUMMARY:
+        raise ValueError(f"FORM_TYPE: {FORM_PUSH_SUMMARY} is expected")
+    body = form.one("last-message-body")
+    return Published(
+        message_count=_count(form, "message-count"),
+        subscription_count=_count(form, "pending-subscription-count"),
+        last_sender=_sender(form, "last-message-sender"),
+        # What is too long for any provider is not kept until one says so.
+        last_body=Secret(body) if body and len(body) <= LONGEST_BODY else None,
+        last_subscriber=_sender(form, "last-subscription-sender"),
+    )
 
 
 def _count(form: forms.Form, name: str) -> int | None:

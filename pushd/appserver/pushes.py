@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from pushd.appserver.extras import kept_call, kept_encrypted, read_call, read_encrypted
 from pushd.appserver.publishes import Published
 from pushd.providers.contract import Notification
 from pushd.storage.table import Table
@@ -28,11 +29,18 @@ class Push:
     urgent_until: float | None  # None: it never was
     accepted_at: float
     expires_at: float
+    encrypted: Secret | None = None  # as `extras` keeps it
+    call: Secret | None = None  # the same
 
     def is_urgent(self, now: float) -> bool:
         return self.urgent_until is not None and self.urgent_until > now
 
     def notification(self, now: float) -> Notification:
+        """What is to be told now. A call that rings no longer is news like any other."""
+        is_urgent = self.is_urgent(now)
+        encrypted = read_encrypted(self.encrypted)
+        if encrypted is not None and not is_urgent:
+            encrypted = replace(encrypted, type="")
         return Notification(
             node=self.node,
             message_count=self.message_count,
@@ -40,8 +48,10 @@ class Push:
             last_message_sender=self.last_sender,
             last_message_body=self.last_body,
             last_subscription_sender=self.last_subscriber,
-            urgent=self.is_urgent(now),
+            urgent=is_urgent,
             expires_at=self.expires_at,
+            encrypted=encrypted,
+            call=read_call(self.call) if is_urgent else None,
         )
 
 
@@ -61,12 +71,19 @@ def merged(node: str, old: Push | None, new: Published, now: float) -> Push:
         urgent_until=now + RINGS if new.urgent else None,
         accepted_at=now,
         expires_at=now + LIFETIME,
+        encrypted=kept_encrypted(new.encrypted),
+        call=kept_call(new.call),
     )
     if old is None or old.expires_at <= now:
         return push
+    rings = old.call is not None and old.is_urgent(now)
+    if rings and new.ends_call:
+        rings, old = False, replace(old, call=None, encrypted=None, urgent_until=None)
     # Sender and body are of one message: who tells of messages at all tells of the last one.
-    tells = (new.message_count, new.last_sender, new.last_body) != (None, None, None)
-    text = push if tells else old
+    said = (new.message_count, new.last_sender, new.last_body, new.encrypted)
+    text = push if said != (None,) * len(said) else old
+    # A call stays while it rings, with what is sealed: that tells of it.
+    call = old if rings and new.call is None else push
     return replace(
         push,
         message_count=_newest(push.message_count, old.message_count),
@@ -75,6 +92,8 @@ def merged(node: str, old: Push | None, new: Published, now: float) -> Push:
         last_body=text.last_body,
         last_subscriber=push.last_subscriber or old.last_subscriber,
         urgent_until=push.urgent_until or old.urgent_until,
+        encrypted=call.encrypted if call.call is not None else text.encrypted,
+        call=call.call,
     )
 
 

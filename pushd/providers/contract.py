@@ -23,8 +23,10 @@ __all__ = [
     "BadField",
     "BadOption",
     "Busy",
+    "Call",
     "Credential",
     "Device",
+    "Encrypted",
     "Failed",
     "Fault",
     "Finding",
@@ -54,6 +56,25 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Encrypted:
+    """What the device alone can read, as its account's server sealed it (tigase:push:encrypt:0)."""
+
+    data: Secret  # base64: the ciphertext and its tag
+    iv: str  # base64
+    type: str = ""  # "voip" if it is of a call
+    quiet: bool = False  # nothing that a person is to be shown
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Somebody is calling (XEP-0353), in as far as the account's server tells of it."""
+
+    sid: str = ""
+    media: tuple[str, ...] = ()  # such as audio, video
+    sender: str | None = None  # the caller, where senders are told
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """What a device is to learn. None is "not told", which is not the same as nought."""
 
@@ -63,8 +84,10 @@ class Notification:
     last_message_sender: str | None = None
     last_message_body: Secret | None = None
     last_subscription_sender: str | None = None
-    urgent: bool = False  # somebody is calling
+    urgent: bool = False  # somebody is calling, or its account's server says high priority
     expires_at: float | None = None  # nobody wants to know after this
+    encrypted: Encrypted | None = None
+    call: Call | None = None  # only while it rings
 
     @property
     def is_visible(self) -> bool:
@@ -75,6 +98,8 @@ class Notification:
             or self.last_message_sender
             or self.last_message_body
             or self.last_subscription_sender
+            or (self.encrypted and not self.encrypted.quiet)
+            or self.call
         )
 
     def summary(self, bodies: bool = True, senders: bool = True) -> dict[str, int | str]:
@@ -92,23 +117,51 @@ class Notification:
         }
         return {name: value for name, value in told.items() if value is not None}
 
+    def sealed(self) -> dict[str, int | str]:
+        """What is encrypted, named as Tigase's push component names it for its apps."""
+        if self.encrypted is None:
+            return {}
+        told: dict[str, int | str] = {
+            "encrypted": self.encrypted.data.reveal(),
+            "iv": self.encrypted.iv,
+        }
+        return told | ({"encrypted-type": self.encrypted.type} if self.encrypted.type else {})
+
+    def called(self, senders: bool = True) -> dict[str, int | str]:
+        """What is told of a call; several media are set apart by commas."""
+        if self.call is None:
+            return {}
+        told = {
+            "call-sid": self.call.sid,
+            "call-media": ",".join(self.call.media),
+            "call-sender": (self.call.sender or "") if senders else "",
+        }
+        return {name: value for name, value in told.items() if value}
+
     def summaries(self, shrink: bool = False) -> Iterator[dict[str, int | str]]:
         """Less and less of it, until it fits: first without the body, then without the
-        senders, then nothing. To `shrink` is to begin with the counts alone."""
+        senders, then without what is encrypted, then nothing. To `shrink` is to begin with
+        the counts and the call alone."""
         if not shrink:
-            yield self.summary()
-            yield self.summary(bodies=False)
-        yield self.summary(bodies=False, senders=False)
+            yield self.summary() | self.called() | self.sealed()
+            yield self.summary(bodies=False) | self.called() | self.sealed()
+            yield self.summary(bodies=False, senders=False) | self.called(False) | self.sealed()
+        yield self.summary(bodies=False, senders=False) | self.called(False)
         yield {}
 
     @property
     def occasion(self) -> str:
-        """What a person is to be told of: "call", "message" or "contact"; "" for nothing."""
-        if self.urgent:
+        """What a person is to be told of: "call", "message" or "contact"; "" for nothing.
+
+        What is urgent and tells of nothing else is a call.
+        """
+        if self.call is not None or (self.urgent and not self.is_visible):
             return "call"
         if self.message_count or self.last_message_sender or self.last_message_body:
             return "message"
-        return "contact" if self.is_visible else ""
+        if self.pending_subscription_count or self.last_subscription_sender:
+            return "contact"
+        return "message" if self.is_visible else ""  # an encrypted one
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ NS_PUBSUB_ERRORS = "http://jabber.org/protocol/pubsub#errors"
 NS_PUSH = "urn:xmpp:push:0"
 # Tigase's: how urgent a notification is, "high" or "low". XEP-0357 has no word for it.
 NS_PRIORITY = "tigase:push:priority:0"
+NS_PUSH_ENCRYPT = "tigase:push:encrypt:0"
+NS_PUSH_JINGLE = "tigase:push:jingle:0"
 FORM_PUSH_OPTIONS = "urn:xmpp:push:options"
 FORM_PUSH_SUMMARY = "urn:xmpp:push:summary"
 FORM_PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"

@@ -14,6 +14,7 @@ from pushd.wire.namespaces import (
     NS_PRIORITY,
     NS_PUBSUB,
     NS_PUSH,
+    NS_PUSH_JINGLE,
 )
 from pushd.wire.stanza import Stanza
 
@@ -21,6 +22,12 @@ FATAL = frozenset(("item-not-found", "forbidden", "not-authorized", "gone"))
 # What our own router says of a component that is away, which may be for a moment.
 UNREACHABLE = frozenset(("remote-server-not-found", "remote-server-timeout"))
 PUBSUB = (f"{NS_PUBSUB} pubsub",)
+# Servers that know Tigase's priorities say "high" of messages too; that somebody calls is said
+# by the second element.
+_CALLING = (
+    f"<priority xmlns='{NS_PRIORITY}'>high</priority>"
+    f"<jingle xmlns='{NS_PUSH_JINGLE}' action='propose'/>"
+)
 
 
 class Verdict(Enum):
@@ -42,7 +49,7 @@ def publication(
         for name, value in summary(queued, told).items()
     )
     head, tail = _frame(one.service, one.node, one.options, sender)
-    priority = f"<priority xmlns='{NS_PRIORITY}'>high</priority>" if urgent else ""
+    priority = _CALLING if urgent else ""
     raw = f"<iq id='{escape(id)}'{head}{fields}</x>{priority}{tail}".encode()
     attributes = {"type": "set", "id": id, "from": sender, "to": one.service}
     return Stanza(NS_CLIENT, "iq", attributes, PUBSUB, raw)

@@ -15,7 +15,9 @@ from pushd.providers.contract import (
     BadCredential,
     BadField,
     BadOption,
+    Call,
     Device,
+    Encrypted,
     Notification,
     Request,
     Secret,
@@ -27,6 +29,7 @@ from tests.unit.providers.bench import DAY, NOW, pem, rsa_key
 README = "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="
 HEX = "af7aa91ca9b36478d82986c6ef22387e163e0d62aa15913964910cf0ffa50c3a"
 UUID = "6c3f7a0e-0000-4000-8000-000000000001"
+SEALED = Encrypted(Secret("c2VhbGVk"), "aXY=")
 FULL = Notification(
     "2100994384",
     message_count=3,
@@ -128,7 +131,9 @@ def test_a_silent_push_wakes_the_app_and_shows_nothing(
         (Notification("n"), None),
         (Notification("n", message_count=0, pending_subscription_count=0), None),
         (Notification("n", urgent=True), "Incoming call"),
-        (Notification("n", 1, urgent=True), "Incoming call"),
+        (Notification("n", 1, urgent=True), "New message"),
+        (Notification("n", 1, urgent=True, call=Call("s")), "Incoming call"),
+        (Notification("n", encrypted=SEALED), "New message"),
         (Notification("n", message_count=1), "New message"),
         (Notification("n", last_message_sender="romeo@example.net"), "New message"),
         (Notification("n", last_message_body=Secret("hi")), "New message"),
@@ -248,6 +253,49 @@ def test_text_is_counted_in_bytes_as_it_is_written(provider: APNs) -> None:
     body = "ü" * 1500  # 3,000 bytes in UTF-8, 9,000 as escapes
     request = sent(provider, Notification("n", 1, last_message_body=Secret(body)))
     assert content(request)["last-message-body"] == body
+
+
+def test_what_is_sealed_is_named_as_tigases_apps_read_it(provider: APNs) -> None:
+    request = sent(provider, Notification("n", encrypted=SEALED))
+
+    assert json.loads(request.body) == {
+        "aps": {"alert": {"loc-key": "New message"}, "mutable-content": 1, "sound": "default"},
+        "node": "n",
+        "encrypted": "c2VhbGVk",
+        "iv": "aXY=",
+    }
+
+
+def test_sealed_news_that_nobody_is_to_be_shown_go_in_the_background(provider: APNs) -> None:
+    quiet = Encrypted(Secret("c2VhbGVk"), "aXY=", quiet=True)
+
+    request = sent(provider, Notification("n", encrypted=quiet))
+
+    assert request.headers["apns-push-type"] == "background"
+    assert json.loads(request.body)["encrypted"] == "c2VhbGVk"
+
+
+@pytest.mark.parametrize(("length", "fits"), [(3_900, True), (4_096, False)])
+def test_what_is_sealed_is_left_out_whole_where_it_does_not_fit(
+    provider: APNs, length: int, fits: bool
+) -> None:
+    note = Notification("n", 2, encrypted=Encrypted(Secret("A" * length), "aXY="))
+
+    body = sent(provider, note).body
+
+    assert len(body) <= 4096
+    assert ("encrypted" in json.loads(body)) == fits
+    assert json.loads(body)["message-count"] == 2
+
+
+def test_who_calls_is_told_beside_the_summary(provider: APNs) -> None:
+    call = Call("sid1", ("audio", "video"), "romeo@example.net/orchard")
+
+    told = json.loads(sent(provider, Notification("n", 1, urgent=True, call=call)).body)
+
+    assert told["call-sid"] == "sid1"
+    assert told["call-media"] == "audio,video"
+    assert told["call-sender"] == "romeo@example.net/orchard"
 
 
 def test_what_apple_finds_too_big_is_sent_with_the_counts_alone(provider: APNs) -> None:

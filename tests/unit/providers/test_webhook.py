@@ -16,6 +16,7 @@ from pushd.providers.contract import (
     BadField,
     BadOption,
     Busy,
+    Call,
     Device,
     Notification,
     Outcome,
@@ -99,7 +100,8 @@ def test_a_notification_is_a_json_object() -> None:
     ("told", "type"),
     [
         ({"message_count": 1}, "push.message"),
-        ({"message_count": 1, "urgent": True}, "push.call"),
+        ({"message_count": 1, "urgent": True}, "push.message"),
+        ({"message_count": 1, "urgent": True, "call": Call()}, "push.call"),
         ({"pending_subscription_count": 1}, "push.contact"),
         ({"message_count": 0}, "push.update"),
         ({}, "push.update"),
