@@ -122,8 +122,9 @@ class House:
                 changed.setdefault(key, value)
             for key in [key for key, value in changed.items() if value is None]:
                 del changed[key]
-        listen = usual["listen"] | sections.pop("listen", {})
-        self.operator.configure(**(usual | sections | {"listen": listen}))
+        for name in ("listen", "app_server"):  # where what is not given is as usual
+            sections[name] = usual[name] | sections.get(name, {})
+        self.operator.configure(**(usual | sections))
 
     def start(self) -> None:
         said = self.folder / "ready.json"
