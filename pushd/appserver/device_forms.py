@@ -17,6 +17,7 @@ LONGEST_FIELD = 4_096  # bytes of what a provider asks for; tokens have some hun
 LABELS = {
     "token": "Token, from the push provider",
     "application-id": "Application id",
+    "voip-token": "Token for calls, from PushKit",
     "silent-push": "Push silently",
     "environment": "Environment",
     "endpoint": "Endpoint, from the push provider",

@@ -31,7 +31,8 @@ class Outbox:
 
     `gone` is called with a registration whose device is no more, and why; it forgets it.
     `settled` is told what became of a push: of which registration, the outcome in one word, a
-    reason, and the seconds since it was accepted.
+    reason, and the seconds since it was accepted. `forgotten` is told of a field of a
+    registration that is no more, as it was a second token that is dead, and why.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Outbox:
         limiter: Limiter,
         gone: Callable[[Registration, str], None],
         settled: Callable[[Registration, str, str, float], None],
+        forgotten: Callable[[Registration, str, str], None],
     ) -> None:
         self._clock = clock
         self._database = database
@@ -52,6 +54,7 @@ class Outbox:
         self._limiter = limiter
         self._gone = gone
         self._settled = settled
+        self._forgotten = forgotten
         self._waiting: dict[str, Push] = {}
         # Of those: who may not go yet, who waits for a turn, whom the dispatcher has.
         self._delays = Delays(clock, self._queue)
@@ -173,7 +176,9 @@ class Outbox:
         sending = _Sending(self, push, registration, key, push.is_urgent(now))
         self._under_way[node] = sending
         sending.answer = Deferred.fromCoroutine(
-            self._dispatcher.push(registration.backend, sending.latest, sending.device)
+            self._dispatcher.push(
+                registration.backend, sending.latest, sending.device, sending.lost
+            )
         )
         sending.answer.addCallbacks(self._answered, self._broken, (sending,), {}, (sending,), {})
 
@@ -227,6 +232,13 @@ class Outbox:
         ):
             said = f": {reason}" if reason else ""
             self._gone(current, f"the provider no longer knows the token{said}")
+
+    def lost(self, sending: "_Sending", used: Device, field: str, reason: str) -> None:
+        """A second token of the device is dead: it is forgotten, the device is not."""
+        node = sending.push.node
+        changed = self._registrations.forget_field(node, field, used.fields.get(field, ""))
+        if changed is not None:
+            self._forgotten(changed, field, reason)
 
     # The end of a push.
 
@@ -314,6 +326,9 @@ class _Sending:
 
     def device(self) -> Device | None:
         return self._outbox.device(self)
+
+    def lost(self, used: Device, field: str, reason: str) -> None:
+        self._outbox.lost(self, used, field, reason)
 
 
 def device(registration: Registration) -> Device:

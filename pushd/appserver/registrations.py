@@ -211,6 +211,20 @@ class Registrations:
             if last is None or now // MINUTE > last // MINUTE:
                 self._database.write(_PUSHED, (now, node))
 
+    def forget_field(self, node: str, field: str, value: str) -> Registration | None:
+        """A second token is dead: go on without it; gives what is registered now.
+
+        None where the device has another one, or is another one, by now.
+        """
+        registration = self._nodes.get(node)
+        fields = registration.provider_fields() if registration is not None else {}
+        if registration is None or not value or fields.get(field) != value:
+            return None
+        del fields[field]
+        changed = replace(registration, fields=Secret(json.dumps(fields)))
+        self._store(changed)
+        return changed
+
     def remove(self, node: str) -> Registration | None:
         """Forget a registration, and tell which it was."""
         registration = self._nodes.pop(node, None)

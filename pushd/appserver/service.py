@@ -17,7 +17,12 @@ from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
-from pushd.routing.events import AccountRemoved, DeviceUnregistered, PushSettled
+from pushd.routing.events import (
+    AccountRemoved,
+    DeviceTokenForgotten,
+    DeviceUnregistered,
+    PushSettled,
+)
 from pushd.routing.host import Host
 from pushd.wire.element import Element, element
 from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
@@ -46,6 +51,7 @@ class AppServer:
             self._limiter,
             partial(self.unregister, by="provider"),
             self._settled,
+            self._token_forgotten,
         )
         self.desk = Desk(host, self.registrations, self._limiter, self.unregister)
         self._trials = Trials(host.events, self.outbox)
@@ -162,6 +168,19 @@ class AppServer:
                 outcome,
                 reason,
                 seconds,
+            )
+        )
+
+    def _token_forgotten(self, registration: Registration, field: str, reason: str) -> None:
+        self._host.events.emit(
+            DeviceTokenForgotten(
+                registration.account,
+                self.service_of(registration),
+                registration.node,
+                registration.type,
+                registration.device,
+                field,
+                reason,
             )
         )
 

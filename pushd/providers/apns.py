@@ -1,6 +1,7 @@
 """APNs: the Apple Push Notification service, over HTTP/2.
 
-An alert that the app may rewrite where there is something to show, else a background push.
+An alert that the app may rewrite where there is something to show, else a background push. A
+device may register a second token, of PushKit (`voip-token`): calls go there.
 Production and sandbox are services of their own: a backend has one of them by default, and
 a device may register for the other.
 """
@@ -36,7 +37,8 @@ PRODUCTION, SANDBOX = "production", "sandbox"
 HOSTS = {PRODUCTION: "api.push.apple.com", SANDBOX: "api.sandbox.push.apple.com"}
 ENVIRONMENTS = {PRODUCTION: PRODUCTION, SANDBOX: SANDBOX, "development": SANDBOX}
 PORTS = (443, 2197)
-PAYLOAD_LIMIT = 4096  # bytes
+PAYLOAD_LIMIT, VOIP_LIMIT = 4096, 5120  # bytes
+VOIP = "voip-token"  # the field with a second token, of PushKit, that calls go to
 LONGEST_LIFE = 2_592_000  # seconds that Apple keeps a notification
 LEAST_TOKEN, LONGEST_TOKEN = 32, 512  # bytes; Apple says that lengths vary
 NOBODY = b"pushd probe".hex()  # no device's token, and too short for one
@@ -74,6 +76,8 @@ class Options:
     sound: str | None = "default"
     # How long Apple keeps a notification for a device that it cannot reach.
     lifetime: Duration = 86_400.0
+    # The same for a call that goes to a token for calls (``voip-token``); 0s is "now or never".
+    call_lifetime: Duration = 30.0
     # In place of Apple's address, for both environments: a stand-in for tests.
     base_url: Url | None = None
     # A stand-in for the sandbox alone; base_url is then that for production.
@@ -150,7 +154,7 @@ def _key_id(options: Options) -> str:
 class APNs(contract.Provider):
     type = "apns"
     register_fields = frozenset({"token"})
-    optional_fields = frozenset({"environment", "silent-push"})
+    optional_fields = frozenset({"environment", "silent-push", VOIP})
     rest = 900.0  # Apple's advice for 500 and 503
     limits = contract.Limits(concurrency=200)
 
@@ -159,6 +163,7 @@ class APNs(contract.Provider):
         self._token: ProviderToken | None = None
         self._expires_at: float | None = None
         self._topic = options.topic or ""
+        self._takes_calls = True
         if options.key_file is not None:
             key_id, team_id = _key_id(options), options.team_id or ""
             self._token = provider_token(team_id, key_id, options.key_file)
@@ -167,6 +172,8 @@ class APNs(contract.Provider):
             identity = Identity.load(options.certfile)
             self._topic = self._topic or identity.main_topic
             self._expires_at = identity.expires_at
+            # One without a list is for its main topic alone.
+            self._takes_calls = f"{self._topic}.voip" in identity.topics
             name = identity.fingerprint
         ca_file = contract.trusted(options.ca_file)
         self._links = {
@@ -191,6 +198,8 @@ class APNs(contract.Provider):
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
         token(fields["token"])
+        if fields.get(VOIP):
+            token(fields[VOIP], VOIP)
         environment = fields.get("environment") or PRODUCTION
         if environment not in ENVIRONMENTS:
             raise contract.BadField("environment", "is neither production nor sandbox")
@@ -198,6 +207,8 @@ class APNs(contract.Provider):
 
     def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
         kept = dict(fields) | {"token": token(fields["token"]).hex()}
+        if kept.get(VOIP):
+            kept[VOIP] = token(kept[VOIP], VOIP).hex()
         if kept.get("environment"):
             kept["environment"] = ENVIRONMENTS[kept["environment"]]
         return kept
@@ -219,24 +230,48 @@ class APNs(contract.Provider):
         now: float,
         sending: contract.Sending,
     ) -> contract.Request:
-        lane = self.lane(device)
+        field = VOIP if self._rings(note, device, sending) else ""
         is_alert = bool(note.occasion) and not contract.silent(device.fields)
+        if field:
+            push_type, aps, limit = "voip", RINGING, VOIP_LIMIT
+        elif is_alert:
+            push_type, aps, limit = "alert", self._aps(note), PAYLOAD_LIMIT
+        else:
+            push_type, aps, limit = "background", SILENT, PAYLOAD_LIMIT
+        lifetime = self.options.call_lifetime if field else self.options.lifetime
         headers = {
-            "apns-topic": self._topic,
-            "apns-push-type": "alert" if is_alert else "background",
-            "apns-priority": "10" if is_alert else "5",  # Apple takes no other for background
-            "apns-expiration": str(self._expiration(note, now)),
+            "apns-topic": f"{self._topic}.voip" if field else self._topic,
+            "apns-push-type": push_type,
+            # Apple takes no other for background.
+            "apns-priority": "5" if push_type == "background" else "10",
+            "apns-expiration": str(_expiration(lifetime, note, now)),
             "apns-collapse-id": collapse_id(note.node),
         }
         if sending.id:
             headers["apns-id"] = sending.id
         if sending.credential is not None:
             headers["authorization"] = f"bearer {sending.credential.reveal()}"
+        lane, address = self.lane(device), device.fields[field] if field else device.token.reveal()
         return contract.Request(
-            f"{self._urls[lane]}/3/device/{token(device.token.reveal()).hex()}",
+            f"{self._urls[lane]}/3/device/{token(address, field or 'token').hex()}",
             headers=headers,
-            body=payload(note, self._aps(note) if is_alert else SILENT, sending.shrink),
+            body=payload(note, aps, sending.shrink, limit),
             link=self._links[lane],
+            field=field,
+        )
+
+    def _rings(
+        self, note: contract.Notification, device: contract.Device, sending: contract.Sending
+    ) -> bool:
+        """Is it a call, for a device that has a token for calls?
+
+        Nothing else goes there: iOS ends an app that gets a push for calls and reports none.
+        """
+        return (
+            note.urgent
+            and self._takes_calls
+            and VOIP not in sending.without
+            and bool(device.fields.get(VOIP))
         )
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
@@ -271,13 +306,6 @@ class APNs(contract.Provider):
             link=self._links[lane],
         )
 
-    def _expiration(self, note: contract.Notification, now: float) -> int:
-        """Whole seconds since the epoch; 0 is "now or never"."""
-        ends_at = now + min(self.options.lifetime, LONGEST_LIFE)
-        if note.expires_at is not None:
-            ends_at = min(ends_at, note.expires_at)
-        return math.ceil(ends_at) if ends_at > now else 0
-
     def _aps(self, note: contract.Notification) -> Mapping[str, object]:
         """An alert with a text of the app's own choice, that the app may replace."""
         sound = self.options.sound
@@ -303,14 +331,30 @@ def _certificate_found(
 SILENT: Mapping[str, object] = {"content-available": 1}
 
 
-def payload(note: contract.Notification, aps: Mapping[str, object], shrink: bool = False) -> bytes:
+RINGING: Mapping[str, object] = {}  # PushKit hands it to the app, which rings
+
+
+def _expiration(lifetime: float, note: contract.Notification, now: float) -> int:
+    """Whole seconds since the epoch; 0 is "now or never"."""
+    ends_at = now + min(lifetime, LONGEST_LIFE)
+    if note.expires_at is not None:
+        ends_at = min(ends_at, note.expires_at)
+    return math.ceil(ends_at) if ends_at > now else 0
+
+
+def payload(
+    note: contract.Notification,
+    aps: Mapping[str, object],
+    shrink: bool = False,
+    limit: int = PAYLOAD_LIMIT,
+) -> bytes:
     """The summary and the node beside `aps`; less of it until it fits.
 
     First the body goes, then the senders, then the counts.
     """
     for summary in note.summaries(shrink):
         made = _json({"aps": aps, "node": note.node, **summary})
-        if len(made) <= PAYLOAD_LIMIT:
+        if len(made) <= limit:
             return made
     return _json({"aps": aps})
 
@@ -325,8 +369,8 @@ def collapse_id(node: str) -> str:
     return sha256(node.encode()).hexdigest()
 
 
-def token(text: str) -> bytes:
-    """A device's token, given as hexadecimal digits or as base64. Raises BadField.
+def token(text: str, field: str = "token") -> bytes:
+    """A device's token, in this field, given as hexadecimal digits or as base64. Raises BadField.
 
     What is both is hexadecimal. base64 may have either alphabet, with or without its padding.
     """
@@ -342,7 +386,7 @@ def token(text: str) -> bytes:
         ):
             return found
     raise contract.BadField(
-        "token", "is no token of APNs, neither in base64 nor in hexadecimal digits"
+        field, "is no token of APNs, neither in base64 nor in hexadecimal digits"
     )
 
 

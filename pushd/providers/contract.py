@@ -182,6 +182,7 @@ class Sending:
     credential: Secret | None = None  # of a provider that has one
     shrink: bool = False  # the service found the last one too big: counts alone
     remedies: frozenset[str] = frozenset()  # what `Refused.remedy` asked for so far
+    without: frozenset[str] = frozenset()  # fields of the device that came to nothing this time
 
 
 # What an answer means: one of four.
@@ -196,7 +197,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
-    """This registration is dead: forget it."""
+    """This registration is dead: forget it.
+
+    Where the request named a field of the device (`Request.field`), that alone is dead.
+    """
 
     since: float | None = None  # only if the device has not registered again since
     guarded: bool = False  # a fault of ours (wrong project, key, environment) looks the same

@@ -124,11 +124,14 @@ class Dispatcher:
         backend: str,
         latest: Callable[[], Notification | None],
         device: Callable[[], Device | None],
+        lost: Callable[[Device, str, str], None] = lambda device, field, reason: None,
     ) -> Result:
         """Tell the device the latest; come back when that is settled one way or the other.
 
         `latest` and `device` are looked at several times, and right before each request:
         what `latest` gave last is what was sent. None, from either, withdraws the push.
+        `lost` is told of a second token that is dead: the device that had it, the name of its
+        field, and why; the push goes on without it.
         Retries go on until the notification's `expires_at`, read afresh each time. At most
         one push a registration is to be under way. Raises KeyError for an unknown backend;
         may be cancelled at any time.
@@ -136,7 +139,7 @@ class Dispatcher:
         found = self._backends[backend]
         found.pending += 1
         try:
-            return await _Push(found, latest, device).run()
+            return await _Push(found, latest, device, lost).run()
         finally:
             found.pending -= 1
 
@@ -185,11 +188,13 @@ class _Push:
         backend: Backend,
         latest: Callable[[], Notification | None],
         device: Callable[[], Device | None],
+        lost: Callable[[Device, str, str], None],
     ) -> None:
         self._backend = backend
         self._clock = backend.clock
         self._latest = latest
         self._device = device
+        self._lost = lost
         self._started_at = backend.clock.seconds()
         self._next_at = 0.0  # not to be tried before
         self._soonest = 0.0  # the same, if it is urgent
@@ -201,6 +206,7 @@ class _Push:
         self._id = ""
         self._shrink = False
         self._remedies: frozenset[str] = frozenset()
+        self._without: frozenset[str] = frozenset()
 
     @property
     def _provider(self) -> Provider:
@@ -300,7 +306,7 @@ class _Push:
             if isinstance(outcome, Busy | Refused) and outcome.fresh and not is_fresh:
                 is_fresh = True
                 continue
-            result = self._judge(service, outcome, device, sent_at)
+            result = self._judge(service, outcome, device, sent_at, request.field)
             if result is not _Next.AGAIN:
                 return result
 
@@ -310,7 +316,7 @@ class _Push:
         if note != self._content:
             self._content, self._id = note, str(uuid4())
         credential = token.value if token is not None else None
-        sending = Sending(self._id, credential, self._shrink, self._remedies)
+        sending = Sending(self._id, credential, self._shrink, self._remedies, self._without)
         try:
             return self._provider.request(note, device, self._clock.seconds(), sending)
         except BadField as error:  # it was registered under another configuration
@@ -358,12 +364,19 @@ class _Push:
     # What follows from it.
 
     def _judge(
-        self, service: Service, outcome: Outcome | Failed, device: Device, sent_at: float
+        self,
+        service: Service,
+        outcome: Outcome | Failed,
+        device: Device,
+        sent_at: float,
+        field: str,
     ) -> Result | _Next:
         match outcome:
             case Accepted():
                 service.accepted()
                 return outcome
+            case Unregistered() if field:
+                return self._bury_field(service, outcome, device, sent_at, field)
             case Unregistered():
                 return self._bury(service, outcome, device, sent_at)
             case Failed():
@@ -379,13 +392,21 @@ class _Push:
                 service.answered()
                 return self._later(outcome.reason, outcome.after)
             case Refused():
-                return self._refused(service, outcome)
+                return self._refused(service, outcome, field)
 
-    def _refused(self, service: Service, outcome: Refused) -> Result | _Next:
+    def _refused(self, service: Service, outcome: Refused, field: str) -> Result | _Next:
         if outcome.shrink and not self._shrink:
             self._shrink = True
         elif outcome.remedy and outcome.remedy not in self._remedies:
             self._remedies |= {outcome.remedy}
+        elif field:  # the first token may be taken all the same
+            log.warn(
+                "{backend}: {field}: {reason}; sent without it",
+                backend=self._backend.name,
+                field=field,
+                reason=outcome.reason,
+            )
+            self._without |= {field}
         elif outcome.alarm and not self._is_the_devices_own(service, outcome):
             # Not this notification's fault: it is kept until the operator has acted, or
             # nobody wants it any more.
@@ -426,6 +447,24 @@ class _Push:
             return Refused(reason, alarm=True)
         service.failed(reason, alarm=True)
         return self._later(reason)
+
+    def _bury_field(
+        self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float, field: str
+    ) -> _Next:
+        """The device's second token is dead, by the same rules; the push goes on without it."""
+        service.answered()
+        device = self._device()
+        value = sent_to.fields.get(field, "")
+        if device is None or device.fields.get(field) != value or device.renewed_at > sent_at:
+            return _Next.AGAIN
+        self._without |= {field}
+        reason = outcome.reason or "unregistered"
+        if outcome.since is None or device.renewed_at < outcome.since:
+            if service.lane.guard.may_delete(hash(value), self._clock.seconds()):
+                self._lost(device, field, reason)
+            else:
+                service.alarm(f"{field}: {reason}, said of too many devices; they are kept")
+        return _Next.AGAIN
 
     def _later(self, reason: str, after: float | None = None) -> _Next:
         """Pause: as long as the service says, else longer each time, with full jitter."""

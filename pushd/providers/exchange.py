@@ -34,7 +34,7 @@ class Request:
     Its repr names the host alone: headers, and often the path, are secrets.
     """
 
-    __slots__ = ("body", "fresh", "headers", "link", "method", "url")
+    __slots__ = ("body", "field", "fresh", "headers", "link", "method", "url")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Request:
         method: str = "POST",
         link: Link = Link(),
         fresh: bool = False,  # the link's connections take no more requests: open another
+        field: str = "",  # where the device is called by a second token: the field that has it
     ) -> None:
         self.method = method
         self.url = url
@@ -54,6 +55,7 @@ class Request:
         self.body = body
         self.link = link
         self.fresh = fresh
+        self.field = field
         if json is not None:
             self.body = json_module.dumps(json, separators=(",", ":")).encode()
             self.headers.setdefault("content-type", "application/json")

@@ -248,6 +248,19 @@ class DeviceUnregistered:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceTokenForgotten:
+    """A second token of a device is dead; the device is still registered by its first."""
+
+    account: str
+    service: str
+    node: str = field(repr=False)
+    type: str
+    device: str
+    forgotten: str  # the field that had it, such as "voip-token"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishReceived:
     """Somebody published to a node of ours. `account` is "" where there is no such node."""
 

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from pushd.routing.events import (
     AccountRemoved,
     DeviceRegistered,
+    DeviceTokenForgotten,
     DeviceUnregistered,
     Events,
     PublishAnswered,
@@ -167,6 +168,7 @@ class Ledger:
         events.listen(PublishAnswered, self._answered)
         events.listen(DeviceRegistered, self._registered)
         events.listen(DeviceUnregistered, self._unregistered)
+        events.listen(DeviceTokenForgotten, self._token_forgotten)
         events.listen(PublishReceived, self._received)
         events.listen(PushSettled, self._settled)
         events.listen(AccountRemoved, self._forget)
@@ -213,6 +215,10 @@ class Ledger:
     def _unregistered(self, event: DeviceUnregistered) -> None:
         key = (event.account, REGISTRATION, event.service, event.node)
         self._change(key, "removed", event.by, event.reason)
+
+    def _token_forgotten(self, event: DeviceTokenForgotten) -> None:
+        key = (event.account, REGISTRATION, event.service, event.node)
+        self._change(key, "changed", "provider", f"{event.forgotten}: {event.reason}")
 
     def _received(self, event: PublishReceived) -> None:
         """Who published right is told of when that is settled."""

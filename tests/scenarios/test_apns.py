@@ -21,6 +21,7 @@ from tests.scenarios.reading import condition, fields_of, secret_form, succeeded
 from tests.scenarios.standins import HouseOfNetworks, Node, form, started
 from tests.unit.providers.bench import pem
 
+CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
 KEYED, CERTIFIED, LATE = "org.example.keyed", "org.example.certified", "org.example.late"
 _numbers = itertools.count(1)
 
@@ -147,6 +148,36 @@ def test_the_newest_count_takes_the_place_of_the_one_before(house: AppleHouse) -
     assert first["collapse_id"] == second["collapse_id"] != ""
     assert first["id"] != second["id"]
     assert [one["message"]["message-count"] for one in (first, second)] == [1, 2]
+
+
+@pytest.mark.parametrize(("app", "topic"), [("keyed", KEYED), ("certified", CERTIFIED)])
+def test_a_call_rings_by_the_token_for_calls_and_by_an_alert_when_that_is_dead(
+    house: AppleHouse, app: str, topic: str
+) -> None:
+    token, called = a_token(), a_token()
+    phone = sleeping(house, app, token, voip_token=called)
+
+    house.friend().message(phone.account, payload=CALL)
+
+    [rings] = house.arrived("apns", called)
+    assert (rings["topic"], rings["push_type"], rings["status"]) == (f"{topic}.voip", "voip", 200)
+    assert (rings["priority"], rings["remarks"]) == (10, [])
+    assert 20 < rings["expiration"] - rings["at"] <= 31
+
+    house.tell("apns", "/devices", {"token": called, "dead_since": 4e9})
+    house.friend().message(phone.account, payload=CALL)
+
+    assert house.arrived("apns", called, 2)[1]["error"] == "Unregistered"
+    [alert] = house.arrived("apns", token)
+    assert (alert["topic"], alert["push_type"], alert["status"]) == (topic, "alert", 200)
+    assert alert["message"]["aps"]["alert"] == {"loc-key": "Incoming call"}
+    forgotten = house.event("device-token-forgotten", account=phone.account)
+    assert forgotten["forgotten"] == "voip-token"
+
+    house.friend().message(phone.account, payload=CALL)
+    assert len(house.arrived("apns", token, 2)) == 2
+    assert len(house.arrived("apns", called)) == 2
+    assert house.events("device-unregistered", account=phone.account) == []
 
 
 # What Apple answers.

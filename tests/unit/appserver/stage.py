@@ -80,6 +80,7 @@ class Call:
     backend: str
     latest: Callable[[], contract.Notification | None]
     device: Callable[[], contract.Device | None]
+    lost: Callable[[contract.Device, str, str], None]
     result: Deferred[Result] = field(default_factory=Deferred)
 
     def look(self) -> tuple[contract.Notification, contract.Device]:
@@ -110,8 +111,9 @@ class FakeDispatcher:
         backend: str,
         latest: Callable[[], contract.Notification | None],
         device: Callable[[], contract.Device | None],
+        lost: Callable[[contract.Device, str, str], None],
     ) -> Result:
-        call = Call(backend, latest, device)
+        call = Call(backend, latest, device, lost)
         self.calls.append(call)
         return await call.result
 

@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 
 from pushd.providers.apns import APNs, Options
-from tests.unit.appserver.stage import Stage, app, execute, outcome, register
+from pushd.providers.contract import Request, Response
+from pushd.providers.dispatch import Dispatcher
+from pushd.routing.events import DeviceTokenForgotten, DeviceUnregistered, PushSettled
+from tests.hall import Hall
+from tests.unit.appserver.stage import Stage, app, execute, notification, outcome, register
+from tests.unit.appserver.test_outbox import killed
 from tests.unit.providers.apple import signing_key
+from tests.unit.providers.bench import FakeTransport
 
 TOKEN = "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="
 HEX = "af7aa91ca9b36478d82986c6ef22387e163e0d62aa15913964910cf0ffa50c3a"
@@ -63,3 +69,83 @@ def test_another_provider_of_the_app_checks_devices_after_the_configuration_was_
 
     answer = execute(stage.client(), "register-push-apns", {"token": TOKEN})
     assert "not any more" in str(answer.error.text)
+
+
+# A second token, for calls.
+
+CALLED = "cd" * 32
+HIGH = "<priority xmlns='tigase:push:priority:0'>high</priority>"
+CALL = f"<item>{notification({'message-count': '1'}, HIGH)}</item>"
+
+
+class Apple:
+    """An app of Apple's, and what it is asked; `dead` is answered 410."""
+
+    def __init__(self, folder: Path, path: Path | str = ":memory:") -> None:
+        self.dead: set[str] = set()
+        self.asked: list[str] = []
+        self.stage = Stage(
+            (app("apns", provider := apns(folder)),),
+            path=path,
+            dispatcher=lambda hall: self._dispatcher(hall, provider),
+        )
+
+    def _dispatcher(self, hall: Hall, provider: APNs) -> Dispatcher:
+        dispatcher = Dispatcher(hall.clock, FakeTransport(self._answer), hall.host.events.emit)
+        dispatcher.add("apns", provider)
+        return dispatcher
+
+    def _answer(self, request: Request) -> Response:
+        token = request.url.rpartition("/")[2]
+        self.asked.append(token)
+        if token in self.dead:
+            return Response(410, body=b'{"reason": "Unregistered"}')
+        return Response(200)
+
+    def call(self, node: str, secret: str) -> None:
+        assert self.stage.publish(node, secret, items=CALL) == ""
+        self.stage.hall.advance(0)
+
+
+def test_a_dead_token_for_calls_is_forgotten_and_its_phone_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "pushd.db"
+    apple = Apple(tmp_path, path)
+    node, secret = register(apple.stage.client(), "apns", token=HEX, voip_token=CALLED)
+    apple.dead = {CALLED}
+
+    apple.call(node, secret)
+
+    assert apple.asked == [CALLED, HEX]
+    events = apple.stage.hall.events(DeviceTokenForgotten)
+    assert [(one.device, one.forgotten, one.reason) for one in events] == [
+        ("phone", "voip-token", "410 Unregistered")
+    ]
+    assert CALLED not in repr(events)
+    assert apple.stage.hall.events(DeviceUnregistered) == []
+    assert [one.outcome for one in apple.stage.hall.events(PushSettled)] == ["accepted"]
+    for each in (apple, Apple(tmp_path, killed(path))):
+        kept = each.stage.registration(node)
+        assert (kept.token.reveal(), kept.provider_fields()) == (HEX, {})
+
+
+def test_a_token_for_calls_can_be_registered_again(tmp_path: Path) -> None:
+    apple = Apple(tmp_path)
+    phone = apple.stage.client()
+    node, secret = register(phone, "apns", token=HEX, voip_token=CALLED)
+    apple.dead = {CALLED}
+    apple.call(node, secret)
+    _, secret = register(phone, "apns", token=HEX, voip_token="ef" * 32)
+
+    apple.call(node, secret)
+
+    assert apple.asked[2:] == ["ef" * 32]
+
+
+def test_a_dead_phone_is_unregistered_with_both_its_tokens(tmp_path: Path) -> None:
+    apple = Apple(tmp_path)
+    node, secret = register(apple.stage.client(), "apns", token=HEX, voip_token=CALLED)
+    apple.dead = {CALLED, HEX}
+
+    apple.call(node, secret)
+
+    assert apple.stage.nodes() == []

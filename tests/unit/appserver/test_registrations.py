@@ -58,6 +58,26 @@ def test_nodes_and_secrets_cannot_be_guessed() -> None:
     assert all(len(one.node) >= 22 and len(secret) >= 32 for one, secret in made)
 
 
+def test_a_field_is_forgotten_if_it_is_still_what_was_used() -> None:
+    hall = Hall()
+    registrations = loaded(hall)
+    one, secret = register(registrations, fields={"voip-token": "x", "silent-push": "1"})
+
+    assert registrations.forget_field(one.node, "voip-token", "y") is None
+    assert registrations.forget_field(one.node, "other", "") is None
+    assert registrations.forget_field("nobody", "voip-token", "x") is None
+    changed = registrations.forget_field(one.node, "voip-token", "x")
+
+    assert changed is not None
+    assert changed.provider_fields() == {"silent-push": "1"}
+    assert registrations.get(one.node) == changed
+    assert admits(registrations, secret)
+    hall.wait(hall.host.database.committed())
+    kept = loaded(hall).get(one.node)
+    assert kept is not None
+    assert kept.provider_fields() == {"silent-push": "1"}
+
+
 @pytest.mark.line(105)
 def test_a_device_that_registers_again_keeps_its_node_and_gets_a_new_secret() -> None:
     registrations = loaded(Hall())

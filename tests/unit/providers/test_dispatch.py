@@ -70,6 +70,7 @@ class Office:
         what: Notification | Callable[[], Notification | None] | None = None,
         to: Device | Callable[[], Device | None] | None = None,
         backend: str = "main",
+        **more: Any,
     ) -> Pushed:
         found = note() if what is None else what
         target = device() if to is None else to
@@ -79,6 +80,7 @@ class Office:
                     backend,
                     found if callable(found) else lambda: found,
                     target if callable(target) else lambda: target,
+                    **more,
                 )
             )
         )

@@ -9,6 +9,7 @@ import pytest
 
 from pushd.routing.events import (
     DeviceRegistered,
+    DeviceTokenForgotten,
     DeviceUnregistered,
     PublishAnswered,
     PublishReceived,
@@ -104,6 +105,11 @@ def kept() -> Kept:
             DeviceUnregistered(JULIET, SERVICE, NODE, "fcm", "phone", "dead", "provider"),
             "registration",
             ("removed", "provider", "dead"),
+        ),
+        (
+            DeviceTokenForgotten(JULIET, SERVICE, NODE, "apns", "phone", "voip-token", "410"),
+            "registration",
+            ("changed", "provider", "voip-token: 410"),
         ),
         (
             PublishReceived(JULIET, SERVICE, NODE, "evil.example/x", "refused", "forbidden"),
