@@ -89,6 +89,7 @@ class Road(NamedTuple):
     certificate: Path | None = None  # who we are, to a server that asks
     key: Path | None = None  # of that certificate. None: it is in the same file
     proxy: Proxy | None = None
+    is_public: bool = False  # strangers name its hosts: to the public internet alone
 
 
 STRAIGHT = Road()

@@ -4,8 +4,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import optionsForClientTLS, platformTrust, trustRootFromCertificates
 from twisted.logger import Logger
 from twisted.web.client import URI
@@ -15,6 +21,7 @@ from zope.interface import implementer
 from pushd.config.checks import key_fault, load_key, read_file
 from pushd.net.http import CONNECT_TIMEOUT, Road, authorities
 from pushd.net.proxy import Tunnel
+from pushd.net.public import PublicOnly, may_be_public
 from pushd.net.spread import Spreading
 
 log = Logger()
@@ -33,7 +40,8 @@ class Outward:
     """
 
     def __init__(self, reactor: Any, road: Road) -> None:
-        self._reactor = Spreading(reactor)
+        is_judged = road.is_public and road.proxy is None
+        self._reactor = Spreading(PublicOnly(reactor) if is_judged else reactor)
         self._road = road
         self._files = [file for file in (road.ca_file, road.certificate, road.key) if file]
         self._state = self._look()
@@ -48,7 +56,9 @@ class Outward:
         """Names are looked up whenever it connects. TLS, unless the scheme is http."""
         road = self._road
         way: IStreamClientEndpoint
-        if road.proxy is not None:
+        if road.is_public and not may_be_public(host):
+            way = _Nowhere()
+        elif road.proxy is not None:  # which looks names up, and decides where they may lead
             way = Tunnel(self._reactor, road.proxy, host, port)
         else:
             way = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
@@ -97,6 +107,14 @@ class Outward:
             else:
                 found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
         return tuple(found)
+
+
+@implementer(IStreamClientEndpoint)
+class _Nowhere:
+    """A host that is not to be connected to: as if it had no address."""
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
+        return fail(DNSLookupError())
 
 
 def _given(road: Road) -> tuple[Any, dict[str, Any]]:

@@ -26,6 +26,7 @@ class Link:
     key: Path | None = None  # PEM; of that certificate. None: it is in the same file
     proxy: Proxy | None = None  # the way out of the house. None: straight
     name: str = ""  # sets apart what must not share connections though all else is equal
+    is_public: bool = False  # a stranger named the host: it has to be of the public internet
 
 
 class Request:

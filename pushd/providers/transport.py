@@ -52,7 +52,7 @@ def over_https(reactor: Any) -> HTTPTransport:
     """The transport of a server: HTTP/2, or HTTP/1.1 where a link and its server allow that."""
 
     def open_client(link: Link) -> HTTPClient:
-        road = Road(link.ca_file, link.certificate, link.key, link.proxy)
+        road = Road(link.ca_file, link.certificate, link.key, link.proxy, link.is_public)
         return http2(reactor, road) if link.http2 else either(reactor, road)
 
     return HTTPTransport(open_client)
