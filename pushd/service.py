@@ -51,6 +51,7 @@ from pushd.net.stranding import Stranded
 from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
+from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.transport import over_https
 from pushd.routing.events import Events, ServerStarted
@@ -98,6 +99,8 @@ class Server:
         self._stranded = Stranded()
         self._journal = Journal(reactor, self.events)
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
+        self._apps: list[App] = []
+        self._secrets: dict[str, bytes] = {}  # of our own, by name
         self._factories: list[ClientFactory | ComponentFactory] = []
         self._admissions: list[Admission] = []
         self._door: Door
@@ -143,6 +146,7 @@ class Server:
         await self.app_server.load()
         await modules.load(self.host, measures.module_options(self.config))
         self._logins.secret = await self._own_secret("fake-salt")
+        await self._make_secrets()
         await self.host.lifecycle.recover()
         self.app_server.start()
         self.events.emit(ServerStarted())
@@ -214,6 +218,7 @@ class Server:
             self.config = running
             raise
         for name, provider in providers.items():
+            self._hand_secret(provider)
             self._dispatcher.renew(name, provider)
             self.app_server.renew(name, provider)
         self._limit()
@@ -265,7 +270,7 @@ class Server:
         )
 
     def _app_server(self) -> AppServer:
-        apps = []
+        apps = self._apps
         for backend in self.config.app_server.backends:
             provider = measures.provider(backend, self.config.app_server.proxy)
             name = backend.name
@@ -303,6 +308,18 @@ class Server:
         secret = secrets.token_bytes(32)
         self._database.write("INSERT INTO settings (name, value) VALUES (?, ?)", (name, secret))
         return secret
+
+    async def _make_secrets(self) -> None:
+        """Those that providers want; they are the same after a restart."""
+        for app in self._apps:
+            name = app.provider.own_secret
+            if name and name not in self._secrets:
+                self._secrets[name] = await self._own_secret(name)
+            self._hand_secret(app.provider)
+
+    def _hand_secret(self, provider: Provider) -> None:
+        if provider.own_secret in self._secrets:
+            provider.keep(self._secrets[provider.own_secret])
 
     def _listen(self) -> None:
         door = self._door = self._make_door()

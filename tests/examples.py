@@ -25,7 +25,7 @@ from pushd.appserver.service import notice
 from pushd.modules.push.options import Told
 from pushd.net.client import Client
 from pushd.net.http11 import HTTP11Agent
-from pushd.providers import apns, contract, fcm, ubuntu, webhook, wns
+from pushd.providers import apns, contract, fcm, ubuntu, unifiedpush, webhook, webpush, wns
 from pushd.providers.transport import HTTPTransport
 from pushd.wire import forms
 from pushd.wire.element import element, serialize
@@ -39,6 +39,7 @@ from tests.unit.modules.push.stage import Stage, enable, refused
 from tests.unit.net.http2_house import House
 from tests.unit.providers.apple import signing_key
 from tests.unit.providers.bench import NOW, account
+from tests.unit.providers.browser import Browser
 
 PAGE = Path(__file__).parents[1] / "docs/privacy.rst"
 WIDTH = 96
@@ -89,14 +90,14 @@ def disabled() -> str:
 # To the providers.
 
 
-def requested(request: contract.Request) -> str:
-    """Headers and body as a server gets them, over HTTP/2."""
+def requested(request: contract.Request, body: str = "") -> str:
+    """Headers and body as a server gets them, over HTTP/2; or another body in its place."""
     house = House()
     HTTPTransport(lambda link: house.client).send(request, 30.0)
     (asked,) = house.let_in().server.asked.values()
     assert asked.is_whole
     lines = [f"{name}: {value}" for name, value in asked.headers]
-    return "\n".join([*lines, "", asked.body.decode()])
+    return "\n".join([*lines, "", body or asked.body.decode()])
 
 
 @implementer(IAgentEndpointFactory)
@@ -198,6 +199,31 @@ def to_webhook(**told: Any) -> str:
     return requested(provider.request(notification(**told), device, NOW, contract.Sending("UUID")))
 
 
+def to_web_push(kind: type[contract.Provider] = webpush.WebPush, **told: Any) -> str:
+    """With what a subscription's owner reads in place of what is sealed for him."""
+    browser = Browser(1)
+    provider = kind(webpush.Options("mailto:admin@example.net"))
+    provider.keep(bytes(32))
+    fields = provider.stored(browser.fields("https://push.example.org/TOKEN-OF-THE-DEVICE"))
+    request = provider.request(
+        notification(**told),
+        contract.Device(Secret(fields.pop("token")), fields=fields),
+        NOW,
+        contract.Sending("", Secret("PUBLIC-KEY JWT")),
+    )
+    return requested(request, f"SEALED({browser.read(request.body).decode()})")
+
+
+def to_web_push_for_identity() -> str:
+    """What is signed."""
+    provider = webpush.WebPush(webpush.Options("mailto:admin@example.net"))
+    provider.keep(bytes(32))
+    token = provider.credential("https://push.example.org").request(NOW)
+    assert isinstance(token, contract.Token)
+    parts = token.value.reveal().partition(" ")[2].split(".")[:2]
+    return ".".join(base64.urlsafe_b64decode(part + "==").decode() for part in parts) + ".SIGNATURE"
+
+
 def windows() -> wns.WNS:
     return wns.WNS(wns.Options(Secret("CLIENT-SECRET"), package_sid="ms-app://s-1-15-2-1-2-3"))
 
@@ -257,6 +283,10 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
     "Ubuntu by default": lambda: to_ubuntu(message_count=1),
     "Ubuntu with everything": lambda: to_ubuntu(**EVERYTHING_TOLD),
+    "WebPush identity": to_web_push_for_identity,
+    "WebPush by default": lambda: to_web_push(message_count=1),
+    "WebPush with everything": lambda: to_web_push(**EVERYTHING_TOLD),
+    "UnifiedPush by default": lambda: to_web_push(unifiedpush.UnifiedPush, message_count=1),
     "Webhook by default": lambda: to_webhook(message_count=1),
     "Webhook with everything": lambda: to_webhook(**EVERYTHING_TOLD),
     "WNS for access": to_microsoft_for_access,

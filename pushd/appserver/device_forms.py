@@ -1,6 +1,6 @@
 """The forms of the commands: what a device fills in, and what it is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pushd.appserver.apps import App
@@ -23,6 +23,7 @@ LABELS = {
     "endpoint": "Endpoint, from the push provider",
     "p256dh": "Public key of the device",
     "auth": "Authentication secret of the device",
+    "vapid": "Public key of this server, to subscribe with",
     "device-id": "Device (your resource, if empty)",
     "device-name": "A name to tell your devices by",
     "app": "App",
@@ -123,7 +124,8 @@ def offered(apps: Sequence[App]) -> Element:
     provider = apps[0].provider  # all are of one type
     fields = [
         *(_field(name, required=True) for name in sorted(provider.register_fields)),
-        *(_field(name) for name in sorted(provider.optional_fields)),
+        *_fixed(apps),
+        *(_field(name) for name in sorted(provider.optional_fields - provider.shown().keys())),
         _field("device-id"),
         _field("device-name"),
     ]
@@ -138,6 +140,18 @@ def offered(apps: Sequence[App]) -> Element:
         "Fill in what your app got from the provider.",
         fields,
     )
+
+
+def _fixed(apps: Sequence[App]) -> Iterator[forms.Field]:
+    """What a device must know before; one each where it is not the same for all apps."""
+    for name in apps[0].provider.shown():
+        values = {app.app_name: app.provider.shown()[name] for app in apps}
+        label = LABELS.get(name, name)
+        if len(set(values.values())) == 1:
+            yield forms.Field(name, "fixed", label, values[apps[0].app_name])
+            continue
+        for app, value in values.items():
+            yield forms.Field(f"{name}-{app}", "fixed", f"{label} of {app}", value)
 
 
 def _field(name: str, required: bool = False) -> forms.Field:

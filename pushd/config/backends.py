@@ -32,9 +32,18 @@ from pushd.config.reader import (
     refuse_unknown,
 )
 
-PLANNED = ("apns", "fcm", "mozilla", "ubuntu", "unifiedpush", "webhook", "webpush", "wns")
-ALIASES = {"gcm": "fcm"}
-KEY_FILES = ("service_account", "key_file", "certfile", "keyfile")  # options that may name a key
+PLANNED = ("apns", "fcm", "ubuntu", "unifiedpush", "webhook", "webpush", "wns")
+ALIASES = {  # to what is meant, and why
+    "gcm": ("fcm", "GCM ended in 2019, FCM HTTP v1 took its place"),
+    "mozilla": ("webpush", "SimplePush ended with Firefox OS, Web Push took its place"),
+}
+KEY_FILES = (
+    "service_account",
+    "key_file",
+    "certfile",
+    "keyfile",
+    "vapid_key",
+)  # options that may name a key
 
 
 class Retired(NamedTuple):
@@ -163,10 +172,8 @@ def _provider(entries: MapNode, reading: Reading) -> str:
     if not isinstance(node, Scalar) or node.is_null:
         return ""
     if node.text in ALIASES:
-        own = ALIASES[node.text]
-        reading.warn(
-            node, f"{node.text!r} is read as {own!r}: GCM ended in 2019, FCM HTTP v1 took its place"
-        )
+        own, why = ALIASES[node.text]
+        reading.warn(node, f"{node.text!r} is read as {own!r}: {why}")
         return own
     known = tuple(sorted({*PLANNED, *reading.providers}))
     if node.text not in known:

@@ -5,6 +5,7 @@ cryptography is imported by the first check that needs it.
 """
 
 import json
+import re
 import stat
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 1 << 20
 SOON = timedelta(days=30)
+_PRIVATE_KEYS = re.compile(
+    rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----.+?-----END (?:[A-Z]+ )*PRIVATE KEY-----", re.DOTALL
+)
 ACCOUNT_FIELDS = ("project_id", "client_email", "private_key", "private_key_id", "token_uri")
 
 
@@ -158,6 +162,32 @@ def signing_key_fault(path: Path) -> str | None:
     return None
 
 
+def vapid_keys(data: bytes) -> list[Any]:
+    """The keys (PEM) that sign for Web Push, in order. Raises ValueError, which says why not."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+
+    keys = [load_key(block) for block in _PRIVATE_KEYS.findall(data)]
+    if not keys or None in keys:
+        raise ValueError("which holds no private key (PEM, without a passphrase)")
+    if not all(
+        isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)
+        for key in keys
+    ):
+        raise ValueError("which has a key that is not one on the curve P-256")
+    return keys
+
+
+def vapid_key_fault(path: Path) -> str | None:
+    """What is wrong with a file of keys for Web Push."""
+    try:
+        vapid_keys(read_file(path))
+    except OSError:
+        return "which cannot be read"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def client_certificate_fault(path: Path) -> str | None:
     """What is wrong with a file that has a client certificate, and mostly its private key."""
     try:
@@ -190,6 +220,14 @@ ServiceAccountFile = Annotated[
 ]
 SigningKeyFile = Annotated[
     Path, File(signing_key_fault, "the signing key (.p8) from Apple's developer site")
+]
+VapidKeyFile = Annotated[
+    Path,
+    File(
+        vapid_key_fault,
+        "a file (PEM) with a private key; `openssl ecparam -name prime256v1 -genkey -noout"
+        " -out FILE` makes one",
+    ),
 ]
 ClientCertificateFile = Annotated[
     Path,

@@ -385,6 +385,7 @@ class Provider(ABC):
     aliases: ClassVar[frozenset[str]] = frozenset()  # other names for the same
     register_fields: ClassVar[frozenset[str]]  # without these a device cannot register
     optional_fields: ClassVar[frozenset[str]] = frozenset()
+    own_secret: ClassVar[str] = ""  # names what the server makes up once for it; see `keep`
 
     timeout: ClassVar[float] = 30.0  # seconds for one exchange
     floor: ClassVar[float] = 5.0  # seconds before anything is said again, unless the service asks
@@ -404,6 +405,17 @@ class Provider(ABC):
     def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The same fields, each in the one form in which it is kept. `check` passed them."""
         return dict(fields)
+
+    def keep(self, secret: bytes) -> None:
+        """32 bytes that the server made up at its first start, and keeps for ever.
+
+        For those that name it in `own_secret`, before any device registers or is pushed.
+        """
+        return
+
+    def shown(self) -> Mapping[str, str]:
+        """What a device must know before it can fill in the form: fixed fields of it."""
+        return {}
 
     @property
     def expires_at(self) -> float | None:

@@ -299,6 +299,9 @@ class _Push:
             outcome = await self._exchange(request, note)
             if isinstance(outcome, Refused) and outcome.renew_credential:
                 if token is None or has_renewed or not service.discard(token):
+                    if self._is_the_devices_own(service, outcome):
+                        service.answered()
+                        return outcome
                     service.failed(outcome.reason, alarm=True)
                     return self._later(outcome.reason)
                 has_renewed = True

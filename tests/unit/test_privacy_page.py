@@ -22,7 +22,7 @@ NAMES = (
     "last-message-body",
     "pending-subscription-count",
 )
-NETWORKS = ("FCM", "APNs", "Ubuntu", "Webhook", "WNS")
+NETWORKS = ("FCM", "APNs", "Ubuntu", "UnifiedPush", "Webhook", "WebPush", "WNS")
 WHOLE = frozenset(("queue", "sessions", "offline"))  # told of as a whole
 
 

@@ -169,7 +169,7 @@ def test_a_type_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
     assert problems_of(text, tmp_path) == [
         "app_server.backends[0].type: found 'webhok';"
         " expected a known one: did you mean 'webhook'?",
-        "app_server.backends[1].type: found 'qqq'; expected one of apns, fcm, mozilla, ubuntu,"
+        "app_server.backends[1].type: found 'qqq'; expected one of apns, fcm, ubuntu,"
         " unifiedpush, webhook, webpush, wns",
     ]
 

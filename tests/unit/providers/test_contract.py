@@ -51,25 +51,37 @@ OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     },
     "fcm": lambda folder: {"service_account": account(folder)},
     "ubuntu": lambda folder: {},
+    "unifiedpush": lambda folder: {"sub": "mailto:admin@example.net", "padding": False},
     "webhook": lambda folder: {
         "url": "https://hooks.example.net/push",
         "secret": Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     },
+    "webpush": lambda folder: {"sub": "mailto:admin@example.net", "padding": False},
     "wns": lambda folder: {
         "auth_key": Secret("a client secret"),
         "package_sid": "ms-app://s-1-15-2-1-2-3",
     },
 }
+SUBSCRIPTION = {
+    "endpoint": "https://push.example.org/wpush/v2/gAAAAABl",
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIA"
+    "iw4",
+    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+}
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
     "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
     "ubuntu": {"token": "dG9rZW4tMQ==", "application-id": "chat.example_chat"},
+    "unifiedpush": SUBSCRIPTION,
     "webhook": {"token": "token-of-the-device"},
+    "webpush": SUBSCRIPTION,
     "wns": {"token": "https://db3.notify.windows.com/?token=AwYAAA%3d%3d"},
 }
 # The statuses that say, without a word in the body, that a device is gone.
 DELETING: Mapping[str, frozenset[int]] = {
+    "unifiedpush": frozenset({404, 410}),
     "webhook": frozenset({410}),
+    "webpush": frozenset({404, 410}),
     "wns": frozenset({404, 410}),
 }
 
@@ -96,11 +108,13 @@ BODIES = [
 def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Provider:
     found = catalogue.find(request.param)
     assert found is not None
-    return found(catalogue.options(found)(**OPTIONS[request.param](tmp_path)))
+    provider = found(catalogue.options(found)(**OPTIONS[request.param](tmp_path)))
+    provider.keep(bytes(32))
+    return provider
 
 
 def device(provider: Provider) -> Device:
-    fields = FIELDS[provider.type]
+    fields = provider.stored(FIELDS[provider.type])
     return Device(Secret(fields["token"]), "app", fields, NOW - 100)
 
 
@@ -150,7 +164,7 @@ def test_options_are_plain_values_in_a_frozen_dataclass(name: str) -> None:
     for hint in get_type_hints(options).values():
         parts = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
         plain = {str, int, float, bool, Path, Proxy, Secret, type(None)}
-        assert set(parts) <= {*plain, tuple[Secret, ...]}
+        assert set(parts) <= {*plain, tuple[Secret, ...], tuple[str, ...]}
 
 
 @pytest.mark.parametrize("name", TYPES)

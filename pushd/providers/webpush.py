@@ -1,0 +1,228 @@
+"""Web Push: browsers, and whatever else has a subscription (RFC 8030, RFC 8291, RFC 8292).
+
+A device registers with its subscription: an endpoint, which may be anywhere, and the keys
+that seal what is sent there, so that the push service reads none of it. The subscription is
+made for a key of ours, which the form of the command shows as `vapid`.
+"""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+from pushd.config.checks import VapidKeyFile, read_file, vapid_keys
+from pushd.config.kinds import Duration, Pattern, Url
+from pushd.config.proxies import ProxyAddress
+from pushd.providers import contract
+from pushd.providers.vapid import Keys, Signature, authorization, own_key
+from pushd.providers.webpush_answers import read
+from pushd.providers.webpush_encryption import (
+    AUTH_BYTES,
+    END,
+    SIZES,
+    Recipient,
+    decoded,
+    encoded,
+    padded_size,
+    public_key,
+    seal,
+)
+from pushd.providers.webpush_endpoints import Place, Rules
+
+CONTENT_LIMIT = SIZES[-1] - len(END)  # bytes
+LONGEST_LIFE = 2_419_200  # seconds; four weeks, the most that Google takes
+
+# Apple refuses whoever names a host that cannot be anywhere else, such as localhost.
+_HOST = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z][A-Za-z0-9-]*"
+Contact = Annotated[
+    str,
+    Pattern(
+        rf"mailto:[A-Za-z0-9._%+-]+@{_HOST}|https://{_HOST}(/[A-Za-z0-9._~/-]*)?",
+        "an address such as mailto:admin@example.net or https://example.net/contact",
+    ),
+]
+HostName = Annotated[
+    str, Pattern(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", "a host such as push.example.net")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    # Whom a push service may turn to where our pushes trouble it: ``mailto:`` or ``https:``. It is
+    # said to every service.
+    sub: Contact
+    # A file of keys (P-256, PEM) that sign pushes. The first is for new subscriptions, the others
+    # for those that were made for them. Without it, and for subscriptions made before there was
+    # one, it is a key that the server made at its first start and keeps in its storage.
+    vapid_key: VapidKeyFile | None = None
+    # The only hosts that endpoints may be at: these and those below them. None: at all.
+    allow_hosts: tuple[HostName, ...] = ()
+    # Hosts that endpoints may not be at, with those below them.
+    deny_hosts: tuple[HostName, ...] = ()
+    # Whether endpoints may be in private networks and on this machine, there by http, too. That is
+    # for tests: whoever may register has this server post to any place that it can reach.
+    allow_private: bool = False
+    # Whether contents are padded to a few sizes, so that their length tells nothing.
+    padding: bool = True
+    # How long a push service keeps a notification for a device that it cannot reach.
+    lifetime: Duration = 86_400.0
+    # A stand-in for tests, whose endpoints are taken wherever it is.
+    base_url: Url | None = None
+    # The authorities (PEM) that may have signed the certificates there, if not the usual ones.
+    ca_file: Path | None = None
+    # The way to push services. The proxy looks their names up: that they lead to no private
+    # network is then up to the proxy.
+    proxy: ProxyAddress | None = None
+
+    def __post_init__(self) -> None:
+        """Raises BadCredential for a file without keys."""
+        if self.vapid_key is not None:
+            _keys_in(self.vapid_key)
+
+
+def _keys_in(path: Path) -> list[Any]:
+    try:
+        return vapid_keys(read_file(path))
+    except OSError:
+        raise contract.BadCredential(f"a file that can be read, not {path}", "vapid_key") from None
+    except ValueError as error:
+        raise contract.BadCredential(f"another file than {path}, {error}", "vapid_key") from None
+
+
+class WebPush(contract.Provider):
+    type = "webpush"
+    aliases = frozenset({"mozilla"})
+    register_fields = frozenset({"endpoint", "p256dh", "auth"})
+    optional_fields = frozenset({"vapid"})
+    own_secret = "vapid"  # noqa: S105  its name
+    limits = contract.Limits(concurrency=4, rate=20.0, burst=20)  # of each host
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._given = [] if options.vapid_key is None else _keys_in(options.vapid_key)
+        self._keys = Keys(self._given)
+        self._rules = Rules(
+            options.allow_hosts,
+            options.deny_hosts,
+            options.allow_private,
+            options.base_url or "",
+        )
+        ca_file = contract.trusted(options.ca_file)
+        self._links = {
+            is_private: contract.Link(ca_file, proxy=options.proxy, is_public=not is_private)
+            for is_private in (False, True)
+        }
+
+    def keep(self, secret: bytes) -> None:
+        self._keys = Keys([*self._given, own_key(secret)])
+
+    def shown(self) -> dict[str, str]:
+        return {"vapid": self._keys.current}
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        for name in ("endpoint", "p256dh", "auth"):
+            if not fields.get(name):
+                raise contract.BadField(name, "is missing or empty")
+        self._rules.place(fields["endpoint"])
+        recipient(fields)
+        if fields.get("vapid") and fields["vapid"] not in self._keys:
+            raise contract.BadField("vapid", "is no key of this server's: subscribe for its key")
+
+    def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The endpoint as a token, which is what it is: whoever has it may push there."""
+        keys = recipient(fields)
+        return {
+            "token": fields["endpoint"],
+            "p256dh": encoded(keys.public),
+            "auth": encoded(keys.auth),
+            "vapid": fields.get("vapid") or self._keys.current,
+        }
+
+    def lane(self, device: contract.Device) -> str:
+        """Its origin, which is also what a signature is for."""
+        try:
+            return self._place(device).origin
+        except contract.BadField:
+            return ""
+
+    def credential(self, lane: str) -> contract.Credential:
+        return Signature(lane, self.options.sub, self._keys)
+
+    def request(
+        self,
+        note: contract.Notification,
+        device: contract.Device,
+        now: float,
+        sending: contract.Sending,
+    ) -> contract.Request:
+        place, to = self._place(device), recipient(device.fields)
+        content = payload(note, sending.shrink)
+        size = padded_size(len(content)) if self.options.padding else 0
+        headers = {
+            "content-encoding": "aes128gcm",
+            "content-type": "application/octet-stream",
+            "ttl": str(self._ttl(note, now)),
+            "urgency": "high" if note.urgent or note.is_visible else "normal",
+            "topic": topic(note.node),
+        }
+        if sending.credential is not None:
+            public = device.fields.get("vapid", "")
+            headers["authorization"] = authorization(sending.credential, public)
+        return contract.Request(
+            device.token.reveal(),
+            headers=headers,
+            body=seal(content, to, size),
+            link=self._links[place.is_private],
+        )
+
+    def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
+        return read(response, now)
+
+    def _place(self, device: contract.Device) -> Place:
+        return self._rules.place(device.token.reveal())
+
+    def _ttl(self, note: contract.Notification, now: float) -> int:
+        """Whole seconds; 0 is "now or never"."""
+        left = min(self.options.lifetime, LONGEST_LIFE)
+        if note.expires_at is not None:
+            left = min(left, note.expires_at - now)
+        return max(0, round(left))
+
+
+def payload(note: contract.Notification, shrink: bool = False) -> bytes:
+    """The summary and the node; less of it until it fits."""
+    for summary in note.summaries(shrink):
+        text = json.dumps({"node": note.node, **summary}, ensure_ascii=False, separators=(",", ":"))
+        made = text.encode("utf-8", "replace")
+        if len(made) <= CONTENT_LIMIT:
+            return made
+    return b"{}"
+
+
+def topic(node: str) -> str:
+    """One per registration, so that the newest count replaces the one before.
+
+    32 characters, the most that there may be (RFC 8030 §5.4): Apple takes those alone that
+    could be base64.
+    """
+    return urlsafe_b64encode(sha256(node.encode()).digest())[:32].decode()
+
+
+def recipient(fields: Mapping[str, str]) -> Recipient:
+    """The subscription's keys. Raises BadField."""
+    try:
+        public = decoded(fields.get("p256dh", ""))
+        public_key(public)
+    except ValueError:
+        text = "is no public key on P-256 (65 bytes in base64url, uncompressed)"
+        raise contract.BadField("p256dh", text) from None
+    try:
+        auth = decoded(fields.get("auth", ""))
+    except ValueError:
+        auth = b""
+    if len(auth) != AUTH_BYTES:
+        raise contract.BadField("auth", f"is no secret of {AUTH_BYTES} bytes in base64url")
+    return Recipient(public, auth)

@@ -1,0 +1,432 @@
+"""Web Push: what is sent and where to, and what each answer means."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pushd.providers.contract import (
+    Accepted,
+    BadCredential,
+    BadField,
+    Busy,
+    Device,
+    Notification,
+    Outcome,
+    Provider,
+    Refused,
+    Request,
+    Response,
+    Scope,
+    Secret,
+    Sending,
+    Token,
+    Unregistered,
+)
+from pushd.providers.unifiedpush import UnifiedPush
+from pushd.providers.vapid import Keys
+from pushd.providers.webpush import Options, WebPush, topic
+from pushd.providers.webpush_answers import read
+from tests.unit.providers.bench import DAY, NOW, pem
+from tests.unit.providers.browser import Browser, claims_of
+
+ENDPOINT = "https://push.example.org/wpush/v2/gAAAAABl%2fx"
+ORIGIN = "https://push.example.org"
+SUB = "mailto:admin@example.net"
+PHONE = Browser(11)
+FIELDS = PHONE.fields(ENDPOINT)
+
+
+def made(kind: type[Provider] = WebPush, secret: bytes = bytes(32), **options: Any) -> Provider:
+    provider = kind(Options(SUB, **options))
+    provider.keep(secret)
+    return provider
+
+
+PROVIDER = made()
+
+
+def device(provider: Provider = PROVIDER, **changes: str) -> Device:
+    fields = provider.stored(FIELDS | changes)
+    return Device(Secret(fields.pop("token")), fields=fields)
+
+
+def sent(
+    note: Notification,
+    to: Device | None = None,
+    provider: Provider = PROVIDER,
+    shrink: bool = False,
+) -> Request:
+    to = to or device(provider)
+    credential = provider.credential(provider.lane(to))
+    assert credential is not None
+    token = credential.request(NOW)
+    assert isinstance(token, Token)
+    return provider.request(note, to, NOW, Sending(credential=token.value, shrink=shrink))
+
+
+def content(request: Request) -> Any:
+    return json.loads(PHONE.read(request.body))
+
+
+# What is sent.
+
+
+@pytest.mark.parametrize("kind", [WebPush, UnifiedPush])
+def test_a_notification_goes_sealed_to_its_endpoint(kind: type[Provider]) -> None:
+    note = Notification(
+        "2100994384",
+        message_count=3,
+        pending_subscription_count=0,
+        last_message_sender="romeo@example.net",
+        last_message_body=Secret("Wherefore?"),
+    )
+    request = sent(note, provider=made(kind))
+    authorization = request.headers.pop("authorization")
+    claims, key = claims_of(authorization, ORIGIN, NOW)
+    assert (request.method, request.url) == ("POST", ENDPOINT)  # its escapes byte for byte
+    assert request.headers == {
+        "content-encoding": "aes128gcm",
+        "content-type": "application/octet-stream",
+        "ttl": "86400",
+        "urgency": "high",
+        "topic": topic("2100994384"),
+    }
+    assert content(request) == {
+        "node": "2100994384",
+        "message-count": 3,
+        "pending-subscription-count": 0,
+        "last-message-sender": "romeo@example.net",
+        "last-message-body": "Wherefore?",
+    }
+    assert claims["sub"] == SUB
+    assert key == made().shown()["vapid"]
+    assert request.link.is_public
+
+
+@pytest.mark.parametrize(
+    ("note", "urgency"),
+    [
+        (Notification("n", 1), "high"),
+        (Notification("n", pending_subscription_count=1), "high"),
+        (Notification("n", urgent=True), "high"),
+        (Notification("n"), "normal"),
+        (Notification("n", 0, 0), "normal"),
+    ],
+)
+def test_what_a_person_is_to_see_is_urgent(note: Notification, urgency: str) -> None:
+    assert sent(note).headers["urgency"] == urgency
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "ttl"), [(None, "86400"), (NOW + 90, "90"), (NOW + 9 * DAY, "86400"), (1, "0")]
+)
+def test_it_is_kept_for_a_day_but_not_beyond_its_end(expires_at: float | None, ttl: str) -> None:
+    assert sent(Notification("n", 1, expires_at=expires_at)).headers["ttl"] == ttl
+
+
+def test_nothing_is_kept_for_longer_than_google_takes() -> None:
+    provider = made(lifetime=90 * DAY)
+    assert sent(Notification("n", 1), provider=provider).headers["ttl"] == str(28 * 86_400)
+
+
+def test_a_topic_has_32_characters_and_is_the_same_for_a_node() -> None:
+    assert topic("a") == topic("a") != topic("b")
+    assert {len(topic(str(number))) for number in range(50)} == {32}
+
+
+def test_the_length_of_a_body_tells_little() -> None:
+    notes = [Notification("n", 1, last_message_body=Secret("x" * length)) for length in range(180)]
+    assert {len(sent(note).body) for note in notes} == {358}
+    longer = Notification("n", 1, last_message_body=Secret("x" * 300))
+    assert len(sent(longer).body) == 614
+    plain = made(padding=False)
+    assert len(sent(notes[0], provider=plain).body) + 7 == len(sent(notes[7], provider=plain).body)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize(
+    ("body", "sender", "kept"),
+    [
+        (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
+        (3000, 10, {"message-count", "last-message-sender"}),
+        (10, 3000, {"message-count"}),
+    ],
+)
+def test_what_is_too_long_for_mozillas_bridge_loses_the_body_then_the_sender(
+    body: int, sender: int, kept: set[str], padding: bool
+) -> None:
+    note = Notification(
+        "n", 3, last_message_sender="s" * sender, last_message_body=Secret("b" * body)
+    )
+    request = sent(note, provider=made(padding=padding))
+    assert len(request.body) < 2744
+    assert content(request).keys() - {"node"} == kept
+
+
+def test_what_a_service_finds_too_big_has_the_counts_alone() -> None:
+    note = Notification("n", 3, last_message_sender="romeo@example.net")
+    assert content(sent(note, shrink=True)) == {"node": "n", "message-count": 3}
+
+
+def test_each_origin_has_a_lane_and_a_signature_of_its_own() -> None:
+    for endpoint, origin in (
+        (ENDPOINT, ORIGIN),
+        ("https://Push.Example.org/x", ORIGIN),
+        ("https://push.example.org:443?x", ORIGIN),
+        ("https://push.example.org:8443/x", "https://push.example.org:8443"),
+        ("https://[2A00:0:0::1]/x", "https://[2a00::1]"),
+        ("https://8.8.8.8/x", "https://8.8.8.8"),
+    ):
+        to = device(endpoint=endpoint)
+        assert PROVIDER.lane(to) == origin
+        request = sent(Notification("n", 1), to)
+        claims_of(request.headers["authorization"], origin, NOW)
+        assert request.url == endpoint
+    assert (PROVIDER.limits.concurrency, PROVIDER.limits.rate) == (4, 20.0)
+
+
+# Keys of ours.
+
+
+def file(folder: Path, *keys: ec.EllipticCurvePrivateKey) -> Path:
+    path = folder / "vapid.pem"
+    path.write_text("".join(map(pem, keys)))
+    return path
+
+
+def key(number: int) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def public(number: int) -> str:
+    return Keys([key(number)]).current
+
+
+def test_the_form_shows_the_key_and_a_registration_remembers_it() -> None:
+    shown = PROVIDER.shown()["vapid"]
+    assert PROVIDER.stored(FIELDS)["vapid"] == shown
+    PROVIDER.check(FIELDS | {"vapid": shown})
+    assert PROVIDER.stored(FIELDS | {"vapid": ""})["vapid"] == shown
+
+
+def test_a_subscription_for_the_key_of_another_is_refused() -> None:
+    with pytest.raises(BadField, match="no key of this server's") as raised:
+        PROVIDER.check(FIELDS | {"vapid": public(99)})
+    assert raised.value.field == "vapid"
+
+
+def test_what_was_registered_before_a_key_came_is_signed_as_before(tmp_path: Path) -> None:
+    own = made()
+    old = device(own)
+    rotated = made(vapid_key=file(tmp_path, key(2), key(1)))
+    assert rotated.shown()["vapid"] == public(2)
+    for to, signer in (
+        (old, own.shown()["vapid"]),
+        (device(rotated, vapid=public(1)), public(1)),
+        (device(rotated), public(2)),
+    ):
+        header = sent(Notification("n", 1), to, rotated).headers["authorization"]
+        assert claims_of(header, ORIGIN, NOW)[1] == signer
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no private key"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no private key"),
+        (pem(ec.generate_private_key(ec.SECP384R1())), "P-256"),
+        (pem(key(1)) + pem(ec.generate_private_key(ec.SECP384R1())), "P-256"),
+    ],
+    ids=["nothing", "no key", "another curve", "another curve among them"],
+)
+def test_a_file_without_keys_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "vapid.pem"
+    path.write_text(text)
+    with pytest.raises(BadCredential, match=says) as raised:
+        made(vapid_key=path)
+    assert raised.value.option == "vapid_key"
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadCredential, match="can be read"):
+        made(vapid_key=tmp_path / "none.pem")
+
+
+# Subscriptions.
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("p256dh", "x"),
+        ("p256dh", FIELDS["p256dh"][:-2]),
+        ("p256dh", "B" + "A" * 86),
+        ("p256dh", FIELDS["auth"]),
+        ("auth", "x"),
+        ("auth", FIELDS["auth"][:-2]),
+        ("auth", FIELDS["auth"] + "AAAA"),
+        ("auth", "ä" * 22),
+    ],
+)
+def test_keys_that_cannot_be_are_refused(field: str, value: str) -> None:
+    with pytest.raises(BadField) as raised:
+        PROVIDER.check(FIELDS | {field: value})
+    assert raised.value.field == field
+    assert value not in str(raised.value).split()
+
+
+def test_keys_are_kept_in_one_form() -> None:
+    padded = {"p256dh": FIELDS["p256dh"] + "=", "auth": FIELDS["auth"] + "=="}
+    PROVIDER.check(FIELDS | padded)
+    assert PROVIDER.stored(FIELDS | padded) == PROVIDER.stored(FIELDS)
+    assert PROVIDER.stored(FIELDS)["token"] == ENDPOINT
+
+
+@pytest.mark.parametrize(
+    "broken", [{"endpoint": "http://push.example.org/"}, {"auth": ""}, {"p256dh": "x"}]
+)
+def test_what_could_not_register_now_is_sent_nothing(broken: dict[str, str]) -> None:
+    fields = PROVIDER.stored(FIELDS) | broken
+    to = Device(Secret(broken.get("endpoint", ENDPOINT)), fields=fields)
+    with pytest.raises(BadField):
+        sent(Notification("n", 1), to)
+
+
+# Answers. Whose they are stands before each.
+
+
+def mozilla(errno: int, message: str = "x") -> bytes:
+    return json.dumps({"code": 1, "errno": errno, "error": "x", "message": message}).encode()
+
+
+def apple(reason: str) -> bytes:
+    return json.dumps({"reason": reason}).encode()
+
+
+GOOGLES = (
+    b"the VAPID credentials in the authorization header do not correspond to the credentials used"
+    b" to create the subscriptions.\n"
+)
+OTHER = "the subscription was made for another key"
+STALE = "our signature is not taken"
+
+
+def stale(reason: str) -> Refused:
+    return Refused(f"{reason}: {STALE}", renew_credential=True, guarded=True)
+
+
+def other(reason: str) -> Unregistered:
+    return Unregistered(guarded=True, reason=f"{reason}: {OTHER}")
+
+
+TABLE: list[tuple[str, int, dict[str, str], bytes, Outcome]] = [
+    ("RFC 8030", 201, {"Location": "https://push.example.org/m/1", "TTL": "60"}, b"", Accepted()),
+    ("RFC 8030", 202, {"Link": "</receipt/1>"}, b"", Accepted()),
+    ("others", 200, {}, b"", Accepted()),
+    ("others", 204, {}, b"", Accepted()),
+    ("Apple", 201, {"apns-id": "x"}, b"", Accepted()),
+    ("others", 206, {}, b"", Refused("HTTP 206")),
+    (
+        "Mozilla",
+        301,
+        {"Location": "https://127.0.0.1/"},
+        b"",
+        Refused("HTTP 301, a redirect, which is not followed"),
+    ),
+    ("others", 302, {}, b"", Refused("HTTP 302, a redirect, which is not followed")),
+    ("RFC 8030", 307, {}, b"", Refused("HTTP 307, a redirect, which is not followed")),
+    ("others", 308, {}, b"", Refused("HTTP 308, a redirect, which is not followed")),
+    ("RFC 8030", 400, {}, b"", Refused("HTTP 400")),
+    ("Mozilla", 400, {}, mozilla(101), Refused("HTTP 400 errno 101")),
+    ("Mozilla", 400, {}, mozilla(108), Refused("HTTP 400 errno 108")),
+    ("Mozilla", 400, {}, mozilla(110), Refused("HTTP 400 errno 110")),
+    ("Mozilla", 400, {}, mozilla(111), Refused("HTTP 400 errno 111")),
+    ("Mozilla", 400, {}, mozilla(112), Refused("HTTP 400 errno 112")),
+    ("Mozilla", 400, {}, mozilla(113), Refused("HTTP 400 errno 113")),
+    ("Mozilla", 400, {}, mozilla(114), Refused("HTTP 400 errno 114")),
+    ("Apple", 400, {}, apple("BadTtl"), Refused("HTTP 400 BadTtl")),
+    ("Apple", 400, {}, apple("BadUrgency"), Refused("HTTP 400 BadUrgency")),
+    ("Apple", 400, {}, apple("BadWebPushTopic"), Refused("HTTP 400 BadWebPushTopic")),
+    ("Apple", 400, {}, apple("BadVapidPublicKey"), Refused("HTTP 400 BadVapidPublicKey")),
+    ("Apple", 400, {}, apple("VapidPkHashMismatch"), other("HTTP 400 VapidPkHashMismatch")),
+    ("Apple", 403, {}, apple("VapidPkHashMismatch"), other("HTTP 403 VapidPkHashMismatch")),
+    ("Apple", 403, {}, apple("BadJwtToken"), stale("HTTP 403 BadJwtToken")),
+    ("Apple", 400, {}, apple("BadJwtToken"), stale("HTTP 400 BadJwtToken")),
+    ("Apple", 403, {}, apple("ExpiredJwtToken"), stale("HTTP 403 ExpiredJwtToken")),
+    ("RFC 8292", 401, {"WWW-Authenticate": "vapid"}, b"", stale("HTTP 401")),
+    ("RFC 8292", 403, {}, b"", stale("HTTP 403")),
+    ("Mozilla", 401, {}, mozilla(109, "Invalid VAPID expiry"), stale("HTTP 401 errno 109")),
+    (
+        "Mozilla",
+        401,
+        {},
+        mozilla(109, "VAPID public key mismatch"),
+        other("HTTP 401 errno 109"),
+    ),
+    ("Google", 403, {}, GOOGLES, other("HTTP 403")),
+    (
+        "Google",
+        403,
+        {},
+        b"the key in the authorization header does not correspond to the sender ID used to sub",
+        other("HTTP 403"),
+    ),
+    ("Google", 403, {}, b"invalid JWT provided\n", stale("HTTP 403")),
+    ("RFC 8030", 404, {}, b"", Unregistered(reason="HTTP 404")),
+    ("Mozilla", 404, {}, mozilla(102), Unregistered(reason="HTTP 404 errno 102")),
+    ("others", 405, {}, b"", Refused("HTTP 405")),
+    ("Google", 410, {}, b"push subscription has unsubscribed", Unregistered(reason="HTTP 410")),
+    ("Apple", 410, {}, apple("Unregistered"), Unregistered(reason="HTTP 410 Unregistered")),
+    (
+        "Mozilla",
+        410,
+        {"Cache-Control": "max-age=86400"},
+        mozilla(103),
+        Unregistered(reason="HTTP 410 errno 103"),
+    ),
+    ("Mozilla", 410, {}, mozilla(105), Unregistered(reason="HTTP 410 errno 105")),
+    ("Mozilla", 410, {}, mozilla(106), Unregistered(reason="HTTP 410 errno 106")),
+    ("RFC 8030", 413, {}, b"", Refused("HTTP 413", shrink=True)),
+    ("Mozilla", 413, {}, mozilla(104), Refused("HTTP 413 errno 104", shrink=True)),
+    ("RFC 8030", 429, {"Retry-After": "30"}, b"", Busy(30, Scope.DEVICE, "HTTP 429")),
+    ("ntfy", 429, {}, b'{"code":42908,"http":429}', Busy(None, Scope.DEVICE, "HTTP 429")),
+    ("others", 500, {}, b"", Busy(None, Scope.BACKEND, "HTTP 500")),
+    ("Mozilla", 500, {}, mozilla(999), Busy(None, Scope.BACKEND, "HTTP 500 errno 999")),
+    ("others", 502, {}, b"", Busy(None, Scope.BACKEND, "HTTP 502")),
+    *(
+        ("Mozilla", 502, {}, mozilla(errno), Busy(None, Scope.DEVICE, f"HTTP 502 errno {errno}"))
+        for errno in range(900, 904)
+    ),
+    (
+        "Mozilla",
+        503,
+        {"Retry-After": "120"},
+        mozilla(201),
+        Busy(120, Scope.BACKEND, "HTTP 503 errno 201"),
+    ),
+    ("Mozilla", 503, {}, mozilla(202), Busy(None, Scope.BACKEND, "HTTP 503 errno 202")),
+    ("others", 504, {"Retry-After": "9"}, b"", Busy(9, Scope.BACKEND, "HTTP 504")),
+    ("ntfy", 507, {}, b'{"code":50701,"http":507}', Busy(900, Scope.DEVICE, "HTTP 507")),
+    ("ntfy", 507, {"Retry-After": "60"}, b"", Busy(60, Scope.DEVICE, "HTTP 507")),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "outcome"),
+    [row[1:] for row in TABLE],
+    ids=[f"{row[0]} {row[1]} {row[3][:60].decode()}" for row in TABLE],
+)
+def test_each_answer_has_its_outcome(
+    status: int, headers: dict[str, str], body: bytes, outcome: Outcome
+) -> None:
+    assert read(Response(status, headers, body), NOW) == outcome
+
+
+@pytest.mark.parametrize(
+    "body", [apple("x" * 100), apple("a b"), mozilla(10**9), b'{"errno": true, "reason": 5}']
+)
+def test_words_that_are_none_are_not_repeated(body: bytes) -> None:
+    assert read(Response(400, {}, body), NOW) == Refused("HTTP 400")
