@@ -19,6 +19,7 @@ from pushd.simulators.base import Simulator
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.ubuntu import UbuntuSimulator
+from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.wns import WNSSimulator
 
 
@@ -136,7 +137,30 @@ class WNS(Network):
         return {**self.simulator.credentials(), "token_uri": f"{urls['listen']}/token"}
 
 
-NETWORKS: dict[str, type[Network]] = {"apns": APNs, "fcm": FCM, "ubuntu": Ubuntu, "wns": WNS}
+class WebPush(Network):
+    simulator: WebPushSimulator
+
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
+        self._file = folder / "webpush-seed.json"
+        seed = _taken_up(self._file, lambda file: bytes.fromhex(file["seed"]), "a seed")
+        self.simulator = WebPushSimulator(clock, seed=seed or b"")
+
+    def factory(self, port: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: dict[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["listen"]
+        _write(self._file, {"seed": self.simulator.subscriptions.seed.hex()})
+        return {}
+
+
+NETWORKS: dict[str, type[Network]] = {
+    "apns": APNs,
+    "fcm": FCM,
+    "ubuntu": Ubuntu,
+    "webpush": WebPush,
+    "wns": WNS,
+}
 
 
 def _write_key(folder: Path, key: Key) -> Path:
