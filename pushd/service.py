@@ -9,7 +9,7 @@ import secrets
 from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
@@ -34,6 +34,7 @@ from pushd.c2s.guard import Guard
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door
 from pushd.c2s.watch import Watch
+from pushd.components.attachment import Attachment
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
 from pushd.config.changes import differences, taken_over
@@ -41,6 +42,7 @@ from pushd.config.kinds import Endpoint
 from pushd.config.sections import Config
 from pushd.modules import base as modules
 from pushd.net.admission import Admission
+from pushd.net.calling import place
 from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.handshakes import Handshakes
 from pushd.net.names import Names
@@ -87,6 +89,7 @@ class Server:
         self.host: Host
         self.app_server: AppServer
         self.components: Components
+        self.attachment: Attachment | None = None
         self._reactor = reactor
         self._room = 0  # connections that the system has descriptors for
         self._turn = Turn(reactor)
@@ -128,6 +131,7 @@ class Server:
             Limits(self.config.limits.stanza_bytes),
         )
         self.app_server = self._app_server()
+        self.attachment = self._attachment()
         self.host.push.registrations = Shown(self.app_server)
         try:
             self._listen()
@@ -158,6 +162,8 @@ class Server:
         if self._certificates is not None:
             self._certificates.watch(self._reactor)
         self._watch.start()
+        if self.attachment is not None:
+            self.attachment.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
@@ -176,10 +182,12 @@ class Server:
         self._watch.stop()
         for factory in self._factories:
             factory.close_all()
+        detached = succeed(None) if self.attachment is None else self.attachment.stop()
         self.host.lifecycle.stop()
         self.app_server.stop()
         self._dispatcher.close()
         self.host.ledger.stop()
+        await self._within(FAREWELLS, detached, "the other server")
         for admission in self._admissions:
             await self._within(FAREWELLS, admission.emptied(), "some connections")
         self._stranded.close()
@@ -239,6 +247,9 @@ class Server:
             admission.limit(*measures.quotas(self.config, self._room), self._origins)
         self.components.limits = Limits(config.limits.stanza_bytes)
         self.components.renew({name: one.secret for name, one in config.components.items()})
+        if self.attachment is not None and config.component is not None:
+            self.attachment.secret = config.component.secret
+            self.attachment.limits = Limits(config.limits.stanza_bytes)
         self.host.delivery.limit(measures.queue_limits(self.config))
         self.host.lifecycle.resume_within(config.sessions.resume_timeout)
         self.app_server.rule(measures.rules(self.config))
@@ -279,6 +290,15 @@ class Server:
                 App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
             )
         return AppServer(self.host, apps, self._dispatcher, measures.rules(self.config))
+
+    def _attachment(self) -> Attachment | None:
+        """Our place at another server, if we are its component."""
+        one = self.config.component
+        if one is None:
+            return None
+        endpoint = place(self._reactor, one.host, one.port)
+        limits = Limits(self.config.limits.stanza_bytes)
+        return Attachment(self.host, self._turn, one.domain, one.secret, endpoint, limits)
 
     def _make_door(self) -> Door:
         self._logins = Logins(
@@ -327,7 +347,7 @@ class Server:
         clients = ClientFactory(door, self._turn, self._admission())
         components = ComponentFactory(self.components, self._turn, self._admission())
         self._factories = [clients, components]
-        listen = self.config.listen
+        listen = self.config.doors
         self._open("client", listen.client, clients)
         if door.certificates is not None:
             self._open("client_tls", listen.client_tls, clients, door.certificates.options)
@@ -378,7 +398,12 @@ class Server:
             host.clock, whose, host.database, host.push, host.decisions, self._dispatcher
         )
         self._status = Status(
-            host, self._dispatcher, self._certificates, self.places, pushes.backends
+            host,
+            self._dispatcher,
+            self._certificates,
+            self.places,
+            pushes.backends,
+            lambda: self.attachment.told() if self.attachment is not None else None,
         )
         return Operations(
             users,
@@ -434,6 +459,8 @@ class Server:
         """Have everything that passes on streams from now on written down."""
         for factory in self._factories:
             factory.trace = trace
+        if self.attachment is not None:
+            self.attachment.trace = trace
 
     def _close_ports(self) -> None:
         """All but the one that tells that the server stops."""

@@ -80,6 +80,11 @@ def _server(told: Mapping[str, Any]) -> Iterator[Metric]:
         if certificate is not None
     }
     yield gauges("pushd_certificate_left_seconds", "Until it expires.", ["domain"], left)
+    component = told["component"]
+    if component is not None:
+        words = "Whether the other server has taken us as its component."
+        attached = {component["domain"]: int(not component["obstacle"])}
+        yield gauges("pushd_component_attached", words, ["domain"], attached)
 
 
 def _sessions(sources: Sources, now: Mapping[str, int]) -> Iterator[Metric]:

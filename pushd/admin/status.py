@@ -40,7 +40,8 @@ class Status:
     """The state of a running server.
 
     `listeners` tells where it listens, by the kind of door, and `pauses` which backends the
-    operator has paused until when.
+    operator has paused until when; `component` how we stand at the server whose component we
+    are: `domain` and `obstacle`, which is "" where there is none.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Status:
         certificates: CertificateStore | None,
         listeners: Places,
         pauses: Pauses = dict,
+        component: Callable[[], Mapping[str, str] | None] = lambda: None,
     ) -> None:
         self._host = host
         self._dispatcher = dispatcher
         self._pauses = pauses
+        self._component = component
         self._certificates = certificates
         self._listeners = listeners
         self._started_at = host.clock.seconds()
@@ -77,6 +80,7 @@ class Status:
             "uptime": now - self._started_at,
             "software": software(),
             "domains": self._domains(now),
+            "component": self._component(),
             "sessions": totals(self._host.sessions.everyone()),
             "push": self._push(now),
             "providers": {
@@ -141,6 +145,9 @@ def problems(told: Mapping[str, Any]) -> Iterator[str]:
     for domain, certificate in told["domains"].items():
         if certificate is not None:
             yield from _of_certificate(domain, certificate)
+    component = told["component"]
+    if component is not None and component["obstacle"]:
+        yield f"the component {component['domain']} is away: {component['obstacle']}"
     for name, provider in told["providers"].items():
         for reason in provider["alarms"]:
             yield f"provider {name}: {reason}"

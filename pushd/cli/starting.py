@@ -105,7 +105,7 @@ class Starting:
             self._development.greet(ready)
         else:
             self._tell_log()
-        self._manager.ready(f"serving {', '.join(self.server.config.domains)}")
+        self._manager.ready(f"serving {', '.join(self.server.config.names)}")
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again, and begin the event log's file anew."""
@@ -144,7 +144,7 @@ class Starting:
         server, events = self.server, self._options["events"]
         told: dict[str, Any] = {
             "pid": os.getpid(),
-            "domain": next(iter(server.config.domains)),
+            "domain": server.config.names[0],
             "admin": str(server.config.admin_socket.absolute()),
             "events": str(events) if events else None,
         }
@@ -165,7 +165,7 @@ class Starting:
                     "{what}: listening on {host}:{port}", what=what, host=host, port=address.port
                 )
         log.info("pushdctl: listening on {path}", path=str(self.server.config.admin_socket))
-        log.info("serving {domains}", domains=", ".join(self.server.config.domains))
+        log.info("serving {domains}", domains=", ".join(self.server.config.names))
 
     def _tell_pushdctl(self, ready: Mapping[str, Any]) -> None:
         """Let it find us; it can be told where we are as well."""

@@ -44,6 +44,10 @@ def _running(result: dict[str, Any]) -> list[str]:
     for domain, one in result["domains"].items():
         has = "no certificate" if one is None else f"certificate for {one['days_left']:.0f} days"
         lines.append(f"domain {domain}: {has}")
+    component = result["component"]
+    if component is not None:
+        state = "away" if component["obstacle"] else "attached"
+        lines.append(f"component {component['domain']}: {state}")
     for name, places in result["listeners"].items():
         lines.append(f"listening {name}: {', '.join(places) or 'nowhere'}")
     lines.append(

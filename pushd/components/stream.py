@@ -150,9 +150,7 @@ class ComponentStream:
         self._stream.close(serialize(error.element()) + CLOSING)
 
     def deliver(self, stanza: Stanza) -> None:
-        """Say a stanza, which never names a namespace of another kind of stream."""
-        raw = stanza.raw
-        self._stream.send(serialize(stanza.tree) if CLIENT_NAME in raw else raw)
+        self._stream.send(in_plain_namespaces(stanza))
 
     def _greet(self, domain: str) -> None:
         self._id = new_id()
@@ -201,3 +199,9 @@ class ComponentStream:
         if self._probation is not None:
             self._probation.over()
             self._probation = None
+
+
+def in_plain_namespaces(stanza: Stanza) -> bytes:
+    """The bytes of a stanza, which never name a namespace of another kind of stream."""
+    raw = stanza.raw
+    return serialize(stanza.tree) if CLIENT_NAME in raw else raw

@@ -6,7 +6,7 @@ from typing import Any
 
 from pushd.config.backends import Backend
 from pushd.config.reader import DERIVED
-from pushd.config.sections import AppServer, Component, Config, Sessions, VirtualHost
+from pushd.config.sections import AppServer, Attached, Component, Config, Sessions, VirtualHost
 
 
 def taken_over(running: Config, wanted: Config) -> Config:
@@ -22,6 +22,7 @@ def taken_over(running: Config, wanted: Config) -> Config:
             for domain, host in running.domains.items()
         },
         components=_components(running.components, wanted.components),
+        component=_component(running.component, wanted.component),
         sessions=_sessions(running.sessions, wanted.sessions),
         limits=wanted.limits,
         app_server=_app_server(running.app_server, wanted.app_server),
@@ -61,6 +62,13 @@ def _components(
     running: Mapping[str, Component], wanted: Mapping[str, Component]
 ) -> dict[str, Component]:
     return {domain: wanted.get(domain, one) for domain, one in running.items()}
+
+
+def _component(running: Attached | None, wanted: Attached | None) -> Attached | None:
+    """Another secret is said at the next handshake; another place needs a restart."""
+    if running is None or wanted is None:
+        return running
+    return replace(running, secret=wanted.secret)
 
 
 def _sessions(running: Sessions, wanted: Sessions) -> Sessions:

@@ -4,6 +4,7 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from pushd.config.document import MapNode, Node
 from pushd.config.files import fits_socket
 from pushd.config.kinds import Domain, Reading, quoted
 from pushd.config.reader import pairs
-from pushd.config.sections import AppServer, Component, Listen, Sessions, VirtualHost
+from pushd.config.sections import (
+    AppServer,
+    Attached,
+    Component,
+    Listen,
+    Sessions,
+    VirtualHost,
+)
 
 
 def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float) -> None:
@@ -26,9 +34,10 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
         (rules.endpoints, ("listen",)),
         (rules.metrics, ("listen",)),
         (rules.admin_socket, ("listen", "data")),
-        (rules.domains, ("domains", "listen")),
+        (rules.domains, ("domains", "listen", "component")),
         (rules.components, ("components", "domains", "listen")),
         (rules.app_server, ("app_server", "components")),
+        (rules.component, ("component", "components", "domains", "app_server")),
         (rules.sessions, ("sessions",)),
     ):
         if all(name in values for name in names):
@@ -76,10 +85,16 @@ class Rules:
                 "a path of at most 100 bytes",
             )
 
-    def domains(self, domains: Mapping[str, VirtualHost], listen: Listen) -> None:
+    def domains(
+        self, domains: Mapping[str, VirtualHost], listen: Listen, component: Attached | None
+    ) -> None:
         """Each domain has a certificate, unless nobody from outside can connect."""
-        if not domains:
-            self._refuse(self._root.at("domains"), "no domain", "one at least")
+        if not domains and component is None:
+            self._refuse(
+                self._root.at("domains"),
+                "no domain",
+                "one at least, such as example.net, or component: to serve another server",
+            )
         is_private = all(endpoint.is_loopback for endpoint in (*listen.client, *listen.client_tls))
         for domain, host in domains.items():
             name, entries = self._named("domains", domain)
@@ -154,6 +169,35 @@ class Rules:
                 found = "a domain that is a host of the app server, too"
                 self._refuse(self._named("components", host)[0], found, "another domain")
 
+    def component(
+        self,
+        component: Attached | None,
+        components: Mapping[str, Component],
+        domains: Mapping[str, VirtualHost],
+        app_server: AppServer,
+    ) -> None:
+        """Being a component has a name of its own, and nothing but that name to serve at."""
+        if component is None:
+            return
+        node = self._root.at("component", "domain")
+        if component.domain in domains or component.domain in components:
+            self._refuse(node, f"{component.domain}, which is served here", "a name of its own")
+        hosts = {h for b in app_server.backends for h in (b.register_host, b.pubsub_host)}
+        if component.domain not in hosts:
+            remedy = f"register_host: and pubsub_host: {component.domain} in a backend"
+            self._refuse(node, "a name at which no backend is served", remedy)
+        for host in sorted(hosts - {component.domain}) if not domains else ():
+            self._refuse(
+                self._root.at("app_server", "backends"),
+                f"the host {host}, which nobody can reach",
+                f"{component.domain}, the name of the component",
+            )
+        if not _is_loopback(component.host):
+            text = (
+                f"{component.host}: component streams have no TLS, and this is no loopback address"
+            )
+            self._reading.warn(self._root.at("component", "host"), text)
+
     def sessions(self, sessions: Sessions) -> None:
         if sessions.resume_timeout == 0:
             text = "no session can be resumed, and this switches push off, too"
@@ -166,6 +210,13 @@ class Rules:
 
     def _refuse(self, node: Node, found: str, remedy: str) -> None:
         self._reading.report.refuse(node.mark, node.key, found, remedy)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _content(path: Path) -> bytes:

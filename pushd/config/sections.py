@@ -5,7 +5,7 @@ it is not given. Durations are seconds, sizes bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -79,6 +79,25 @@ class Component:
 
     # What the component and the server share for the handshake.
     secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Another server, such as ejabberd or Prosody, whose push service pushd is.
+
+    pushd connects to it as an external component (XEP-0114), and again whenever the connection
+    ends. The name that the component has there is the ``register_host`` and the ``pubsub_host`` of
+    the backends.
+    """
+
+    # The name of the component.
+    domain: DomainName
+    # What the component and the server share for the handshake.
+    secret: Secret
+    # The name or the address of the server. The stream has no TLS, so loopback is the place for it.
+    host: str = "127.0.0.1"
+    # Where it waits for components: 5347 is Prosody's usual port.
+    port: Annotated[int, Whole(1, 65_535)] = 5347
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +264,20 @@ class Log:
     format: Literal["text", "json"] = "text"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration, checked."""
 
-    # The domains that are served, as a list, or as a mapping to their certificates.
-    domains: Mapping[DomainName, VirtualHost]
+    # The domains that are served, as a list, or as a mapping to their certificates. None are
+    # needed where pushd is the component of another server.
+    domains: Mapping[DomainName, VirtualHost] = field(default_factory=dict)
     # The folder of the database.
     data: Annotated[Path, Folder()]
     listen: Listen = field(default_factory=Listen)
     # External components that may connect, by their domain.
     components: Mapping[DomainName, Component] = field(default_factory=dict)
+    # The server whose component pushd is, if it is one: see below.
+    component: Attached | None = None
     sessions: Sessions = field(default_factory=Sessions)
     limits: Limits = field(default_factory=Limits)
     push: Push = field(default_factory=Push)
@@ -267,6 +289,16 @@ class Config:
     log: Log = field(default_factory=Log)
     path: Path | None = field(default=None, metadata=DERIVED)  # the file it was read from
     warnings: tuple[Caution, ...] = field(default=(), metadata=DERIVED)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The domains that are served, that of the component among them."""
+        return (*self.domains, *([self.component.domain] if self.component is not None else ()))
+
+    @property
+    def doors(self) -> Listen:
+        """Where it listens in truth: without a domain of ours, no client can log in."""
+        return self.listen if self.domains else replace(self.listen, client=(), client_tls=())
 
     @property
     def admin_socket(self) -> Path:

@@ -9,7 +9,7 @@ from pushd.config.sections import Config, Listen
 
 def summary(config: Config) -> list[str]:
     """Lines of what is served, where, and to whom pushes go; the warnings come last."""
-    return [*_served(config), *_listening(config.listen), *_pushing(config), *_warnings(config)]
+    return [*_served(config), *_listening(config), *_pushing(config), *_warnings(config)]
 
 
 def _served(config: Config) -> Iterator[str]:
@@ -19,13 +19,16 @@ def _served(config: Config) -> Iterator[str]:
         )
     for domain in config.components:
         yield f"component {domain}"
+    if config.component is not None:
+        one = config.component
+        yield f"this is the component {one.domain} of the server at {one.host} port {one.port}"
     yield f"data in {config.data}, admin socket {config.admin_socket}"
 
 
-def _listening(listen: Listen) -> Iterator[str]:
+def _listening(config: Config) -> Iterator[str]:
     """A line for each kind of door."""
     for name, kind in option_kinds(Listen).items():
-        endpoints = getattr(listen, name)
+        endpoints = getattr(config.doors, name)
         if name not in ("admin", "metrics_for_all"):
             yield f"listen.{name}: {kind.show(endpoints) if endpoints else 'nowhere'}"
 

@@ -135,7 +135,8 @@ class Watched:
         issued = DevelopmentCA(folder, time.time()).issue(["example.net"])
         files = CertificateFiles(issued.certificate, issued.key)
         store = CertificateStore({"example.net": files})
-        status = Status(self.hall.host, self.dispatcher, store, dict)
+        self.place = {"domain": "push.example.net", "obstacle": ""}
+        status = Status(self.hall.host, self.dispatcher, store, dict, component=lambda: self.place)
         self.crowd = Admission(self.hall.clock, Quota(10, 10), Quota(10, 10))
         self.lag = Lag(self.hall.clock)
         self.lag.start()
@@ -425,6 +426,13 @@ def test_the_documentation_has_every_metric_with_its_type_and_its_labels(
         re.findall(r"\b((?:pushd|process|python)_[a-z_]+?)(?:_sum|_count|_bucket)?\b", text)
     )
     assert named - {"pushd_build_info"} <= documented.keys()
+
+
+@pytest.mark.parametrize(("obstacle", "value"), [("", 1.0), ("nobody there", 0.0)])
+def test_a_place_at_another_server_is_told(watched: Watched, obstacle: str, value: float) -> None:
+    watched.place["obstacle"] = obstacle
+
+    assert watched.value("pushd_component_attached", domain="push.example.net") == value
 
 
 def test_a_failed_login_is_counted_by_its_condition(watched: Watched) -> None:

@@ -34,6 +34,7 @@ def good() -> dict[str, Any]:
             "busy": 0.2,
         },
         "domains": {"example.net": {"days_left": 60.0, "fault": ""}, "example.org": None},
+        "component": {"domain": "push.example.net", "obstacle": ""},
         "providers": {"fcm/a/b": {"alarms": (), "is_paused": False}},
         "push": {"oldest": 1_799.0},
     }
@@ -178,6 +179,12 @@ def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any)
         ("database", "", {"busy": 31.4}, "a commit takes 31 s by now"),
         ("providers", "fcm/a/b", {"alarms": ("HTTP 401",)}, "provider fcm/a/b: HTTP 401"),
         ("providers", "fcm/a/b", {"is_paused": True}, "provider fcm/a/b: it is paused"),
+        (
+            "component",
+            "",
+            {"obstacle": "nobody there"},
+            "the component push.example.net is away: nobody there",
+        ),
         ("push", "", {"oldest": 1_860.0}, "a push waits for its provider since 31 minutes"),
         (
             "providers",
@@ -192,7 +199,18 @@ def test_a_renewed_certificate_that_is_of_no_use_is_told(hall: Hall, store: Any)
             "provider fcm/a/b: its certificate has expired",
         ),
     ],
-    ids=["space", "file", "failing", "slow", "alarm", "paused", "late", "ends soon", "has ended"],
+    ids=[
+        "space",
+        "file",
+        "failing",
+        "slow",
+        "alarm",
+        "paused",
+        "away",
+        "late",
+        "ends soon",
+        "has ended",
+    ],
 )
 def test_what_is_wrong_is_said_in_words(
     part: str, name: str, changed: dict[str, Any], words: str

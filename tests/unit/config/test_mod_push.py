@@ -46,8 +46,8 @@ def test_the_readmes_example_is_refused_for_exactly_what_cannot_work(tmp_path: P
         read(README_EXAMPLE, tmp_path / "ejabberd.yml", {"fcm": FCM}, now=0.0)
     assert [str(problem) for problem in caught.value.problems] == [
         "2:1: data: found nothing; expected a folder that can be written to, or made",
-        "2:1: domains: found nothing; expected a mapping,"
-        " each key being a domain name such as example.net",
+        "2:1: domains: found no domain; expected one at least, such as example.net, or"
+        " component: to serve another server",
         "3:10: mod_pubsub.host: found 'push.myserver.net',"
         " where backends have the pubsub_host 'push.example.net' (lines 14, 18, 23);"
         " expected one name for the one host: 'push.example.net' here,"

@@ -134,7 +134,8 @@ def test_a_key_that_everybody_may_read_is_a_warning(
 
 def test_there_is_one_domain_at_least(tmp_path: Path) -> None:
     assert problems_of("domains: []\ndata: .\n", tmp_path) == [
-        "1:10: domains: found no domain; expected one at least"
+        "1:10: domains: found no domain; expected one at least, such as example.net, or"
+        " component: to serve another server"
     ]
 
 
@@ -251,3 +252,66 @@ def test_metrics_take_no_other_listener_s_port(tmp_path: Path) -> None:
     [problem] = problems_of(f"{WATCHED}  metrics: ['127.0.0.1:5222']\n", tmp_path)
 
     assert "while listen.client has" in problem
+
+
+# A component of another server.
+
+ATTACHED = """\
+data: .
+component: {domain: push.example.net, secret: between us}
+app_server:
+  backends:
+    - {type: webhook, register_host: push.example.net, pubsub_host: push.example.net}
+"""
+
+
+def test_who_is_a_component_needs_no_domain_and_lets_no_client_in(tmp_path: Path) -> None:
+    config = config_of(ATTACHED, tmp_path)
+
+    assert config.component is not None
+    assert (config.component.host, config.component.port) == ("127.0.0.1", 5347)
+    assert config.names == ("push.example.net",)
+    assert config.doors.client == config.doors.client_tls == ()
+    assert config.warnings == ()
+
+
+def test_the_component_has_a_name_of_its_own(tmp_path: Path) -> None:
+    text = LOCAL.replace("localhost", "push.example.net").replace("data: .\n", "") + ATTACHED
+
+    assert problems_of(text, tmp_path) == [
+        "4:21: component.domain: found push.example.net, which is served here;"
+        " expected a name of its own"
+    ]
+
+
+def test_the_component_has_something_to_serve(tmp_path: Path) -> None:
+    text = "data: .\ncomponent: {domain: push.example.net, secret: between us}\n"
+
+    assert problems_of(text, tmp_path) == [
+        "2:21: component.domain: found a name at which no backend is served;"
+        " expected register_host: and pubsub_host: push.example.net in a backend"
+    ]
+
+
+def test_a_backend_at_a_host_that_nobody_reaches_is_refused(tmp_path: Path) -> None:
+    text = ATTACHED.replace("pubsub_host: push.example.net", "pubsub_host: other.example.net")
+
+    assert problems_of(text, tmp_path) == [
+        "5:5: app_server.backends: found the host other.example.net, which nobody can reach;"
+        " expected push.example.net, the name of the component"
+    ]
+
+
+def test_a_component_far_away_is_warned_of(tmp_path: Path) -> None:
+    text = ATTACHED.replace("secret: between us", "secret: between us, host: xmpp.example.net")
+
+    assert cautions_of(text, tmp_path) == [
+        "2:65: component.host: warning: xmpp.example.net: component streams have no TLS, and this"
+        " is no loopback address"
+    ]
+
+
+def test_nobody_is_neither_a_server_nor_a_component(tmp_path: Path) -> None:
+    [problem] = problems_of("data: .\n", tmp_path)
+
+    assert problem.endswith("or component: to serve another server")

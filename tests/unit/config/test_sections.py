@@ -43,9 +43,9 @@ def test_the_defaults_are_what_the_documents_promise() -> None:
     )
 
 
-def test_only_domains_and_data_are_required() -> None:
+def test_only_data_is_required() -> None:
     required = [name for name, field in option_fields(Config).items() if is_required(field)]
-    assert required == ["domains", "data"]
+    assert required == ["data"]
 
 
 @pytest.mark.parametrize("section", [Push, Sessions, Limits])
