@@ -13,12 +13,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
 from pushd.net.certificates import write_whole
+from pushd.simulators import webhook_signatures
 from pushd.simulators.apns import APNsSimulator
 from pushd.simulators.apns_tokens import PRODUCTION, SANDBOX, Key
 from pushd.simulators.base import Simulator
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.ubuntu import UbuntuSimulator
+from pushd.simulators.webhook import WebhookSimulator
 from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.wns import WNSSimulator
 
@@ -154,13 +156,36 @@ class WebPush(Network):
         return {}
 
 
+class Webhook(Network):
+    simulator: WebhookSimulator
+
+    def __init__(self, wanted: Wanted, folder: Path, clock: IReactorTime) -> None:
+        self._file = folder / "webhook-secret.json"
+        secret = _taken_up(self._file, _webhook_secret, "a secret")
+        self.simulator = WebhookSimulator(clock, secrets=[secret] if secret else ())
+
+    def factory(self, port: str) -> Factory:
+        return self.simulator.door()
+
+    def reached(self, urls: dict[str, str]) -> dict[str, Any]:
+        self.simulator.base_url = urls["listen"]
+        _write(self._file, self.simulator.credentials())
+        return {"push_url": self.simulator.url, "secret": self.simulator.secrets[0]}
+
+
 NETWORKS: dict[str, type[Network]] = {
     "apns": APNs,
     "fcm": FCM,
     "ubuntu": Ubuntu,
+    "webhook": Webhook,
     "webpush": WebPush,
     "wns": WNS,
 }
+
+
+def _webhook_secret(file: Any) -> str:
+    webhook_signatures.key(file["secret"])
+    return str(file["secret"])
 
 
 def _write_key(folder: Path, key: Key) -> Path:
