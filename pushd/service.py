@@ -229,6 +229,7 @@ class Server:
             self._hand_secret(provider)
             self._dispatcher.renew(name, provider)
             self.app_server.renew(name, provider)
+        self._transport.keep({link for one in providers.values() for link in one.links})
         self._limit()
         return Reloaded(
             list(differences(running, self.config)), list(differences(self.config, wanted))

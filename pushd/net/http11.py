@@ -60,6 +60,7 @@ class HTTP11Agent:
         return Deferred.fromCoroutine(self._request(uri, (method, uri, headers, bodyProducer)))
 
     def close(self) -> Deferred[None]:
+        self._pool.cachedConnectionTimeout = 0  # of those that are in use
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
 

@@ -167,7 +167,7 @@ class APNs(contract.Provider):
         if options.key_file is not None:
             key_id, team_id = _key_id(options), options.team_id or ""
             self._token = provider_token(team_id, key_id, options.key_file)
-            name = f"{team_id} {key_id}"
+            name = f"{team_id} {key_id} {self._token.fingerprint}"
         elif options.certfile is not None:
             identity = Identity.load(options.certfile)
             self._topic = self._topic or identity.main_topic
@@ -194,6 +194,10 @@ class APNs(contract.Provider):
             "call": options.call_alert,
         }
         self._urls = {environment: _url(options, environment) for environment in HOSTS}
+
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset(self._links.values())
 
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
@@ -268,7 +272,7 @@ class APNs(contract.Provider):
         Nothing else goes there: iOS ends an app that gets a push for calls and reports none.
         """
         return (
-            note.urgent
+            note.call is not None
             and self._takes_calls
             and VOIP not in sending.without
             and bool(device.fields.get(VOIP))

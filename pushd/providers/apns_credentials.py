@@ -33,7 +33,10 @@ class ProviderToken(Credential):
 
     minimum_age = YOUNGEST
 
-    def __init__(self, team_id: str, key_id: str, key: "EllipticCurvePrivateKey") -> None:
+    def __init__(
+        self, team_id: str, key_id: str, key: "EllipticCurvePrivateKey", fingerprint: str = ""
+    ) -> None:
+        self.fingerprint = fingerprint  # of the key: tells it from another one of the same id
         self._team_id = team_id
         self._key_id = key_id
         self._key = key
@@ -61,7 +64,7 @@ class ProviderToken(Credential):
         return Token(Secret(text), issued_at, issued_at + LIFETIME, RENEWED_AFTER)
 
 
-_tokens: WeakValueDictionary[tuple[str, str, bytes], ProviderToken] = WeakValueDictionary()
+_tokens: WeakValueDictionary[tuple[str, str, str], ProviderToken] = WeakValueDictionary()
 
 
 def provider_token(team_id: str, key_id: str, key_file: Path) -> ProviderToken:
@@ -73,10 +76,11 @@ def provider_token(team_id: str, key_id: str, key_file: Path) -> ProviderToken:
 
     key: EllipticCurvePrivateKey = load_key(read_file(key_file))
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    name = (team_id, key_id, sha256(public).digest())
+    fingerprint = sha256(public).hexdigest()
+    name = (team_id, key_id, fingerprint)
     token = _tokens.get(name)
     if token is None:
-        token = _tokens[name] = ProviderToken(team_id, key_id, key)
+        token = _tokens[name] = ProviderToken(team_id, key_id, key, fingerprint[:16])
     return token
 
 

@@ -422,6 +422,11 @@ class Provider(ABC):
         """When what the operator gave as a credential ends; None if it does not end by itself."""
         return None
 
+    @property
+    def links(self) -> frozenset[Link]:
+        """All that its requests name. Connections of other links end when this one comes."""
+        return frozenset()
+
     def lane(self, device: Device) -> str:
         """Which queue the device's pushes stand in. Each has its own limits and breaker.
 

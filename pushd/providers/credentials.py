@@ -103,6 +103,13 @@ class Keeper:
         self.retry_at = 0.0
         self._failures = 0
 
+    def retire(self) -> None:
+        """There is another one: who waits for a token had better ask that."""
+        self.close()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(self._failure)
+
     def close(self) -> None:
         """Give up a renewal under way."""
         if self._is_renewing and self._renewal is not None:

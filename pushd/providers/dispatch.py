@@ -291,12 +291,15 @@ class _Push:
             note, device = seen
             if self._backend.service(device) is not service:
                 return _Next.LATER
+            provider = self._provider
             request = self._build(note, device, token)
             if isinstance(request, Refused):
                 return request
             request.fresh = is_fresh
             sent_at = self._clock.seconds()
             outcome = await self._exchange(request, note)
+            if provider is not self._provider and _is_of_the_credential(outcome):
+                continue  # which is another one by now
             if isinstance(outcome, Refused) and outcome.renew_credential:
                 if token is None or has_renewed or not service.discard(token):
                     if self._is_the_devices_own(service, outcome):
@@ -480,3 +483,13 @@ class _Push:
         self._next_at = now + pause
         self._soonest = now + (after or floor)
         return _Next.LATER
+
+
+def _is_of_the_credential(outcome: Outcome | Failed) -> bool:
+    """Is it perhaps ours that is at fault: key, certificate, project, secret, address?"""
+    match outcome:
+        case Refused():
+            return outcome.alarm or outcome.renew_credential
+        case Unregistered():
+            return outcome.guarded
+    return isinstance(outcome, Failed) and outcome.fault in ACTED_ON

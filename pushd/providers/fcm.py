@@ -58,6 +58,10 @@ class FCM(contract.Provider):
             token_uri, account.client_email, SCOPE, account.key, account.key_id, self._link
         )
 
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset({self._link})
+
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
         if not re.fullmatch(r"[!-~]+", fields["token"]):

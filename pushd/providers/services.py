@@ -166,13 +166,16 @@ class Service:
 
         In the last case the lane is held until the service may be asked again.
         """
-        if self.keeper is None:
-            return None
-        got = await self.keeper.token()
-        if isinstance(got, Token):
-            return got
-        self.hold(self.keeper.retry_at - self._clock.seconds())
-        return got.reason
+        while self.keeper is not None:
+            keeper = self.keeper
+            got = await keeper.token()
+            if keeper is not self.keeper:
+                continue  # it was the credential of the provider before this one
+            if isinstance(got, Token):
+                return got
+            self.hold(keeper.retry_at - self._clock.seconds())
+            return got.reason
+        return None
 
     def discard(self, token: Token) -> bool:
         """It calls this token stale. False when another one would be none the better."""
@@ -230,7 +233,9 @@ class Service:
 
     def renew(self) -> None:
         """Another provider has come: its credential, and a fresh start."""
-        self.keeper = self._make_keeper(self._backend, self._name)
+        before, self.keeper = self.keeper, self._make_keeper(self._backend, self._name)
+        if before is not None:
+            before.retire()
         self._is_to_recover |= bool(self.alarms)
         self.alarms.clear()
         self.lane.guard = DeletionGuard()

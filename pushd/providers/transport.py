@@ -1,6 +1,8 @@
 """Carries providers' requests over `net`: one HTTP client for each link."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -18,6 +20,8 @@ class HTTPTransport:
     def __init__(self, open_client: Callable[[Link], HTTPClient]) -> None:
         self._open = open_client
         self._clients: dict[Link, HTTPClient] = {}
+        self._files: dict[Link, tuple[bytes, ...]] = {}  # as they were when each was opened
+        self._ending: set[Deferred[Any]] = set()
 
     def send(self, request: Request, timeout: float) -> Deferred[Response | Failed]:
         link = request.link
@@ -37,11 +41,27 @@ class HTTPTransport:
 
     def close(self) -> Deferred[Any]:
         """Close the connections that are kept for later."""
-        clients, self._clients = self._clients, {}
-        return DeferredList([client.close() for client in clients.values()])
+        self.keep(())
+        return DeferredList(list(self._ending))
+
+    def keep(self, links: Collection[Link]) -> None:
+        """Go on with these links alone, and with their files as they are now.
+
+        What is under way elsewhere goes on, and each other connection ends with the last of
+        that.
+        """
+        for link in list(self._clients):
+            if link not in links or self._files[link] != _digests(link):
+                ending = self._clients.pop(link).close()
+                self._ending.add(ending)
+                ending.addBoth(self._ended, ending)
+
+    def _ended(self, result: object, ending: Deferred[Any]) -> None:
+        self._ending.discard(ending)
 
     def _opened(self, link: Link) -> HTTPClient:
         try:
+            self._files[link] = _digests(link)
             client = self._clients[link] = self._open(link)
         except ValueError as error:  # its text names the file
             raise HTTPError(Fault.TLS, str(error)) from None
@@ -56,6 +76,18 @@ def over_https(reactor: Any) -> HTTPTransport:
         return http2(reactor, road) if link.http2 else either(reactor, road)
 
     return HTTPTransport(open_client)
+
+
+def _digests(link: Link) -> tuple[bytes, ...]:
+    """What the files of a link hold; nothing for those that cannot be read."""
+    return tuple(_digest(path) for path in (link.ca_file, link.certificate, link.key) if path)
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
 
 
 def _response(answer: Answer) -> Response | Failed:

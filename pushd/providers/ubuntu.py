@@ -59,6 +59,10 @@ class Ubuntu(contract.Provider):
         self._url = f"{options.base_url.rstrip('/')}/notify"
         self._link = contract.Link(contract.trusted(options.ca_file), proxy=options.proxy)
 
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset({self._link})
+
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
         if not re.fullmatch(rf"[!-~]{{1,{LONGEST_TOKEN}}}", fields["token"]):

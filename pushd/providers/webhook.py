@@ -29,11 +29,11 @@ What is posted (Standard Webhooks, version 1)::
 - `type` is `push.call`, `push.message`, `push.contact` (a contact request), or `push.update` where
   there is nothing to show: counts became nought, or the user's server tells no more.
 - `summary` has those of XEP-0357 §10.2 that are told, and `last-subscription-sender`; counts are
-  whole numbers. Where it all would be longer than 20,000 bytes the body goes first, then the
-  senders, then the counts.
+  whole numbers. Of a call it has `call-sid`, `call-media` and `call-sender`; what the user's server
+  encrypted for the app is `encrypted`, `iv` and `encrypted-type`. Where it all would be longer than
+  20,000 bytes the body goes first, then the senders, what is encrypted, the counts.
 - What a device registered with besides is repeated, where it did: `application-id`, and `silent`
-  (`silent-push`; the receiver decides what that means). What the user's server encrypted or said
-  of a call is `encrypted` and `call`.
+  (`silent-push`; the receiver decides what that means).
 
 What answers mean:
 
@@ -141,6 +141,10 @@ class Webhook(contract.Provider):
         self._keys = [key(secret) for secret in options.secrets]
         self._url = _placed(options.url, options.base_url)
         self._link = contract.Link(contract.trusted(options.ca_file), proxy=options.proxy)
+
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset({self._link})
 
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)

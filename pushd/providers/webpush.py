@@ -122,6 +122,10 @@ class WebPush(contract.Provider):
     def shown(self) -> dict[str, str]:
         return {"vapid": self._keys.current}
 
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset(self._links.values())
+
     def check(self, fields: Mapping[str, str]) -> None:
         for name in ("endpoint", "p256dh", "auth"):
             if not fields.get(name):

@@ -91,6 +91,10 @@ class WNS(contract.Provider):
             options.token_uri or usual, client, options.auth_key, scope, self._link
         )
 
+    @property
+    def links(self) -> frozenset[contract.Link]:
+        return frozenset({self._link})
+
     def check(self, fields: Mapping[str, str]) -> None:
         super().check(fields)
         self._checked(fields["token"])

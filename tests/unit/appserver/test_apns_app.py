@@ -74,8 +74,11 @@ def test_another_provider_of_the_app_checks_devices_after_the_configuration_was_
 # A second token, for calls.
 
 CALLED = "cd" * 32
-HIGH = "<priority xmlns='tigase:push:priority:0'>high</priority>"
-CALL = f"<item>{notification({'message-count': '1'}, HIGH)}</item>"
+RINGS = (
+    "<priority xmlns='tigase:push:priority:0'>high</priority>"
+    "<jingle xmlns='tigase:push:jingle:0' action='propose'/>"
+)
+CALL = f"<item>{notification({'message-count': '1'}, RINGS)}</item>"
 
 
 class Apple:

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 from pushd.providers.apns import APNs
-from pushd.providers.contract import BadField, Device, Notification, Request, Secret, Sending
+from pushd.providers.contract import BadField, Call, Device, Notification, Request, Secret, Sending
 from tests.unit.providers.apple import certificate
 from tests.unit.providers.bench import NOW
 from tests.unit.providers.test_apns import HEX, README, options
 
 CALLED, CALLED_BASE64 = "cd" * 32, "zc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc0="
 CALL = Notification(
-    "node-1", 1, last_message_sender="romeo@example.net", urgent=True, expires_at=NOW + 86_400
+    "node-1",
+    1,
+    last_message_sender="romeo@example.net",
+    urgent=True,
+    expires_at=NOW + 86_400,
+    call=Call("sid-1", ("audio", "video")),
 )
 PHONE = Device(Secret(HEX), fields={"voip-token": CALLED})
 
@@ -53,11 +58,13 @@ def test_a_call_goes_to_the_token_for_calls(provider: APNs) -> None:
         "node": "node-1",
         "message-count": 1,
         "last-message-sender": "romeo@example.net",
+        "call-sid": "sid-1",
+        "call-media": "audio,video",
     }
 
 
 def test_what_is_no_call_goes_to_the_usual_token(provider: APNs) -> None:
-    for note in (replace(CALL, urgent=False), Notification("node-1")):
+    for note in (replace(CALL, call=None), Notification("node-1")):
         request = sent(provider, note)
         assert not is_call(request)
         assert request.url.endswith(HEX)

@@ -146,6 +146,15 @@ def test_all_that_a_provider_asks_goes_through_its_proxy(name: str, tmp_path: Pa
     assert {request.link.proxy for request in asked} == {proxy}
 
 
+def test_all_links_of_a_provider_are_told(provider: Provider) -> None:
+    asked = [provider.request(FULL, device(provider), NOW, sending())]
+    probe = provider.probe(NOW, sending())
+    credential = provider.credential(provider.lane(device(provider)))
+    fetched = credential.request(NOW) if credential is not None else None
+    asked += [one for one in (probe, fetched) if isinstance(one, Request)]
+    assert {request.link for request in asked} <= provider.links
+
+
 def test_names_are_unique_and_lead_to_the_provider(provider: Provider) -> None:
     others = [catalogue.find(name) for name in TYPES if name != provider.type]
     for name in (provider.type, *provider.aliases):

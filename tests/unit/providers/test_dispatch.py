@@ -377,10 +377,11 @@ def test_what_an_old_credential_comes_to_harms_the_new_one_no_more() -> None:
     successor.fetched = Voucher(token("new"))
 
     office.dispatcher.renew("main", successor)
-    office.answer(401)
 
+    assert office.sent[0].is_cancelled
     assert office.reports.alarms == []
     office.answer(200)
+    assert office.sent[-1].json["credential"] == "new"
     office.answer(200)
     assert pushed.result == Accepted("message-1")
 

@@ -153,3 +153,82 @@ def test_what_a_link_wants_becomes_the_way_to_servers(monkeypatch: pytest.Monkey
         ("http2", Road(ca, certificate, key, proxy)),
         ("either", Road(ca)),
     ]
+
+
+# Other credentials.
+
+OLD, NEW = Link(name="old key"), Link(name="new key")
+
+
+def test_connections_of_links_that_nobody_uses_any_more_end() -> None:
+    opened = Opened()
+    for link in (OLD, NEW):
+        opened.send(request(link))
+
+    opened.transport.keep({NEW})
+
+    assert (opened.clients[OLD].is_closed, opened.clients[NEW].is_closed) == (True, False)
+
+
+def test_what_is_under_way_on_a_link_that_goes_is_answered() -> None:
+    opened = Opened()
+    results = opened.send(request(OLD))
+
+    opened.transport.keep({NEW})
+    opened.clients[OLD].answers[0].callback(Answer(200, [], b""))
+
+    assert results == [Response(200)]
+
+
+def test_a_link_that_comes_back_is_opened_anew() -> None:
+    opened = Opened()
+    opened.send(request(OLD))
+    opened.transport.keep({NEW})
+    first = opened.clients.pop(OLD)
+
+    opened.send(request(OLD))
+
+    assert opened.clients[OLD] is not first
+    assert not opened.clients[OLD].is_closed
+
+
+@pytest.mark.parametrize("name", ["ca_file", "certificate", "key"])
+def test_a_link_whose_files_are_others_now_is_opened_anew(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    file.write_text("one")
+    link = Link(**{name: file})  # type: ignore[arg-type]
+    opened = Opened()
+    opened.send(request(link))
+
+    opened.transport.keep({link})
+    assert not opened.clients[link].is_closed
+    file.write_text("two")
+    opened.transport.keep({link})
+
+    assert opened.clients.pop(link).is_closed
+    opened.send(request(link))
+    opened.transport.keep({link})
+    assert not opened.clients[link].is_closed
+
+
+def test_a_file_that_cannot_be_read_is_none_that_has_changed(tmp_path: Path) -> None:
+    link = Link(tmp_path / "ca.pem")
+    opened = Opened()
+    opened.send(request(link))
+    opened.transport.keep({link})
+    assert not opened.clients[link].is_closed
+
+
+def test_to_close_waits_for_connections_that_are_ending_already() -> None:
+    opened = Opened()
+    opened.send(request(OLD))
+    ending: Deferred[None] = Deferred()
+    opened.clients[OLD].close = lambda: ending  # type: ignore[method-assign]
+    opened.transport.keep(())
+    closed: list[object] = []
+
+    opened.transport.close().addCallback(closed.append)
+
+    assert closed == []
+    ending.callback(None)
+    assert len(closed) == 1

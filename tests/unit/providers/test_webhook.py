@@ -18,6 +18,7 @@ from pushd.providers.contract import (
     Busy,
     Call,
     Device,
+    Encrypted,
     Notification,
     Outcome,
     Refused,
@@ -140,6 +141,27 @@ def test_what_else_a_device_registered_with_is_repeated() -> None:
     fields = {"application-id": "org.example", "silent-push": "1"}
     told = content(sent(Notification("n", 1), Device(Secret("t"), "a", fields)))
     assert (told["application-id"], told["silent"]) == ("org.example", True)
+
+
+def test_a_call_and_what_is_encrypted_stand_in_the_summary() -> None:
+    note = Notification(
+        "n",
+        1,
+        urgent=True,
+        encrypted=Encrypted(Secret("data"), "iv", "voip"),
+        call=Call("sid", ("audio", "video"), "romeo@example.net/orchard"),
+    )
+    told = content(sent(note))
+    assert told["urgent"] is True
+    assert told["summary"] == {
+        "message-count": 1,
+        "call-sid": "sid",
+        "call-media": "audio,video",
+        "call-sender": "romeo@example.net/orchard",
+        "encrypted": "data",
+        "iv": "iv",
+        "encrypted-type": "voip",
+    }
 
 
 @pytest.mark.parametrize(
