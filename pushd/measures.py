@@ -117,6 +117,7 @@ def rules(config: Config) -> Rules:
         access=given.access_backends,
         dialects=given.dialects.names(),
         registrations_per_account=given.max_registrations,
+        rooms_per_account=given.max_room_registrations,
         registrations_per_domain=given.max_registrations_per_domain,
         shared_tokens=given.shared_tokens,
         forget_after=given.forget_after,

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pushd.appserver.dialects.told import told
 from pushd.appserver.limits import Limiter
 from pushd.appserver.lines import Delays, Key, Lines
 from pushd.appserver.publishes import Published
@@ -338,4 +339,5 @@ def device(registration: Registration) -> Device:
         app=registration.app,
         fields=registration.provider_fields(),
         renewed_at=registration.renewed_at,
+        told=told(registration),
     )

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
 from pushd.appserver.desk import Desk, Place
+from pushd.appserver.dialects.conversations import Conversations
 from pushd.appserver.dialects.mod_push import ModPush
 from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
@@ -29,7 +30,7 @@ from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
 from pushd.wire.stanza import Stanza
 
 DAY = 86_400.0
-DIALECTS = (ModPush,)  # asked in this order who understands what two of them offer
+DIALECTS = (Conversations, ModPush)  # asked in this order who understands what two of them offer
 
 
 class AppServer:

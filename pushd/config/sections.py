@@ -200,6 +200,9 @@ class Dialects:
     # The commands of mod_push: ``register-push-TYPE``, ``list-push-registrations`` and
     # ``unregister-push``.
     mod_push: bool = True
+    # The commands of Conversations and p2: ``register-push-fcm``, ``-gcm`` and ``-apns`` with
+    # ``android-id``, for rooms too, and ``unregister-push-TYPE``.
+    conversations: bool = False
 
     @classmethod
     def every(cls) -> "Dialects":
@@ -219,6 +222,8 @@ class AppServer:
     access_backends: Literal["all", "local"] | tuple[DomainName, ...] = "all"
     # How many registrations an account may have; one more replaces the least recently used.
     max_registrations: Positive = 20
+    # The same for the rooms that its devices registered for, which are counted apart.
+    max_room_registrations: Positive = 200
     # The HTTP proxy that leads to the providers, where there is no other way: a URL such as
     # ``http://proxy.example.net:3128``, with ``USER:PASSWORD@`` before the host where it asks for
     # them. It opens a tunnel for each connection (CONNECT), and looks the providers' names up.
@@ -324,8 +329,8 @@ class Config:
         """A configuration without a file: one domain, every listener on one address,
         and the metrics on loopback.
 
-        Ports are free ones unless given. Nothing is checked; `dataclasses.replace` changes
-        any other section.
+        Ports are free ones unless given; devices may register in every way. Nothing is
+        checked; `dataclasses.replace` changes any other section.
         """
         return cls(
             domains={domain: VirtualHost(certificate, key)},
@@ -337,5 +342,5 @@ class Config:
                 metrics=(Endpoint(watched_at(address), metrics),),
             ),
             components=components or {},
-            app_server=AppServer(backends=backends),
+            app_server=AppServer(backends=backends, dialects=Dialects.every()),
         )

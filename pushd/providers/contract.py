@@ -172,6 +172,8 @@ class Device:
     app: str = ""  # which of a backend's apps
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)  # some are secrets
     renewed_at: float = 0.0  # when the device last registered
+    # What its app knows how to read, and expects instead of a summary; nothing for most.
+    told: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class FCM(contract.Provider):
         bearer = sending.credential.reveal() if sending.credential is not None else ""
         message = {
             "token": device.token.reveal(),
-            "data": data(note, sending.shrink),
+            "data": dict(device.told) or data(note, sending.shrink),
             "android": {
                 # HIGH wakes a sleeping device; one that has nothing to show for it is demoted.
                 "priority": "HIGH" if note.urgent or note.is_visible else "NORMAL",

@@ -29,7 +29,7 @@ from tests.scenarios.peers import until
 from tests.scenarios.reading import condition, succeeded
 
 # Dialects, with which a house is opened: `app_server={"dialects": SPOKEN}`.
-SPOKEN = {"mod_push": True}
+SPOKEN = {"mod_push": True, "conversations": True}
 
 _numbers = itertools.count(1)
 
@@ -46,7 +46,7 @@ class Device(ABC):
     def __init__(self, house: House, account: str = "") -> None:
         self.house = house
         self.number = next(_numbers)
-        self.phone = house.phone(account, self.resource)
+        self.phone = house.phone(account, f"{self.resource}{self.number}")
         self.token = self.new_token()
         self.jid = self.node = self.secret = ""
 

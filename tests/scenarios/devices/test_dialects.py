@@ -4,18 +4,116 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scenarios.devices.device import SPOKEN, Device, play
+from pushd.wire import forms
+from pushd.wire.element import Element, child, element
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB, NS_PUSH
+from tests.scenarios.devices.conversations import AppleClient, Conversations
+from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_woken, play
 from tests.scenarios.devices.mod_push import ModPushDevice
-from tests.scenarios.house import House, opened
+from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
+from tests.scenarios.reading import refusal, succeeded
 
-DEVICES = (ModPushDevice,)
+DEVICES = (ModPushDevice, Conversations, AppleClient)
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    yield from opened(tmp_path_factory, networks=("fcm",), app_server={"dialects": SPOKEN})
+    yield from opened(tmp_path_factory, networks=("fcm", "apns"), app_server={"dialects": SPOKEN})
 
 
 @pytest.mark.parametrize("kind", DEVICES)
 def test_a_device_is_woken_and_left_alone(house: House, kind: type[Device]) -> None:
     play(kind(house))
+
+
+def test_devices_of_all_dialects_share_an_account(house: House) -> None:
+    """One message wakes them all; who unregisters takes nobody along."""
+    account = house.add_account("everybody")
+    devices = [kind(house, account) for kind in DEVICES]
+    for device in devices:
+        device.register()
+        device.enable()
+    listed = {one["device"]: one["dialect"] for one in devices[0].registrations()}
+    assert sorted(listed.values()) == sorted(one.dialect for one in devices)
+
+    for device in devices:
+        device.sleep()
+    devices[0].hear_of("Good morrow")
+    for device in devices:
+        device.check_push(device.pushes(1)[0])
+    for device in devices:
+        assert device.phone.resume().name == "resumed"
+        assert device.phone.bodies() == ["Good morrow"]
+
+    for count, device in enumerate(devices, 1):
+        device.unregister()
+        assert len(device.registrations()) == len(devices) - count
+
+
+# Rooms. The service of the rooms is another server, which keeps who enabled push at a room.
+
+ROOM = f"hall@{ELSEWHERE}"
+
+
+def publish(house: House, node: str, secret: str, sender: str) -> Element:
+    item = element(NS_PUBSUB, "item", element(NS_PUSH, "notification"))
+    payload = element(
+        NS_PUBSUB,
+        "pubsub",
+        element(NS_PUBSUB, "publish", item, node=node),
+        element(
+            NS_PUBSUB,
+            "publish-options",
+            forms.submit(FORM_PUBLISH_OPTIONS, {"secret": secret}),
+        ),
+    )
+    return house.service(ELSEWHERE).ask_as(sender, PUSH_HOST, payload)
+
+
+def enabled(house: House, device: Conversations, room: str) -> tuple[str, str, str]:
+    """Enable push at a room: where its service publishes, and how."""
+    service = house.service(ELSEWHERE)
+    device.phone.say(
+        enabling(device)
+        .replace("<iq ", f"<iq to='{room}' ", 1)
+        .replace(device.node, device.rooms[room][0])
+        .replace(device.secret, device.rooms[room][1])
+        .replace("{id}", "room")
+    )
+    asked = service.take("<enable/>", lambda one: child(one, NS_PUSH, "enable") is not None)
+    assert asked["to"] == room
+    enable = child(asked, NS_PUSH, "enable")
+    assert enable is not None
+    form = forms.find(enable, FORM_PUBLISH_OPTIONS)
+    assert form is not None
+    service.say(f"<iq type='result' id='room' from='{room}' to='{asked['from']}'/>")
+    return enable["jid"], enable["node"], form.fields["secret"][0]
+
+
+@pytest.mark.mistake(14)
+def test_a_room_wakes_the_device_for_itself_and_the_account_goes_on(house: House) -> None:
+    device = Conversations(house)
+    device.register()
+    device.enable()
+    device.register_room(ROOM)
+    jid, node, secret = enabled(house, device, ROOM)
+    assert (jid, {node}) == (PUSH_HOST, {node} - {device.node})
+
+    succeeded(publish(house, node, secret, ROOM))
+    push = device.pushes(1)[0]
+    data = push["message"]["data"]
+    assert data == {"account": device.hash_of(device.account), "channel": device.hash_of(ROOM)}
+
+    # What is the account's is not the room's.
+    is_woken(device)
+    assert refusal(publish(house, device.node, device.secret, ELSEWHERE)) == ("auth", "forbidden")
+
+    # The app has left the room: it unregisters what the push called it.
+    succeeded(device.unregister_channel(data["channel"]))
+    service = house.service(ELSEWHERE)
+    notice = service.take("notice", lambda one: one.name == "message" and one["to"] == ROOM)
+    pubsub = child(notice, NS_PUBSUB, "pubsub")
+    assert pubsub is not None
+    assert pubsub["node"] == node
+    assert refusal(publish(house, node, secret, ROOM)) == ("cancel", "item-not-found")
+    is_woken(device)

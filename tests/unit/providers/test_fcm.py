@@ -91,6 +91,15 @@ def test_a_notification_becomes_a_data_message(provider: FCM) -> None:
     }
 
 
+def test_an_app_that_expects_something_else_is_told_that_alone(provider: FCM) -> None:
+    note = Notification("n", 3, last_message_body=Secret("Wherefore?"))
+    device = Device(Secret("device:token-1"), told={"account": "ec16", "channel": "92af"})
+    request = provider.request(note, device, NOW, Sending(shrink=True))
+    found = json.loads(request.body)["message"]
+    assert found["data"] == {"account": "ec16", "channel": "92af"}
+    assert found["android"]["priority"] == "HIGH"
+
+
 @pytest.mark.parametrize(
     ("note", "priority"),
     [
