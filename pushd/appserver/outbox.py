@@ -74,8 +74,16 @@ class Outbox:
 
     @property
     def oldest_at(self) -> float | None:
-        """When the push was accepted that waits longest; None where none does."""
-        return min((push.accepted_at for push in self._waiting.values()), default=None)
+        """When the push was accepted that waits longest; None where none does.
+
+        What waits for a host that its device chose is not meant: that may be away for good.
+        """
+        waiting = (push.accepted_at for push in self._waiting.values() if self._is_ours(push.node))
+        return min(waiting, default=None)
+
+    def _is_ours(self, node: str) -> bool:
+        registration = self._registrations.get(node)
+        return registration is None or not self._dispatcher.leads_anywhere(registration.backend)
 
     def waiting(self) -> list[Push]:
         """What no provider has taken yet, the oldest first."""

@@ -36,7 +36,8 @@ class Fault(Enum):
     TIMEOUT = "timeout"
     TLS = "tls"  # the handshake failed, or the certificate is not trusted
     BROKEN = "broken"  # the connection ended or the answer made no sense
-    PROXY = "proxy"  # it cannot be reached, or lets us not through
+    PROXY = "proxy"  # it cannot be reached, or knows us not
+    BEYOND = "beyond"  # the proxy does not get, or lead, to the host
 
 
 class HTTPError(Exception):

@@ -120,7 +120,7 @@ class _Opening(Protocol):
         elif match[1][:1] == b"2":
             self._hand_over(rest)
         else:
-            self._refuse(HTTPError(Fault.PROXY, _refusal(self._proxy, int(match[1]))))
+            self._refuse(_refusal(self._proxy, int(match[1])))
 
     def _hand_over(self, rest: bytes) -> None:
         self._stop_timer()
@@ -157,14 +157,18 @@ def _request(proxy: Proxy, target: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _refusal(proxy: Proxy, status: int) -> str:
+def _refusal(proxy: Proxy, status: int) -> HTTPError:
+    fault = Fault.BEYOND
     if status == 407:
+        fault = Fault.PROXY
+        says = "asks for a user name and a password"
         if proxy.user:
-            return f"the proxy {proxy} does not take our user name and password (HTTP 407)"
-        return f"the proxy {proxy} asks for a user name and a password (HTTP 407)"
-    if status in (502, 503, 504):
-        return f"the proxy {proxy} does not get through to the host (HTTP {status})"
-    return f"the proxy {proxy} opens no tunnel to the host (HTTP {status})"
+            says = "does not take our user name and password"
+    elif status in (502, 503, 504):
+        says = "does not get through to the host"
+    else:
+        says = "opens no tunnel to the host"
+    return HTTPError(fault, f"the proxy {proxy} {says} (HTTP {status})")
 
 
 def _unreachable(proxy: Proxy, failure: Failure) -> HTTPError:

@@ -387,6 +387,7 @@ class Provider(ABC):
     aliases: ClassVar[frozenset[str]] = frozenset()  # other names for the same
     register_fields: ClassVar[frozenset[str]]  # without these a device cannot register
     optional_fields: ClassVar[frozenset[str]] = frozenset()
+    leads_anywhere: ClassVar[bool] = False  # devices choose hosts, whose troubles are no alarm
     own_secret: ClassVar[str] = ""  # names what the server makes up once for it; see `keep`
 
     timeout: ClassVar[float] = 30.0  # seconds for one exchange

@@ -61,7 +61,7 @@ class Withdrawn:
 Result = Accepted | Unregistered | Refused | Expired | Withdrawn
 
 
-ACTED_ON = (Fault.TLS, Fault.PROXY)  # faults that wait for the operator
+ACTED_ON = (Fault.TLS, Fault.PROXY, Fault.BEYOND)  # faults that wait for the operator
 
 
 class _Next(Enum):
@@ -114,6 +114,11 @@ class Dispatcher:
     def backends(self) -> frozenset[str]:
         """Their names."""
         return frozenset(self._backends)
+
+    def leads_anywhere(self, backend: str) -> bool:
+        """Whether devices choose the hosts that it pushes to; False for an unknown backend."""
+        found = self._backends.get(backend)
+        return found is not None and found.provider.leads_anywhere
 
     def lane(self, backend: str, device: Device) -> str:
         """Which queue of a backend a device stands in (`Provider.lane`)."""

@@ -93,13 +93,15 @@ class Backend:
 
     def health(self) -> Health:
         services = self._services.values()
-        opens_at = max((service.lane.opens_at for service in services), default=0.0)
+        # Where one of many hosts is left alone, the others are spoken to.
+        furthest = min if self.provider.leads_anywhere else max
+        opens_at = furthest((service.lane.opens_at for service in services), default=0.0)
         return Health(
             self.pending,
             sum(service.lane.active for service in services),
             self.is_paused,
             opens_at if opens_at > self.clock.seconds() else None,
-            tuple(reason for service in services for reason in service.alarms),
+            tuple(reason for service in services for reason in service.told()),
             self.provider.expires_at,
         )
 
@@ -115,10 +117,12 @@ class Backend:
     def _make_room(self) -> None:
         if len(self._services) < REMEMBERED:
             return
-        for lane, service in self._services.items():
-            if service.is_idle:
-                self._services.pop(lane).close()
-                return
+        # Hosts that devices choose may all be in trouble: better to forget that than to grow.
+        for may_go in (Service.is_idle, Service.is_unused):
+            for lane, service in self._services.items():
+                if may_go(service):
+                    self._services.pop(lane).close()
+                    return
 
 
 class Service:
@@ -153,13 +157,19 @@ class Service:
         )
         return keeper
 
-    @property
     def is_idle(self) -> bool:
-        """May it be forgotten?"""
-        lane = self.lane
-        return not (
-            lane.active or lane.waiting or self.alarms or lane.opens_at > self._clock.seconds()
-        )
+        """Is there nothing to remember of it?"""
+        is_in_trouble = self.alarms or self.lane.opens_at > self._clock.seconds()
+        return self.is_unused() and not is_in_trouble
+
+    def is_unused(self) -> bool:
+        """Is there nobody who has a turn, or waits for one?"""
+        return not (self.lane.active or self.lane.waiting)
+
+    def told(self) -> list[str]:
+        """The alarms that hold, with the host where that is one of many."""
+        prefix = f"{self._name}: " if self._backend.provider.leads_anywhere else ""
+        return [prefix + reason for reason in self.alarms]
 
     async def token(self) -> Token | str | None:
         """The credential to send with; None where the provider has none; why there is none.
@@ -207,7 +217,8 @@ class Service:
         After several in a row it is left alone, for `rest` seconds at least. What had no
         connection, or lost it, probably not alone, was sent at `lost_since`.
         """
-        if self.lane.breaker.failed(self._clock.seconds(), rest, lost_since) or alarm:
+        has_opened = self.lane.breaker.failed(self._clock.seconds(), rest, lost_since)
+        if alarm or (has_opened and not self._backend.provider.leads_anywhere):
             self.alarm(reason)
 
     def hold(self, seconds: float) -> None:

@@ -4,14 +4,19 @@ from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road, either, http2
 from pushd.providers.contract import Failed, Link, Request, Response
 
+log = Logger()
+
 USER_AGENT = "pushd"
+AWAY = "the host of the endpoint does not answer"
 
 
 class HTTPTransport:
@@ -37,6 +42,8 @@ class HTTPTransport:
             )
         except HTTPError as error:
             return succeed(_failed(error))
+        if link.is_public:
+            sending.addErrback(_away, urlsplit(request.url).netloc)
         return sending.addCallbacks(_response, _no_response)
 
     def close(self) -> Deferred[Any]:
@@ -92,6 +99,20 @@ def _digest(path: Path) -> bytes:
 
 def _response(answer: Answer) -> Response | Failed:
     return Response(answer.status, dict(answer.headers), answer.body)
+
+
+def _away(failure: Failure, host: str) -> Failure:
+    """What went wrong with a host that a device chose is told in the same words, whatever it was.
+
+    Accounts are told why a push failed: they are not to learn what there is, and is not, where
+    they have us look. It is no fault for the operator to act upon, unless it is the proxy's.
+    """
+    error = failure.value
+    if not isinstance(error, HTTPError) or error.fault is Fault.PROXY:
+        return failure
+    log.debug("{host}: {why}", host=host, why=error.text)
+    kept = Fault.TIMEOUT if error.fault is Fault.TIMEOUT else Fault.UNREACHABLE
+    return Failure(HTTPError(kept, AWAY))
 
 
 def _no_response(failure: Failure) -> Failed | Failure:

@@ -30,6 +30,9 @@ class Keys:
     def __contains__(self, public: str) -> bool:
         return public in self._keys
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     @property
     def current(self) -> str:
         """The public half of the one for new subscriptions; "" where there is none."""

@@ -7,7 +7,7 @@ made for a key of ours, which the form of the command shows as `vapid`.
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,8 +21,8 @@ from pushd.providers.vapid import Keys, Signature, authorization, own_key
 from pushd.providers.webpush_answers import read
 from pushd.providers.webpush_encryption import (
     AUTH_BYTES,
-    END,
-    SIZES,
+    LONGEST,
+    USUAL,
     Recipient,
     decoded,
     encoded,
@@ -32,7 +32,6 @@ from pushd.providers.webpush_encryption import (
 )
 from pushd.providers.webpush_endpoints import Place, Rules
 
-CONTENT_LIMIT = SIZES[-1] - len(END)  # bytes
 LONGEST_LIFE = 2_419_200  # seconds; four weeks, the most that Google takes
 
 # Apple refuses whoever names a host that cannot be anywhere else, such as localhost.
@@ -97,6 +96,7 @@ class WebPush(contract.Provider):
     aliases = frozenset({"mozilla"})
     register_fields = frozenset({"endpoint", "p256dh", "auth"})
     optional_fields = frozenset({"vapid"})
+    leads_anywhere = True
     own_secret = "vapid"  # noqa: S105  its name
     limits = contract.Limits(concurrency=4, rate=20.0, burst=20)  # of each host
 
@@ -185,6 +185,20 @@ class WebPush(contract.Provider):
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)
 
+    probe_lane = None  # nobody in particular could be asked, and nobody without waking a device
+
+    def examined(self, now: float) -> Iterator[contract.Finding]:
+        source = self.options.vapid_key or "the server's own"
+        yield contract.Finding(f"new subscriptions are made for the key {self._keys.current}")
+        yield contract.Finding(f"it is from {source}; {len(self._keys) - 1} older ones sign, too")
+        yield contract.Finding(f"push services are told to turn to {self.options.sub}")
+        if self.options.allow_private:
+            yield contract.Finding(
+                "endpoints may be in private networks and on this machine",
+                is_good=False,
+                remedy="leave out allow_private, unless this is a test",
+            )
+
     def _place(self, device: contract.Device) -> Place:
         return self._rules.place(device.token.reveal())
 
@@ -197,11 +211,16 @@ class WebPush(contract.Provider):
 
 
 def payload(note: contract.Notification, shrink: bool = False) -> bytes:
-    """The summary and the node; less of it until it fits."""
+    """The summary and the node; less of it until it fits.
+
+    What is encrypted for the device already cannot be made smaller: it may be as long as any
+    service must take, though not each goes on with that.
+    """
     for summary in note.summaries(shrink):
+        limit = LONGEST if "encrypted" in summary else USUAL
         text = json.dumps({"node": note.node, **summary}, ensure_ascii=False, separators=(",", ":"))
         made = text.encode("utf-8", "replace")
-        if len(made) <= CONTENT_LIMIT:
+        if len(made) <= limit:
             return made
     return b"{}"
 

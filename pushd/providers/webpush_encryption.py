@@ -24,9 +24,10 @@ TAG_BYTES = 16  # of AES-128-GCM
 END = b"\x02"  # what ends the content of the last record; zeros may follow (RFC 8188 §2)
 OVERHEAD = HEADER_BYTES + len(END) + TAG_BYTES
 LONGEST = RECORD_SIZE - OVERHEAD  # bytes of content
-# What a content and its end are padded to. With the last size the whole is 2,742 bytes: less
+# What a content and its end are padded to. With the last but one the whole is 2,742 bytes: less
 # than the 2,744 that come through where Mozilla has to use FCM.
-SIZES = (256, 512, 1024, 2048, 2640)
+SIZES = (256, 512, 1024, 2048, 2640, LONGEST + len(END))
+USUAL = 2640 - len(END)  # bytes of content that come through everywhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,9 @@ class FakeDispatcher:
     def hurry(self, backend: str, latest: Callable[[], object]) -> None:
         self.hurried.append(backend)
 
+    def leads_anywhere(self, backend: str) -> bool:
+        return False
+
     def lane(self, backend: str, device: contract.Device) -> str:
         return Post().lane(device)
 

@@ -252,3 +252,31 @@ def test_a_request_that_is_busy_for_one_device_asks_for_no_connection() -> None:
     office.push_and_answer(Response(429))
     office.advance(10)
     assert fresh(office) == [False, False]
+
+
+def credited() -> Office:
+    """A service that says of our credential what it may mean of one device alone."""
+    office = Office(credential=Voucher(*(token(f"token-{number}") for number in range(9))))
+    office.provider.outcomes[401] = Refused("401", renew_credential=True, guarded=True)
+    return office
+
+
+def test_a_credential_that_is_taken_for_others_is_not_at_fault() -> None:
+    office = credited()
+    office.push()
+    office.answer(200)  # the token
+    office.answer(200)
+    pushed = office.push_and_answer(401, to=device("another"))
+    office.answer(200)  # another token
+    office.answer(401)
+    assert pushed.result == Refused("401", renew_credential=True, guarded=True)
+    assert not office.reports.alarms
+
+
+def test_a_credential_that_was_never_taken_is_an_alarm_when_a_new_one_does_not_help() -> None:
+    office = credited()
+    pushed = office.push()
+    for status in (200, 401, 200, 401):
+        office.answer(status)
+    assert pushed.result is None
+    assert [alarm.reason for alarm in office.reports.alarms] == ["401"]

@@ -21,12 +21,12 @@ from tests.unit.providers.bench import (
 class Shop:
     """A backend with its clock and its reports."""
 
-    def __init__(self, voucher: Voucher | None = None) -> None:
+    def __init__(self, voucher: Voucher | None = None, provider: Obedient | None = None) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.reports = Reports()
         self.transport = FakeTransport()
-        provider = Obedient()
+        provider = provider or Obedient()
         provider.fetched = voucher
         self.backend = Backend(
             "main",
@@ -176,3 +176,47 @@ def test_health_is_that_of_all_services() -> None:
     health = shop.backend.health()
     assert (health.pending, health.active, health.is_paused) == (7, 2, True)
     assert (health.opens_at, health.alarms) == (NOW + 50, ("why",))
+
+
+# Hosts that devices chose.
+
+
+class Open(Obedient):
+    """Each device leads to a lane of its own."""
+
+    leads_anywhere = True
+
+
+def test_a_host_that_a_device_chose_is_no_alarm_when_it_is_away() -> None:
+    shop = Shop(provider=Open())
+    service = shop.service("https://a.example")
+    for _ in range(9):
+        service.failed("no connection")
+    assert service.lane.breaker.is_open
+    assert shop.reports.alarms == []
+    assert shop.backend.health().alarms == ()
+
+
+def test_a_host_that_a_device_chose_is_named_in_an_alarm_about_ourselves() -> None:
+    shop = Shop(provider=Open())
+    shop.service("https://a.example").failed("401", alarm=True)
+    [alarm] = shop.reports.alarms
+    assert (alarm.lane, alarm.reason) == ("https://a.example", "401")
+    assert shop.backend.health().alarms == ("https://a.example: 401",)
+
+
+def test_a_backend_is_spoken_to_while_any_of_its_hosts_is() -> None:
+    shop = Shop(provider=Open())
+    shop.service("a").hold(100)
+    assert shop.backend.health().opens_at == NOW + 100
+    shop.service("b")
+    assert shop.backend.health().opens_at is None
+
+
+def test_services_in_trouble_are_forgotten_before_there_are_too_many() -> None:
+    shop = Shop(provider=Open())
+    shop.service("busy").lane.enter()
+    for number in range(1500):
+        shop.service(str(number)).alarm("401")
+    assert len(shop.backend.health().alarms) == 999
+    assert shop.service("busy").lane.active == 1

@@ -11,7 +11,7 @@ from pushd.config.proxies import Proxy
 from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road
 from pushd.providers import transport as transport_module
 from pushd.providers.contract import Failed, Link, Request, Response
-from pushd.providers.transport import HTTPTransport
+from pushd.providers.transport import AWAY, HTTPTransport
 
 
 class FakeClient:
@@ -84,6 +84,21 @@ def test_no_answer_is_a_value(fault: Fault) -> None:
     results = opened.send(request())
     opened.clients[Link()].answers[0].errback(HTTPError(fault, "why"))
     assert results == [Failed(fault, "why")]
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_what_is_wrong_with_a_host_that_a_stranger_named_is_always_the_same(fault: Fault) -> None:
+    link = Link(is_public=True)
+    opened = Opened()
+    results = opened.send(request(link))
+    opened.clients[link].answers[0].errback(HTTPError(fault, "why"))
+    match fault:
+        case Fault.PROXY:  # that is the operator's
+            assert results == [Failed(fault, "why")]
+        case Fault.TIMEOUT:
+            assert results == [Failed(fault, AWAY)]
+        case _:
+            assert results == [Failed(Fault.UNREACHABLE, AWAY)]
 
 
 def test_a_cancelled_request_stays_cancelled() -> None:

@@ -13,6 +13,7 @@ from pushd.providers.contract import (
     BadField,
     Busy,
     Device,
+    Encrypted,
     Notification,
     Outcome,
     Provider,
@@ -166,6 +167,18 @@ def test_what_is_too_long_for_mozillas_bridge_loses_the_body_then_the_sender(
     assert content(request).keys() - {"node"} == kept
 
 
+@pytest.mark.parametrize("padding", [True, False])
+def test_what_is_encrypted_already_may_be_as_long_as_any_service_must_take(padding: bool) -> None:
+    provider = made(padding=padding)
+    note = Notification("n", 3, encrypted=Encrypted(Secret("A" * 3900), "iv"))
+    request = sent(note, provider=provider)
+    assert 4000 < len(request.body) <= 4096
+    assert len(content(request)["encrypted"]) == 3900
+    longer = Notification("n", 3, encrypted=Encrypted(Secret("A" * 4000), "iv"))
+    assert content(sent(longer, provider=provider)) == {"node": "n", "message-count": 3}
+    assert content(sent(note, shrink=True)) == {"node": "n", "message-count": 3}
+
+
 def test_what_a_service_finds_too_big_has_the_counts_alone() -> None:
     note = Notification("n", 3, last_message_sender="romeo@example.net")
     assert content(sent(note, shrink=True)) == {"node": "n", "message-count": 3}
@@ -253,6 +266,29 @@ def test_a_file_without_keys_is_refused(tmp_path: Path, text: str, says: str) ->
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadCredential, match="can be read"):
         made(vapid_key=tmp_path / "none.pem")
+
+
+# What an operator is told without waking anybody.
+
+
+def test_the_key_and_the_contact_are_examined(tmp_path: Path) -> None:
+    path = file(tmp_path, key(2))
+    provider = made(vapid_key=path)
+    found = list(provider.examined(NOW))
+    assert [finding.text for finding in found] == [
+        f"new subscriptions are made for the key {public(2)}",
+        f"it is from {path}; 1 older ones sign, too",
+        f"push services are told to turn to {SUB}",
+    ]
+    assert all(finding.is_good for finding in found)
+    assert provider.probe_lane is None
+    assert provider.probe(NOW, Sending()) is None
+
+
+def test_a_backend_that_may_reach_into_the_house_is_told_of() -> None:
+    finding = list(made(allow_private=True).examined(NOW))[-1]
+    assert not finding.is_good
+    assert "allow_private" in finding.remedy
 
 
 # Subscriptions.
