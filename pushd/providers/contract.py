@@ -185,6 +185,7 @@ class Sending:
     shrink: bool = False  # the service found the last one too big: counts alone
     remedies: frozenset[str] = frozenset()  # what `Refused.remedy` asked for so far
     without: frozenset[str] = frozenset()  # fields of the device that came to nothing this time
+    since: float = 0.0  # when the content that `id` names was first to be sent
 
 
 # What an answer means: one of four.

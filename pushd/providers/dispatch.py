@@ -209,6 +209,7 @@ class _Push:
         self._reason = ""  # of the last one
         self._content: Notification | None = None  # what `_id` names
         self._id = ""
+        self._content_at = 0.0
         self._shrink = False
         self._remedies: frozenset[str] = frozenset()
         self._without: frozenset[str] = frozenset()
@@ -326,8 +327,11 @@ class _Push:
     def _build(self, note: Notification, device: Device, token: Token | None) -> Request | Refused:
         if note != self._content:
             self._content, self._id = note, str(uuid4())
+            self._content_at = self._clock.seconds()
         credential = token.value if token is not None else None
-        sending = Sending(self._id, credential, self._shrink, self._remedies, self._without)
+        sending = Sending(
+            self._id, credential, self._shrink, self._remedies, self._without, self._content_at
+        )
         try:
             return self._provider.request(note, device, self._clock.seconds(), sending)
         except BadField as error:  # it was registered under another configuration

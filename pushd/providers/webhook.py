@@ -20,8 +20,9 @@ What is posted (Standard Webhooks, version 1)::
      "expires-at": "2026-11-19T11:06:40Z",
      "summary": {"message-count": 3, "last-message-sender": "romeo@example.net"}}
 
-- `webhook-id` is the same for each attempt at one content, and whoever has seen it has seen the
-  notification. `webhook-timestamp` is when this attempt was made, in seconds since the epoch.
+- `webhook-id` is the same for each attempt at one content, as is the body, whose `timestamp` is
+  that of the first: whoever has taken it once has the notification. `webhook-timestamp` is when
+  this attempt was made, in seconds since the epoch.
 - `webhook-signature` has one signature for each configured secret, separated by spaces: base64 of
   HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`, the key being what the secret says
   in base64 behind `whsec_`. To exchange a secret: add the new one to the list, give it to the
@@ -163,8 +164,9 @@ class Webhook(contract.Provider):
         now: float,
         sending: contract.Sending,
     ) -> contract.Request:
-        body = _fitting(self._head(note, device, now), note, sending.shrink)
-        name = message_id(sending.id)
+        head = self._head(note, device, sending.since or now)
+        body = _fitting(head, note, sending.shrink)
+        name = message_id(sending.id) + ("_short" if sending.shrink else "")
         signed = [signature(one, name, int(now), body) for one in self._keys]
         return contract.Request(
             self._url,
@@ -182,12 +184,12 @@ class Webhook(contract.Provider):
         return read(response, now)
 
     def _head(
-        self, note: contract.Notification, device: contract.Device, now: float
+        self, note: contract.Notification, device: contract.Device, since: float
     ) -> dict[str, object]:
-        """All but the summary."""
+        """All but the summary; the same at each attempt."""
         head: dict[str, object] = {
             "type": f"push.{note.occasion or 'update'}",
-            "timestamp": _written(now),
+            "timestamp": _written(since),
             "token": device.token.reveal(),
             "node": note.node,
             "app": device.app,
@@ -197,10 +199,10 @@ class Webhook(contract.Provider):
         silent = contract.silent(device.fields)
         if silent is not None:
             head["silent"] = silent
-        ends_at = now + self.options.lifetime
+        ends_at = since + self.options.lifetime
         if note.expires_at is not None:
             ends_at = min(ends_at, note.expires_at)
-        return {**head, "urgent": note.urgent, "expires-at": _written(max(ends_at, now))}
+        return {**head, "urgent": note.urgent, "expires-at": _written(max(ends_at, since))}
 
 
 def key(secret: contract.Secret) -> bytes:

@@ -123,9 +123,12 @@ def test_the_headers_are_those_of_standard_webhooks() -> None:
     }
 
 
-def test_another_attempt_has_the_same_id_and_a_time_and_signature_of_its_own() -> None:
-    first, later = sent(Notification("n", 1)), sent(Notification("n", 1), now=NOW + 600)
+def test_another_attempt_has_the_same_id_and_body_and_a_time_and_signature_of_its_own() -> None:
+    sending = Sending(ID, since=NOW)
+    first = sent(Notification("n", 1), sending=sending)
+    later = sent(Notification("n", 1), sending=sending, now=NOW + 600)
     assert first.headers["webhook-id"] == later.headers["webhook-id"]
+    assert first.body == later.body
     assert later.headers["webhook-timestamp"] == "1795000600"
     assert first.headers["webhook-signature"] != later.headers["webhook-signature"]
 
@@ -188,6 +191,15 @@ def test_what_is_too_long_loses_the_body_then_the_senders_then_the_counts() -> N
     assert content(sent(note))["summary"]
     note = Notification("n", 10**4000, 10**4000 * 10, last_message_body=Secret("x" * 12_000))
     assert "last-message-body" not in content(sent(note))["summary"]
+
+
+def test_what_was_too_big_goes_as_another_content() -> None:
+    full, short = (
+        sent(Notification("n", 1, last_message_sender="romeo"), sending=Sending(ID, shrink=shrink))
+        for shrink in (False, True)
+    )
+    assert full.headers["webhook-id"] != short.headers["webhook-id"]
+    assert content(short)["summary"] == {"message-count": 1}
 
 
 @pytest.mark.parametrize(
