@@ -7,59 +7,21 @@ import json
 import signal
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 
+from tests.scenarios.gateways import Gateway
 from tests.scenarios.house import COMPONENT_SECRET, ELSEWHERE, FOREIGN, House
 from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import info, secret_form, succeeded
-from tests.scenarios.test_starting import PYTHON_M, Operator, Run
 
 GATEWAY = "gateway.example.net"
 
 
-class Gateway:
-    """A pushd without accounts or doors for clients: a component of the house, and nothing else."""
-
-    def __init__(self, house: House, name: str = GATEWAY) -> None:
-        self.house = house
-        self.name = name
-        self.operator = Operator(house.folder / name)
-        self.operator.folder.mkdir()
-        self.run: Run
-        self.ready: Any
-
-    def start(self, secret: str = COMPONENT_SECRET.reveal()) -> None:
-        host, _, port = self.house.component.rpartition(":")
-        hosts = {"register_host": self.name, "pubsub_host": self.name}
-        backend = self.house._backend("fcm") | hosts
-        configuration = {
-            "data": "data",
-            "component": {
-                "domain": self.name,
-                "secret": secret,
-                "host": host,
-                "port": int(port),
-            },
-            "app_server": {"backends": [backend]},
-        }
-        file = self.operator.folder / "pushd.yml"
-        file.write_text(json.dumps(configuration))
-        said = self.operator.folder / "ready.json"
-        said.unlink(missing_ok=True)
-        self.run = self.operator.run(*PYTHON_M, "--config", file, "--ready-file", said)
-        self.ready = self.operator.wait(self.run, said)
-
-    def status(self) -> Any:
-        done = self.operator.pushdctl("--config", "pushd.yml", "--json", "status")
-        return json.loads(done.stdout)
-
-    def attached(self) -> None:
-        until(lambda: not self.status()["component"]["obstacle"], "place at the server")
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        self.run.stop(number)
+def gateway_of(
+    house: House, name: str = GATEWAY, secret: str = COMPONENT_SECRET.reveal()
+) -> Gateway:
+    return Gateway(house.folder / name, name, house.component, house._backend("fcm"), secret)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +29,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     secret = {"secret": COMPONENT_SECRET.reveal()}
     components = dict.fromkeys((FOREIGN, ELSEWHERE, GATEWAY), secret)
     house = House(tmp_path_factory.mktemp("house"), components=components)
-    gateway = Gateway(house)
+    gateway = gateway_of(house)
     try:
         house.start()
         gateway.start()
@@ -75,12 +37,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.gateway = gateway  # type: ignore[attr-defined]
         yield house
         house.check()
-        for run in gateway.operator.runs:
-            assert "Traceback" not in run.out + run.err, run.out + run.err
     finally:
-        for run in gateway.operator.runs:
-            run.stop(signal.SIGKILL)
         house.close()
+        gateway.close()
 
 
 @pytest.fixture
@@ -166,12 +125,12 @@ def test_the_other_server_may_be_away(house: House, gateway: Gateway) -> None:
 
 
 def test_a_wrong_secret_is_said_in_words(house: House) -> None:
-    stranger = Gateway(house, FOREIGN)
-    stranger.start("a wrong one")
+    stranger = gateway_of(house, FOREIGN, "a wrong one")
+    stranger.start()
     try:
         until(lambda: "not-authorized" in stranger.status()["component"]["obstacle"], "reason")
         status = stranger.status()
         assert "a wrong one" not in json.dumps(status)
         assert any(f"the component {FOREIGN} is away" in one for one in status["problems"])
     finally:
-        stranger.stop()
+        stranger.close()

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -74,3 +75,23 @@ def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path
         ("apns", "push.example.net"),
     ]
     assert config.push.include_senders is True
+
+
+def test_the_samples_for_a_component_are_right_and_fit_each_other(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    (tmp_path / "component-secret").write_text("between us\n")
+    (tmp_path / "component-secret").chmod(0o600)
+    shutil.copy(ETC / "pushd-component.yml", tmp_path)
+
+    config = load(tmp_path / "pushd-component.yml", {"fcm": fcm.Options}, now=NOW)
+
+    assert config.warnings == ()
+    component = config.component
+    assert component is not None
+    ejabberd = yaml.safe_load((ETC / "ejabberd-component.yml").read_text())
+    [listener] = ejabberd["listen"]
+    assert [*listener["hosts"]] == [component.domain]
+    assert (listener["ip"], listener["port"]) == (component.host, component.port)
+    prosody = (ETC / "prosody-component.cfg.lua").read_text()
+    assert f'Component "{component.domain}"' in prosody
+    assert f"component_ports = {{ {component.port} }}" in prosody

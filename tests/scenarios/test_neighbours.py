@@ -1,0 +1,170 @@
+"""pushd as the push service of Debian's ejabberd and Prosody, which connects as a component.
+
+Their own modules do the user's side of XEP-0357: mod_push and mod_cloud_notify.
+"""
+
+import base64
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import servers
+from benchmarks.accounts import DOMAIN, PASSWORD, Population
+from benchmarks.component import SECRET
+from benchmarks.processes import Server
+from pushd.wire.element import serialize
+from pushd.wire.namespaces import NS_SASL
+from pushd.wire.secret import Secret
+from tests.scenarios.gateways import Gateway
+from tests.scenarios.house import House
+from tests.scenarios.peers import PATIENCE, Phone, until
+from tests.scenarios.raw import Raw
+from tests.scenarios.reading import secret_form, succeeded
+
+GATEWAY = f"gateway.{DOMAIN}"
+PEOPLE = Population(users=8)
+
+
+class Neighbour(House):
+    """A server of another make, a stand-in for FCM, and pushd between the two."""
+
+    def __init__(self, folder: Path, kind: type[Server]) -> None:
+        super().__init__(folder)
+        core = min(os.sched_getaffinity(0))
+        self.other = kind(folder / kind.name, core, tls=False)
+        self.other.components = (GATEWAY,)
+        self.gateway: Gateway
+        self._names = iter(PEOPLE.names())
+
+    def start(self) -> None:
+        self.other.folder.mkdir()
+        self.other.populate(PEOPLE)
+        self.other.start()
+        place = f"127.0.0.1:{self.other.component_port}"
+        backend = self._backend("fcm")
+        self.gateway = Gateway(self.folder / "gateway", GATEWAY, place, backend, SECRET)
+        self.gateway.start()
+        self.gateway.attached()
+
+    def close(self) -> None:
+        super().close()
+        self.other.end()
+        self.gateway.close()
+
+    def user(self) -> "Neighbouring":
+        """Somebody with an account there, logged in and resumable."""
+        phone = Neighbouring(self, f"{next(self._names)}@{DOMAIN}", "phone", Secret(PASSWORD))
+        self.peers.append(phone)
+        phone.log_in()
+        phone.manage()
+        phone.say("<presence/>")
+        phone.settled()
+        return phone
+
+
+class Neighbouring(Phone):
+    """A client of the other server."""
+
+    house: Neighbour
+
+    def connect(self) -> None:
+        user, _, domain = self.account.partition("@")
+        raw = Raw(("127.0.0.1", self.house.other.port), timeout=PATIENCE)
+        raw.open(domain)
+        proof = base64.b64encode(f"\0{user}\0{self.password.reveal()}".encode()).decode()
+        raw.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'>{proof}</auth>")
+        raw.read_until(rb"<success[^>]*>(</success>)?")
+        self._begin(raw, raw.open(domain))
+        self.unread.clear()
+
+    def settled(self) -> None:
+        self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", DOMAIN, "get")
+
+    def lose(self) -> None:
+        self.raw.reset()
+
+    def enabled(self, token: str) -> dict[str, str]:
+        """Register at the gateway, and have one's own server publish there."""
+        given = self.register(token, GATEWAY)
+        assert given["jid"] == GATEWAY
+        succeeded(self.enable(given["jid"], given["node"], secret_form(given["secret"])))
+        return given
+
+
+class Prosody(servers.Prosody):
+    """It takes a password in the clear, on loopback."""
+
+    def configure(self) -> None:
+        super().configure()
+        written = self._file.read_text()
+        self._file.write_text(f"allow_unencrypted_plain_auth = true\n{written}")
+
+
+KINDS = [servers.Ejabberd, Prosody]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=[kind.name for kind in KINDS])
+def neighbour(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Neighbour]:
+    kind: type[Server] = request.param
+    if not (kind.is_installed() and kind.can_push()):
+        pytest.skip(f"{kind.name}, or its module for push, is not installed")
+    house = Neighbour(tmp_path_factory.mktemp(kind.name), kind)
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
+def registrations(neighbour: Neighbour) -> int:
+    """How many the gateway has."""
+    found: int = neighbour.gateway.status()["push"]["registrations"]
+    return found
+
+
+def test_a_phone_is_woken_resumes_and_unregisters(neighbour: Neighbour) -> None:
+    phone, friend = neighbour.user(), neighbour.user()
+    phone.enabled("token-of-the-phone")
+
+    phone.lose()
+    friend.message(phone.account, "are you there?")
+
+    assert neighbour.pushes("token-of-the-phone", wait=30.0)
+    assert phone.resume().name == "resumed"
+    phone.hear("are you there?")
+    succeeded(phone.command("unregister-push", to=GATEWAY))
+    listed = succeeded(phone.command("list-push-registrations", to=GATEWAY))
+    assert "token-of-the-phone" not in serialize(listed).decode()
+
+
+def test_a_push_waits_for_a_gateway_that_was_killed(neighbour: Neighbour) -> None:
+    phone, friend = neighbour.user(), neighbour.user()
+    phone.enabled("token-of-the-patient")
+    neighbour.gateway.stop(signal.SIGKILL)
+    neighbour.gateway.start()
+    neighbour.gateway.attached()
+
+    phone.lose()
+    friend.message(phone.account, "after the crash")
+
+    assert neighbour.pushes("token-of-the-patient", wait=30.0)
+
+
+def test_the_server_is_told_of_a_dead_token_and_publishes_no_more(neighbour: Neighbour) -> None:
+    phone, friend = neighbour.user(), neighbour.user()
+    phone.enabled("token-of-the-dead")
+    before = registrations(neighbour)
+    neighbour.script("token-of-the-dead", {"error": "UNREGISTERED"})
+
+    phone.lose()
+    friend.message(phone.account, "anybody there?")
+    assert neighbour.pushes("token-of-the-dead", wait=30.0)
+
+    until(lambda: registrations(neighbour) < before, "end of the registration")
+    friend.message(phone.account, "and now?")
+    assert len(neighbour.pushes("token-of-the-dead")) == 1
