@@ -288,7 +288,15 @@ class Server:
             name = backend.name
             self._dispatcher.add(name, provider)
             apps.append(
-                App(name, provider, backend.register_host, backend.pubsub_host, backend.app_name)
+                App(
+                    name,
+                    provider,
+                    backend.register_host,
+                    backend.pubsub_host,
+                    backend.app_name,
+                    backend.tigase_names,
+                    backend.push_modules,
+                )
             )
         return AppServer(self.host, apps, self._dispatcher, measures.rules(self.config))
 

@@ -14,6 +14,8 @@ class App:
     register_host: str
     pubsub_host: str
     app_name: str
+    tigase_names: tuple[str, ...] = ()  # of its provider, in Tigase's commands
+    push_modules: tuple[str, ...] = ()  # as apps without registrations name it
 
     @property
     def type_names(self) -> frozenset[str]:

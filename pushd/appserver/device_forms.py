@@ -1,10 +1,11 @@
 """The forms of the commands: what a device fills in, and what it is shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pushd.appserver.apps import App
 from pushd.appserver.registrations import Registration
+from pushd.providers.contract import BadField
 from pushd.routing.commands import bad_payload
 from pushd.wire import forms
 from pushd.wire.element import Element
@@ -95,14 +96,29 @@ def provider_fields(app: App, form: forms.Form) -> dict[str, str]:
     """What the provider asks for, checked by it, as it is to be stored."""
     provider = app.provider
     asked = sorted(provider.register_fields | provider.optional_fields)
-    fields = {name: value for name in asked if (value := value_of(form, name)) is not None}
+    return checked(
+        app, {name: value for name in asked if (value := value_of(form, name)) is not None}
+    )
+
+
+def checked(
+    app: App, fields: Mapping[str, str], called: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The fields as the provider wants them stored. Raises BadRequest that names one.
+
+    `called` has the names of those fields that the dialect calls by others.
+    """
+    called = called or {}
     for name, value in fields.items():
-        _check_length(name, value, LONGEST_FIELD)
+        _check_length(called.get(name, name), value, LONGEST_FIELD)
     try:
-        provider.check(fields)
+        app.provider.check(fields)
+    except BadField as error:
+        name = called.get(error.field, error.field)
+        raise bad_payload(name + str(error).removeprefix(error.field)) from None
     except ValueError as error:
         raise bad_payload(str(error)) from None
-    return provider.stored(fields)
+    return app.provider.stored(fields)
 
 
 def chosen_app(apps: Sequence[App], wanted: str | None) -> App:

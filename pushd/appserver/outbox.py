@@ -6,6 +6,7 @@ account, never to the publisher.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -291,7 +292,10 @@ class Outbox:
             return None
         sending.push = push
         sending.looks += 1
-        return push.notification(self._clock.seconds())
+        note = push.notification(self._clock.seconds())
+        if sending.registration.dialect == "tigase":
+            return replace(note, account=sending.registration.account)
+        return note
 
     def device(self, sending: "_Sending") -> Device | None:
         """To whom; None when it is another backend's business by now."""

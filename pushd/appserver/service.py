@@ -11,6 +11,7 @@ from pushd.appserver.blocked import Publishers
 from pushd.appserver.desk import Desk, Place
 from pushd.appserver.dialects.conversations import Conversations
 from pushd.appserver.dialects.mod_push import ModPush
+from pushd.appserver.dialects.tigase import Tigase
 from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
@@ -72,6 +73,8 @@ class AppServer:
             here = tuple(app for app in apps if app.register_host == domain)
             for dialect in DIALECTS:
                 dialect(self.desk, Place(domain, here))
+        for domain in dict.fromkeys(app.pubsub_host for app in apps):
+            Tigase(self.desk, Place(domain, tuple([a for a in apps if a.pubsub_host == domain])))
         host.events.listen(AccountRemoved, self._account_removed)
 
     async def load(self) -> None:

@@ -7,7 +7,7 @@ handed in with the reading.
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pushd.config.checks import SOON, AuthoritiesFile, others_may_read_a_key
 from pushd.config.document import ListNode, MapNode, Node, Scalar, shape
@@ -15,6 +15,7 @@ from pushd.config.kinds import (
     DomainName,
     Faulty,
     Kind,
+    Pattern,
     Reading,
     Truth,
     Url,
@@ -64,6 +65,16 @@ RETIRED = {
 }
 
 
+ProviderName = Annotated[
+    str, Pattern(r"[!-~]{1,128}", "a name without spaces such as tigase:messenger:apns:1")
+]
+ModuleName = Annotated[str, Pattern(r"[!-~]{1,128}", "a name without spaces such as monalProdiOS")]
+TIGASE_PROVIDERS = {
+    "apns": ("tigase:messenger:apns:1",),
+    "fcm": ("tigase:messenger:fcm:1", "fcm-xmpp-api"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """An app at a push provider: where clients register for it, where servers publish to it.
@@ -86,6 +97,13 @@ class Backend:
     # The proxy to the provider, if not that of all backends (``app_server.proxy``); ``direct`` is
     # for a provider that is reached without one.
     proxy: ProxyOrNone | None = None
+    # What the provider is called in Tigase's commands (``app_server.dialects.tigase``), where its
+    # apps look for it; of its own if the list is empty: ``tigase:messenger:apns:1`` for apns,
+    # ``tigase:messenger:fcm:1`` and ``fcm-xmpp-api`` for fcm.
+    tigase_providers: tuple[ProviderName, ...] = ()
+    # The modules that apps without registrations name as ``pushModule``
+    # (``app_server.dialects.fpush``); with ``-sandbox`` behind it, for the sandbox of apns.
+    push_modules: tuple[ModuleName, ...] = ()
     options: Any = field(default=None, metadata=DERIVED)  # the provider's Options
 
     @property
@@ -95,6 +113,11 @@ class Backend:
         Registrations keep this name: it is the same whatever stands beside the backend.
         """
         return f"{self.type}/{self.register_host}/{self.app_name}"
+
+    @property
+    def tigase_names(self) -> tuple[str, ...]:
+        """What the provider is called in Tigase's commands."""
+        return self.tigase_providers or TIGASE_PROVIDERS.get(self.type, ())
 
 
 @dataclass(frozen=True)

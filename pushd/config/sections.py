@@ -203,6 +203,9 @@ class Dialects:
     # The commands of Conversations and p2: ``register-push-fcm``, ``-gcm`` and ``-apns`` with
     # ``android-id``, for rooms too, and ``unregister-push-TYPE``.
     conversations: bool = False
+    # Those of Tigase's push component, ``register-device`` and ``unregister-device``, for Siskin,
+    # Snikket on iOS and Stork; at the ``pubsub_host``, which these find if it is a host of its own.
+    tigase: bool = False
 
     @classmethod
     def every(cls) -> "Dialects":

@@ -54,6 +54,12 @@ __all__ = [
 
 # What is to be told, and to whom.
 
+TIGASE_NAMES = {
+    "message-count": "unread-messages",
+    "last-message-sender": "sender",
+    "last-message-body": "body",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Encrypted:
@@ -88,6 +94,9 @@ class Notification:
     expires_at: float | None = None  # nobody wants to know after this
     encrypted: Encrypted | None = None
     call: Call | None = None  # only while it rings
+    # Of a device that registered as Tigase's do: they find their account by it, and call what
+    # is told as Tigase's push component does.
+    account: str | None = None
 
     @property
     def is_visible(self) -> bool:
@@ -115,17 +124,20 @@ class Notification:
             "last-subscription-sender": self.last_subscription_sender if senders else None,
             "last-message-body": body.reveal() if bodies and body is not None else None,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {self._name(name): value for name, value in told.items() if value is not None}
+
+    def _name(self, name: str) -> str:
+        return name if self.account is None else TIGASE_NAMES.get(name, name)
 
     def sealed(self) -> dict[str, int | str]:
-        """What is encrypted, named as Tigase's push component names it for its apps."""
-        if self.encrypted is None:
-            return {}
-        told: dict[str, int | str] = {
-            "encrypted": self.encrypted.data.reveal(),
-            "iv": self.encrypted.iv,
-        }
-        return told | ({"encrypted-type": self.encrypted.type} if self.encrypted.type else {})
+        """What is encrypted, named as Tigase's push component names it for its apps, and for
+        which account it is where the device asks for that."""
+        told: dict[str, int | str] = {} if self.account is None else {"account": self.account}
+        if self.encrypted is not None:
+            told |= {"encrypted": self.encrypted.data.reveal(), "iv": self.encrypted.iv}
+            if self.encrypted.type:
+                told["encrypted-type"] = self.encrypted.type
+        return told
 
     def called(self, senders: bool = True) -> dict[str, int | str]:
         """What is told of a call; several media are set apart by commas."""
@@ -142,11 +154,12 @@ class Notification:
         """Less and less of it, until it fits: first without the body, then without the
         senders, then without what is encrypted, then nothing. To `shrink` is to begin with
         the counts and the call alone."""
+        counts = self.summary(bodies=False, senders=False) | self.called(False)
         if not shrink:
             yield self.summary() | self.called() | self.sealed()
             yield self.summary(bodies=False) | self.called() | self.sealed()
-            yield self.summary(bodies=False, senders=False) | self.called(False) | self.sealed()
-        yield self.summary(bodies=False, senders=False) | self.called(False)
+            yield counts | self.sealed()
+        yield counts | ({} if self.account is None else {"account": self.account})
         yield {}
 
     @property

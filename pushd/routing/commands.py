@@ -142,10 +142,17 @@ class Commands:
 
         self._requests.add("set", NS_COMMANDS, "command", host, execute)
         self._requests.add("get", NS_COMMANDS, "command", host, refuse)
-        self._disco.add_feature(host, NS_COMMANDS, owner_only=host in self._guards)
+        if host in self._guards:
+            self._disco.add_feature(host, NS_COMMANDS, owner_only=True)
+        else:
+            self._disco.add_info(host, lambda request: self._announced(host, request))
         self._disco.add_node(host, NS_COMMANDS, lambda request: _LIST, items)
         if host in self._guards:
             self._disco.add_items(host, self._pointer(host))
+
+    def _announced(self, host: str, request: IQ) -> Info:
+        """The feature, to whom there is a command to use."""
+        return Info(features=(NS_COMMANDS,) if any(self._usable(host, request)) else ())
 
     def _pointer(self, host: str) -> MakeItems:
         """Has who looks at what there is find the list (XEP-0050 §2.2)."""
@@ -170,10 +177,13 @@ class Commands:
 
     def _offered(self, host: str, request: IQ) -> Iterator[tuple[str, str]]:
         for place in self._disco.places(host):
-            for node, command in self._commands.get(place, {}).items():
-                with suppress(StanzaError):
-                    command.may_use(request)
-                    yield node, command.name
+            yield from self._usable(place, request)
+
+    def _usable(self, place: str, request: IQ) -> Iterator[tuple[str, str]]:
+        for node, command in self._commands.get(place, {}).items():
+            with suppress(StanzaError):
+                command.may_use(request)
+                yield node, command.name
 
     def _find(self, host: str, node: str) -> _Command:
         for place in self._disco.places(host):
