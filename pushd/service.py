@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from pushd import measures
 from pushd.admin.harness import Journal, PushWaits
 from pushd.admin.operations import Operations
+from pushd.admin.probes import Probes
 from pushd.admin.pushes import Pushes, PushRecords, Whose
 from pushd.admin.reloads import Reloads, Reread
 from pushd.admin.sessions import LiveSessions
@@ -55,7 +56,8 @@ from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
-from pushd.providers.transport import over_https
+from pushd.providers.probing import Prober
+from pushd.providers.transport import Scout, over_https
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.storage.errors import StorageError
@@ -421,6 +423,7 @@ class Server:
             Reloads(lambda: self.reread),
             PushRecords(whose, host.push, host.push, host.ledger),
             pushes,
+            Probes(self._dispatcher, Prober(self._reactor, lambda: Scout(self._reactor))),
             PushWaits(
                 host.clock,
                 self._journal,

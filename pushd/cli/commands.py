@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pushd.cli.reaching import Place, Reach, locate, reach
+from pushd.cli.reaching import PATIENCE, Place, Reach, locate, reach
 
 REFUSED = 1
 WRONG = 3  # `status` has something to tell
@@ -47,9 +47,15 @@ def ask(options: argparse.Namespace, operation: str, given: dict[str, str], done
     return say(options, result, f"{done} {result['jid']}")
 
 
-def asked(options: argparse.Namespace, operation: str, given: dict[str, str]) -> dict[str, Any]:
+def asked(
+    options: argparse.Namespace,
+    operation: str,
+    given: dict[str, str],
+    patience: float = PATIENCE,
+) -> dict[str, Any]:
+    """What the server answers; `patience` is in seconds."""
     with reached(options) as server:
-        return server.call(operation, given)
+        return server.call(operation, given, patience)
 
 
 def reached(options: argparse.Namespace) -> Reach:

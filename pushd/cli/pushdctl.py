@@ -189,7 +189,7 @@ COMMANDS = (
 )
 GROUPS = {
     "user": "accounts: add, passwd, del, disable, enable, list",
-    "push": "push: registrations, enablements, decisions, ledger, queue, test, pause, block, ...",
+    "push": "push: registrations, enablements, decisions, ledger, queue, test, probe, pause, ...",
 }
 
 
@@ -223,7 +223,8 @@ def _overview() -> str:
     return (
         f"commands:\n{lines}\n\n"
         "Without --config, --data and --socket: the development server that you run, or else\n"
-        "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, 2 not understood,\n"
+        "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, or a backend\n"
+        "that would not get pushes through (push probe), 2 not understood,\n"
         "3 something is wrong (status), a push did not arrive (push test, wait-push), or did\n"
         "(assert-no-push)."
     )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pushd.cli import pushtables
+from pushd.cli import probes, pushtables
 from pushd.cli.commands import WRONG, Argument, Command, Run, asked, say
 from pushd.cli.tables import instant
 
@@ -125,6 +125,7 @@ COMMANDS = (
         _test,
         (ACCOUNT, NODE),
     ),
+    *probes.COMMANDS,
     Command(
         "push pause", "push nothing through a backend, or for an account", _pause, (WHAT, LENGTH)
     ),

@@ -54,24 +54,27 @@ class Outward:
         self, scheme: str, host: str, port: int, alpn: tuple[bytes, ...] = ()
     ) -> IStreamClientEndpoint:
         """Names are looked up whenever it connects. TLS, unless the scheme is http."""
-        road = self._road
-        way: IStreamClientEndpoint
-        if road.is_public and not may_be_public(host):
-            way = _Nowhere()
-        elif road.proxy is not None:  # which looks names up, and decides where they may lead
-            way = Tunnel(self._reactor, road.proxy, host, port)
-        else:
-            way = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
+        way = self.way(host, port)
         if scheme == "http":
             return way
-        tls: IStreamClientEndpoint = wrapClientTLS(self._tls(host, alpn), way)
+        tls: IStreamClientEndpoint = wrapClientTLS(self.tls(host, alpn), way)
         return tls
+
+    def way(self, host: str, port: int) -> IStreamClientEndpoint:
+        """A connection as such, without TLS."""
+        road = self._road
+        if road.is_public and not may_be_public(host):
+            return _Nowhere()
+        if road.proxy is not None:  # which looks names up, and decides where they may lead
+            return Tunnel(self._reactor, road.proxy, host, port)
+        return HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """For HTTP/1.1."""
         return self.endpoint(uri.scheme.decode(), uri.host.decode(), uri.port)
 
-    def _tls(self, host: str, alpn: tuple[bytes, ...]) -> IOpenSSLClientConnectionCreator:
+    def tls(self, host: str, alpn: tuple[bytes, ...]) -> IOpenSSLClientConnectionCreator:
+        """How to encrypt, and whom to believe that it is that host."""
         self._read_again()
         options = self._options.get((host, alpn))
         if options is None:

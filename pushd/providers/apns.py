@@ -29,7 +29,7 @@ from pushd.config.checks import (
 )
 from pushd.config.kinds import Choice, Duration, Pattern, Url
 from pushd.config.proxies import ProxyAddress
-from pushd.providers import contract
+from pushd.providers import apns_answers, contract
 from pushd.providers.apns_answers import read
 from pushd.providers.apns_credentials import Identity, ProviderToken, provider_token
 
@@ -309,6 +309,9 @@ class APNs(contract.Provider):
             body=_json({"aps": SILENT}),
             link=self._links[lane],
         )
+
+    def remedy(self, response: contract.Response) -> str:
+        return apns_answers.remedy(response) or super().remedy(response)
 
     def _aps(self, note: contract.Notification) -> Mapping[str, object]:
         """An alert with a text of the app's own choice, that the app may replace."""

@@ -138,3 +138,26 @@ ROWS: Mapping[tuple[int, str], Row] = {
     (503, "ServiceUnavailable"): _later,
     (503, "Shutdown"): _fresh,
 }
+
+
+def remedy(response: contract.Response) -> str:
+    """What an operator may do about an answer that is not the device's fault; "" for nothing."""
+    return REMEDIES.get(_error(response, 0.0).reason, "")
+
+
+_KEYS = "look under Keys in Apple's developer portal"
+_OTHER = "say which one by environment, or make a key for both"
+REMEDIES: Mapping[str, str] = {
+    "TopicDisallowed": f"topic has to be the app's bundle id, of the key's own team: {_KEYS}",
+    "BadTopic": "topic has to be the app's bundle id, such as com.example.app",
+    "MissingTopic": "name one of the certificate's topics as topic",
+    "DeviceTokenNotForTopic": "topic has to be the bundle id of the app that registers",
+    "ExpiredProviderToken": "set this machine's clock; have it kept right by NTP",
+    "InvalidProviderToken": f"compare key_id and team_id with what Apple shows: {_KEYS}",
+    "MissingProviderToken": "give a certificate made for push (Apple Push Services), or a key_file",
+    "Forbidden": f"is the key made for push (APNs)? {_KEYS}",
+    "BadCertificate": "make a new certificate for push in Apple's developer portal",
+    "BadCertificateEnvironment": "it may be for the other environment: say which by environment",
+    "BadEnvironmentKeyIdInToken": f"a key may be for one environment: {_OTHER}",
+    "UnrelatedKeyIdInToken": f"keys may be for some topics only: {_KEYS}",
+}

@@ -7,7 +7,7 @@ alike. XMPP is not known here.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -485,4 +485,11 @@ class Provider(ABC):
 
     def probed(self, response: Response, now: float) -> Finding:
         """What the answer to `probe` means. Whatever it holds, no exception."""
-        return found(self.outcome(response, now))
+        finding = found(self.outcome(response, now))
+        if finding.is_good or finding.remedy:
+            return finding
+        return replace(finding, remedy=self.remedy(response))
+
+    def remedy(self, response: Response) -> str:
+        """What an operator may do where an answer to `probe` is not as it should be."""
+        return "is the address that of the service, and what is asked what it takes today?"

@@ -120,6 +120,10 @@ class Dispatcher:
         found = self._backends.get(backend)
         return found is not None and found.provider.leads_anywhere
 
+    def provider(self, name: str) -> Provider:
+        """What a backend translates with now. Raises KeyError for an unknown one."""
+        return self._backends[name].provider
+
     def lane(self, backend: str, device: Device) -> str:
         """Which queue of a backend a device stands in (`Provider.lane`)."""
         return self._backends[backend].provider.lane(device)

@@ -116,6 +116,9 @@ class FCM(contract.Provider):
             link=self._link,
         )
 
+    def remedy(self, response: contract.Response) -> str:
+        return REMEDIES.get(response.status, "") or super().remedy(response)
+
     def _ttl(self, note: contract.Notification, now: float) -> int:
         """Whole seconds; FCM takes 0 as "now or never"."""
         left = self.options.lifetime
@@ -253,6 +256,17 @@ ROWS: Mapping[tuple[int, str], Callable[[Error], contract.Outcome]] = {
     (429, ""): lambda error: Busy(error.after or 60.0, Scope.DEVICE, "429 quota exceeded"),
     (500, ""): lambda error: Busy(error.after, Scope.BACKEND, "500 internal error"),
     (503, ""): lambda error: Busy(error.after, Scope.BACKEND, "503 unavailable"),
+}
+
+
+# By the status of an answer to a probe.
+REMEDIES: Mapping[int, str] = {
+    401: "is token_uri Google's own, and is the service account still there? Make a new key for it"
+    " in the Firebase console (Project settings, Service accounts)",
+    403: "enable the Firebase Cloud Messaging API in the project, in the Google Cloud console under"
+    " APIs & Services, and give the account a role that may send (IAM: Firebase Cloud Messaging API"
+    " Admin)",
+    404: "take the service account of the very project that the app was built for",
 }
 
 

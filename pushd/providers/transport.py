@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -12,6 +12,9 @@ from twisted.python.failure import Failure
 
 from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road, either, http2
 from pushd.providers.contract import Failed, Link, Request, Response
+
+if TYPE_CHECKING:
+    from pushd.net.survey import Survey
 
 log = Logger()
 
@@ -79,8 +82,7 @@ def over_https(reactor: Any) -> HTTPTransport:
     """The transport of a server: HTTP/2, or HTTP/1.1 where a link and its server allow that."""
 
     def open_client(link: Link) -> HTTPClient:
-        road = Road(link.ca_file, link.certificate, link.key, link.proxy, link.is_public)
-        return http2(reactor, road) if link.http2 else either(reactor, road)
+        return http2(reactor, _road(link)) if link.http2 else either(reactor, _road(link))
 
     return HTTPTransport(open_client)
 
@@ -95,6 +97,32 @@ def _digest(path: Path) -> bytes:
         return sha256(path.read_bytes()).digest()
     except OSError:
         return b""
+
+
+def _road(link: Link) -> Road:
+    return Road(link.ca_file, link.certificate, link.key, link.proxy, link.is_public)
+
+
+class Scout:
+    """A `probing.Way`: the transport of a server, that can look at the way before it goes."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._transport = over_https(reactor)
+        self.send = self._transport.send
+        self.close = self._transport.close
+
+    async def survey(self, request: Request) -> "Survey":
+        """Look at the way that this request would take; never fails, may be cancelled."""
+        from pushd.net.survey import Sight, Survey, Surveyor  # it weighs, and is rarely wanted
+
+        link = request.link
+        try:
+            surveyor = Surveyor(self._reactor, _road(link), request.url, link.http2)
+        except ValueError as error:  # its text names the file
+            place = urlsplit(request.url).netloc
+            return Survey(place, [Sight("tls", str(error), 0.0, Fault.TLS)])
+        return await surveyor.go()
 
 
 def _response(answer: Answer) -> Response | Failed:

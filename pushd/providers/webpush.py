@@ -189,13 +189,14 @@ class WebPush(contract.Provider):
 
     def examined(self, now: float) -> Iterator[contract.Finding]:
         source = self.options.vapid_key or "the server's own"
-        yield contract.Finding(f"new subscriptions are made for the key {self._keys.current}")
-        yield contract.Finding(f"it is from {source}; {len(self._keys) - 1} older ones sign, too")
+        current = self._keys.current or "that it makes at its first start"
+        yield contract.Finding(f"new subscriptions are made for the key {current}")
+        older = max(0, len(self._keys) - 1)
+        yield contract.Finding(f"it is from {source}; {older} older ones sign, too")
         yield contract.Finding(f"push services are told to turn to {self.options.sub}")
         if self.options.allow_private:
             yield contract.Finding(
                 "endpoints may be in private networks and on this machine",
-                is_good=False,
                 remedy="leave out allow_private, unless this is a test",
             )
 

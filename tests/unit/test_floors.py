@@ -25,7 +25,13 @@ GARDEN = {"simulators", "client"}
 GARDEN_MAY_IMPORT = {"wire", "net"}
 # The command line starts the server. The configuration is written in the words of the
 # wire (addresses, secrets), which itself knows of no configuration.
-SIDEWAYS = {("cli", "service"), ("service", "measures"), ("__main__", "cli"), ("config", "wire")}
+SIDEWAYS = {
+    ("cli", "service"),
+    ("cli", "measures"),
+    ("service", "measures"),
+    ("__main__", "cli"),
+    ("config", "wire"),
+}
 
 # The ground has no sockets and no clock.
 NOT_ON_THE_GROUND = ("asyncio", "select", "selectors", "socket", "ssl", "time", "twisted.internet")

@@ -23,7 +23,7 @@ def ca(tmp_path: Path) -> Path:
 
 
 def contexts(outward: Outward, *hosts: str) -> list[Any]:
-    return [outward._tls(host, (b"h2",)) for host in hosts]
+    return [outward.tls(host, (b"h2",)) for host in hosts]
 
 
 def touch(path: Path, content: bytes) -> None:
