@@ -46,6 +46,7 @@ REMEDIES = {
     " certificates, name its authority as ca_file",
     Fault.BROKEN: "does something in between break connections? Try again; if it stays, the"
     " address is another's",
+    Fault.BEYOND: "is the address right, and may the proxy reach this host and port?",
     Fault.PROXY: "look at the proxy of the configuration: its address, user name and password, and"
     " whether it lets us to this host and port",
 }

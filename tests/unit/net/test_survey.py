@@ -136,7 +136,7 @@ class TestSurveys(TestCase):
         proxy = Proxy("127.0.0.1", self.listen(ProxyFactory(0, refusal)))
         seen = await self.look("https://push.example.net/x", proxy=proxy)
         assert [one.step for one in seen.sights] == ["connection"]
-        assert seen.fault is Fault.PROXY
+        assert seen.fault is Fault.BEYOND
         assert "opens no tunnel to the host (HTTP 403)" in seen.sights[0].text
 
 
