@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import (
+    attached,
     detached,
     gateway,
     logins,
@@ -52,6 +53,7 @@ SCENARIOS: Sequence[Scenario] = [
         gateway,
         memory,
         startup,
+        attached,
     )
     for scenario in module.SCENARIOS
 ]

@@ -185,7 +185,7 @@ def test_a_submitted_form_may_have_all_that_was_offered() -> None:
     service = Service()
     form = forms.submit(None, FIELDS | {"vapid": service.apps[0].provider.shown()["vapid"]})
     for node in form.children:
-        node.attributes["type"] = "fixed"  # type: ignore[union-attr]
+        node.attributes["type"] = "fixed"
     from pushd.wire.element import serialize
 
     answer = execute(service.phone, "register-push-webpush", form=serialize(form).decode())
