@@ -21,6 +21,7 @@ from pushd.net.tls import CertificateFiles
 from pushd.providers import catalogue
 from pushd.providers.contract import Provider
 from pushd.routing.delivery import QueueLimits
+from pushd.s2s.options import Options as S2SOptions
 from pushd.wire.framer import Limits
 
 MODULES = (
@@ -74,6 +75,31 @@ def door_options(config: Config) -> DoorOptions:
         silence=sessions.silence,
         # All that a session may have queued is said at once when it is resumed.
         backlog=sessions.queue_bytes + BACKLOG_BYTES,
+    )
+
+
+def s2s_options(config: Config) -> S2SOptions:
+    """What other servers have to prove, and what they may take; where there are any."""
+    given, limits = config.s2s, config.limits
+    assert given is not None
+    rules = {name: one.policy for name, one in given.domains.items() if one.policy is not None}
+    places = {
+        name: (one.address.host or "localhost", one.address.port)
+        for name, one in given.domains.items()
+        if one.address is not None
+    }
+    return S2SOptions(
+        policy=given.policy,
+        rules=rules,
+        places=places,
+        unauthenticated=Limits(limits.unauthenticated_bytes, depth=10),
+        limits=Limits(limits.stanza_bytes),
+        authentication_timeout=limits.authentication_timeout,
+        patience=given.patience,
+        idle=given.idle,
+        queue_stanzas=given.queue_stanzas,
+        queue_bytes=given.queue_bytes,
+        streams_per_domain=given.streams_per_domain,
     )
 
 

@@ -46,10 +46,12 @@ from pushd.net.admission import Admission
 from pushd.net.calling import place
 from pushd.net.descriptors import RESERVE, make_room
 from pushd.net.handshakes import Handshakes
+from pushd.net.mutual import ALPN, Authorities, ask_for_certificates
 from pushd.net.names import Names
 from pushd.net.origins import Origins
 from pushd.net.pace import Budgets
 from pushd.net.prompt import PromptPort
+from pushd.net.srv import Resolver
 from pushd.net.stranding import Stranded
 from pushd.net.tls import CertificateStore, DirectTLS, Front
 from pushd.net.turn import Turn
@@ -60,6 +62,9 @@ from pushd.providers.probing import Prober
 from pushd.providers.transport import Scout, over_https
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
+from pushd.s2s.calling import Caller
+from pushd.s2s.door import ServerFactory
+from pushd.s2s.peers import Peers
 from pushd.storage.errors import StorageError
 from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
@@ -106,11 +111,15 @@ class Server:
         self._dispatcher = Dispatcher(reactor, self._transport, self.events.emit)
         self._apps: list[App] = []
         self._secrets: dict[str, bytes] = {}  # of our own, by name
-        self._factories: list[ClientFactory | ComponentFactory] = []
+        self._factories: list[ClientFactory | ComponentFactory | ServerFactory] = []
         self._admissions: list[Admission] = []
         self._door: Door
+        self.peers: Peers | None = None  # other servers, where they are talked with
+        self._resolver: Resolver | None = None
+        self._caller: Caller | None = None
         self._watch: Watch
         self._certificates: CertificateStore | None = None
+        self._stores: list[CertificateStore] = []  # for clients, and for servers
         self._status: Status
         self._lag = Lag(reactor)
         self._watched: WatchFactory | None = None
@@ -133,10 +142,11 @@ class Server:
             Limits(self.config.limits.stanza_bytes),
         )
         self.app_server = self._app_server()
-        self.attachment = self._attachment()
         self.host.push.registrations = Shown(self.app_server)
         try:
             self._listen()
+            self._listen_for_servers()
+            self.attachment = self._attachment()  # whose domain goes before other servers
             self._database.open()
             self._listen_for_operators()
             self._listen_for_watchers()
@@ -161,8 +171,10 @@ class Server:
                 port.startReading()
         if self._stage == "is starting":  # else it was told to stop meanwhile
             self._stage = ""
-        if self._certificates is not None:
-            self._certificates.watch(self._reactor)
+        for store in self._stores:
+            store.watch(self._reactor)
+        if self.peers is not None:
+            self.peers.start()
         self._watch.start()
         if self.attachment is not None:
             self.attachment.start()
@@ -179,8 +191,10 @@ class Server:
         self._stage = "is stopping"
         self._close_ports()
         self._journal.close()
-        if self._certificates is not None:
-            self._certificates.unwatch()
+        for store in self._stores:
+            store.unwatch()
+        if self._resolver is not None:
+            self._resolver.close()
         self._watch.stop()
         for factory in self._factories:
             factory.close_all()
@@ -222,8 +236,8 @@ class Server:
                 one.name: measures.provider(one, self.config.app_server.proxy)
                 for one in self.config.app_server.backends
             }
-            if self._certificates is not None:
-                self._certificates.replace(measures.certificate_files(self.config))
+            for store in self._stores:
+                store.replace(measures.certificate_files(self.config))
         except BaseException:
             self.config = running
             raise
@@ -253,6 +267,8 @@ class Server:
         if self.attachment is not None and config.component is not None:
             self.attachment.secret = config.component.secret
             self.attachment.limits = Limits(config.limits.stanza_bytes)
+        if self.peers is not None:
+            self.peers.options = measures.s2s_options(config)
         self.host.delivery.limit(measures.queue_limits(self.config))
         self.host.lifecycle.resume_within(config.sessions.resume_timeout)
         self.app_server.rule(measures.rules(self.config))
@@ -320,7 +336,9 @@ class Server:
         )
         files = measures.certificate_files(self.config)
         self._handshakes.timeout = self.config.limits.tls_handshake_timeout
-        self._certificates = CertificateStore(files, handshakes=self._handshakes) if files else None
+        if files:
+            self._certificates = CertificateStore(files, handshakes=self._handshakes)
+            self._stores.append(self._certificates)
         budgets = Budgets(measures.rate(self.config))
         return Door(
             self.host, self._logins, self._certificates, measures.door_options(self.config), budgets
@@ -363,6 +381,30 @@ class Server:
         if door.certificates is not None:
             self._open("client_tls", listen.client_tls, clients, door.certificates.options)
         self._open("component", listen.component, components)
+
+    def _listen_for_servers(self) -> None:
+        """Other servers, if they are talked with at all."""
+        given = self.config.s2s
+        if given is None:
+            return
+        files = measures.certificate_files(self.config)
+        store = CertificateStore(files, ALPN, self._handshakes, ask_for_certificates)
+        self._stores.append(store)
+        servers = [(one.host or "127.0.0.1", one.port) for one in given.name_servers]
+        self._resolver = Resolver(self._reactor, servers)
+        self._caller = Caller(self._reactor, self._resolver, self._resolver if servers else None)
+        peers = self.peers = Peers(
+            self.host,
+            self._turn,
+            measures.s2s_options(self.config),
+            store,
+            Authorities(given.ca_file),
+            self._caller,
+        )
+        door = ServerFactory(peers, self._admission())
+        self._factories.append(door)
+        self._open("server", given.listen, door)
+        self._open("server_tls", given.listen_tls, door, store.options)
 
     def _admission(self) -> Admission:
         """Each door has its own count: clients keep no component out, nor the other way."""
@@ -440,7 +482,7 @@ class Server:
             return
         from pushd.admin.metrics import Metrics, Sources  # its library is large
 
-        doors = dict(zip(("client", "component"), self._admissions, strict=True))
+        doors = dict(zip(("client", "component", "server"), self._admissions, strict=False))
         tallies = Tallies(self.events)
         sources = Sources(self.host, self._status, self._door, doors, tallies, self._lag)
         watched = self._watched = WatchFactory(
@@ -473,6 +515,8 @@ class Server:
             factory.trace = trace
         if self.attachment is not None:
             self.attachment.trace = trace
+        if self._caller is not None:
+            self._caller.trace = trace
 
     def _close_ports(self) -> None:
         """All but the one that tells that the server stops."""

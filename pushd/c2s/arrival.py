@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from pushd.c2s.login import Channel, Login
 from pushd.c2s.options import Door
-from pushd.c2s.stream import ClientStream, count_of, too_high
+from pushd.c2s.stream import ClientStream, too_high
 from pushd.net.admission import Guest
 from pushd.net.probation import Probation
 from pushd.net.tls import channel_bindings
@@ -39,6 +39,7 @@ from pushd.wire.stream import (
     LOOPBACK_DOOR,
     State,
     Step,
+    count_of,
     failed,
     header,
     is_supported,

@@ -15,7 +15,16 @@ from pushd.wire.framer import StreamOpened
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_CLIENT, NS_SM
 from pushd.wire.stanza import Stanza
-from pushd.wire.stream import CLIENT_DOOR, CLOSING, State, Step, failed, step
+from pushd.wire.stream import (
+    CLIENT_DOOR,
+    CLOSING,
+    State,
+    Step,
+    count_of,
+    failed,
+    number,
+    step,
+)
 
 TRUE = ("true", "1")
 STANZAS = frozenset(("message", "presence", "iq"))
@@ -223,7 +232,7 @@ class ClientStream:
         if self._delivery.is_stuck:
             self.send(failed(STUCK.condition))
             return
-        asked = _number(stanza.attributes.get("max", ""))
+        asked = number(stanza.attributes.get("max", ""))
         resume = stanza.attributes.get("resume") in TRUE
         self._stream.hold()
         lifecycle = self._door.host.lifecycle
@@ -275,11 +284,6 @@ class ClientStream:
             self._delivery.inactive(session)
 
 
-def count_of(stanza: Stanza) -> int | None:
-    """The `h` of an `<a/>` or `<resume/>`, or None where it is no such count."""
-    return _number(stanza.attributes.get("h", ""))
-
-
 def too_high(error: HandledCountTooHigh) -> StreamError:
     """What XEP-0198 §4 says to who acknowledges more than was sent."""
     extra = element(
@@ -296,14 +300,6 @@ def _check_sender(session: Session, claimed: str) -> None:
         raise StreamError("invalid-from") from None
     if sender.full not in (session.full, session.account):
         raise StreamError("invalid-from")
-
-
-def _number(text: str) -> int | None:
-    """An unsigned integer of XML Schema with 32 bits, or None."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        return None
-    number = int(text)
-    return number if number < 2**32 else None
 
 
 _STEPS: dict[Step, Callable[[ClientStream, Session, Stanza], None]] = {

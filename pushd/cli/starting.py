@@ -27,6 +27,8 @@ DOORS = {  # the names of `listen:`, their keys in the ready file, and what they
     "client": ("c2s", "clients, STARTTLS"),
     "client_tls": ("c2s_tls", "clients, direct TLS"),
     "component": ("component", "components"),
+    "server": ("s2s", "servers, STARTTLS"),
+    "server_tls": ("s2s_tls", "servers, direct TLS"),
     "metrics": ("metrics", "metrics and health, HTTP"),
 }
 

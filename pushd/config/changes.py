@@ -6,14 +6,22 @@ from typing import Any
 
 from pushd.config.backends import Backend
 from pushd.config.reader import DERIVED
-from pushd.config.sections import AppServer, Attached, Component, Config, Sessions, VirtualHost
+from pushd.config.sections import (
+    AppServer,
+    Attached,
+    Component,
+    Config,
+    ServerToServer,
+    Sessions,
+    VirtualHost,
+)
 
 
 def taken_over(running: Config, wanted: Config) -> Config:
     """The running configuration with as much of the wanted one as needs no restart.
 
     That is certificates, what components and providers sign in with, limits, queues, holds,
-    who may register, and the level of the log.
+    who may register, what other servers have to prove, and the level of the log.
     """
     return replace(
         running,
@@ -25,6 +33,7 @@ def taken_over(running: Config, wanted: Config) -> Config:
         component=_component(running.component, wanted.component),
         sessions=_sessions(running.sessions, wanted.sessions),
         limits=wanted.limits,
+        s2s=_s2s(running.s2s, wanted.s2s),
         app_server=_app_server(running.app_server, wanted.app_server),
         log=replace(running.log, level=wanted.log.level),
         path=wanted.path,
@@ -75,6 +84,19 @@ def _sessions(running: Sessions, wanted: Sessions) -> Sessions:
     """Whether sessions can be resumed at all is announced, and does not change."""
     same = bool(running.resume_timeout) == bool(wanted.resume_timeout)
     return replace(wanted, resume_timeout=(wanted if same else running).resume_timeout)
+
+
+def _s2s(running: ServerToServer | None, wanted: ServerToServer | None) -> ServerToServer | None:
+    """Whether there is any, where it listens and whom it asks stays."""
+    if running is None or wanted is None:
+        return running
+    return replace(
+        wanted,
+        listen=running.listen,
+        listen_tls=running.listen_tls,
+        name_servers=running.name_servers,
+        ca_file=running.ca_file,
+    )
 
 
 def _app_server(running: AppServer, wanted: AppServer) -> AppServer:

@@ -81,10 +81,15 @@ def certificate_fault(certificate: "Certificate", domain: str, now: datetime) ->
         return f"which expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if now < certificate.not_valid_before_utc:
         return f"which is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
-    names = certificate_names(certificate)
-    if not any(_covers(name, _ascii(domain)) for name in names):
+    if not covers(certificate, domain):
+        names = certificate_names(certificate)
         return f"which is for {', '.join(names[:5]) or 'no domain'}"
     return None
+
+
+def covers(certificate: "Certificate", domain: str) -> bool:
+    """Whether a client would take this certificate for the domain's, were it valid now."""
+    return any(_covers(name, _ascii(domain)) for name in certificate_names(certificate))
 
 
 def expires_soon(certificate: "Certificate", now: datetime) -> bool:

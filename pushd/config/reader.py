@@ -232,6 +232,16 @@ class Section(Kind):
         return ""
 
 
+@dataclass(frozen=True)
+class Given(Section):
+    """A section that means something by being there, even with nothing in it."""
+
+    title = "section, off if not given"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, MapNode) or is_null(node)
+
+
 def option_fields(cls: type) -> dict[str, "Field[Any]"]:
     """The fields of a dataclass that are options, by name, in order."""
     return {f.name: f for f in fields(cls) if not f.metadata.get("derived")}

@@ -19,6 +19,7 @@ from pushd.config.sections import (
     Attached,
     Component,
     Listen,
+    ServerToServer,
     Sessions,
     VirtualHost,
 )
@@ -31,7 +32,7 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
     """
     rules = Rules(root, reading, datetime.fromtimestamp(now, UTC))
     for rule, names in (
-        (rules.endpoints, ("listen",)),
+        (rules.endpoints, ("listen", "s2s")),
         (rules.metrics, ("listen",)),
         (rules.admin_socket, ("listen", "data")),
         (rules.domains, ("domains", "listen", "component")),
@@ -39,6 +40,7 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
         (rules.app_server, ("app_server", "components")),
         (rules.component, ("component", "components", "domains", "app_server")),
         (rules.sessions, ("sessions",)),
+        (rules.s2s, ("s2s", "domains", "components")),
     ):
         if all(name in values for name in names):
             rule(*(values[name] for name in names))
@@ -52,14 +54,16 @@ class Rules:
         self._reading = reading
         self._now = now
 
-    def endpoints(self, listen: Listen) -> None:
+    def endpoints(self, listen: Listen, s2s: ServerToServer | None) -> None:
         """No two listeners take the same port."""
-        doors = ("client", "client_tls", "component", "metrics")
-        named = [(door, endpoint) for door in doors for endpoint in getattr(listen, door)]
+        doors = [("listen", door) for door in ("client", "client_tls", "component", "metrics")]
+        named = [(door, endpoint) for door in doors for endpoint in getattr(listen, door[1])]
+        for name in ("listen", "listen_tls") if s2s is not None else ():
+            named += [(("s2s", name), endpoint) for endpoint in getattr(s2s, name)]
         for (door, one), (other_door, other) in combinations(named, 2):
             if one.overlaps(other):
-                found = f"{quoted(str(other))}, while listen.{door} has {quoted(str(one))}"
-                self._refuse(self._root.at("listen", other_door), found, "another port")
+                found = f"{quoted(str(other))}, while {'.'.join(door)} has {quoted(str(one))}"
+                self._refuse(self._root.at(*other_door), found, "another port")
         for endpoint in listen.component:
             if not endpoint.is_loopback:
                 text = f"{endpoint}: component streams have no TLS, and this is no loopback address"
@@ -202,6 +206,32 @@ class Rules:
         if sessions.resume_timeout == 0:
             text = "no session can be resumed, and this switches push off, too"
             self._reading.warn(self._root.at("sessions", "resume_timeout"), text)
+
+    def s2s(
+        self,
+        s2s: ServerToServer | None,
+        domains: Mapping[str, VirtualHost],
+        components: Mapping[str, Component],
+    ) -> None:
+        """Between servers there is nothing without TLS, and a domain has one server."""
+        if s2s is None:
+            return
+        if not domains:
+            found = "a section, while no domain is served"
+            self._refuse(self._root.at("s2s"), found, "domains of ours, or no section s2s")
+        for domain, host in domains.items():
+            if not host.certificate:
+                found = "no certificate, while s2s is on"
+                remedy = "certificate: and key: with the paths of PEM files, or no section s2s"
+                self._refuse(self._named("domains", domain)[0], found, remedy)
+        for domain in s2s.domains:
+            if domain in domains or domain in components:
+                node = next(
+                    name
+                    for name, _ in pairs(self._root.at("s2s", "domains"), self._reading, "")
+                    if Domain().parse(name.text) == domain
+                )
+                self._refuse(node, "a domain that is served here", "a domain of others")
 
     def _named(self, section: str, name: str) -> tuple[Node, Node]:
         """The nodes of a domain's name and value, however the name is spelt there."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pushd.config.backends import Backend, Backends, Modules
+from pushd.config.checks import AuthoritiesFile
 from pushd.config.files import Folder, Socket
 from pushd.config.kinds import (
     Bytes,
@@ -24,7 +25,7 @@ from pushd.config.kinds import (
 )
 from pushd.config.problems import Caution
 from pushd.config.proxies import ProxyAddress
-from pushd.config.reader import DERIVED
+from pushd.config.reader import DERIVED, Given
 from pushd.wire.secret import Secret
 
 MINUTE = 60.0
@@ -162,6 +163,53 @@ class Limits:
     sessions_per_account: Positive = 20
 
 
+Policy = Literal["require", "dialback", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDomain:
+    """What is special about a domain of others, and the domains below it."""
+
+    # What it has to prove, if not what all have to.
+    policy: Policy | None = None
+    # Where its server is, if DNS does not tell: an address and a port. The certificate is still
+    # that of the domain.
+    address: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerToServer:
+    """Other servers. Without this section there are none: nobody outside can be written to.
+
+    All streams have TLS, and each domain needs its certificate.
+    """
+
+    # Where other servers connect, who go over to TLS by STARTTLS. With an empty list none can,
+    # but we still connect to them.
+    listen: tuple[Endpoint, ...] = (Endpoint("", 5269),)
+    # The same for servers that begin with TLS (XEP-0368), as ``_xmpps-server`` records tell them.
+    listen_tls: tuple[Endpoint, ...] = ()
+    # What another server has to prove: ``require`` a certificate that is valid for its domain;
+    # ``dialback`` that, or that its domain's records lead to it; ``deny`` has none talk with us.
+    policy: Policy = "require"
+    # Domains for which that is different. With ``policy: deny`` above, only they are talked with.
+    domains: Mapping[DomainName, RemoteDomain] = field(default_factory=dict)
+    # The authorities (PEM) that may have signed a certificate, besides the system's.
+    ca_file: AuthoritiesFile | None = None
+    # The name servers to ask, if not the system's.
+    name_servers: tuple[Endpoint, ...] = ()
+    # How long a stanza waits for a stream to its server before it is sent back.
+    patience: Annotated[float, Span(least=1.0)] = MINUTE
+    # How many stanzas may wait for a domain.
+    queue_stanzas: Positive = 1000
+    # How many bytes they may have.
+    queue_bytes: Annotated[int, Bytes(least=65_536)] = 2_000_000
+    # How long a stream lives that nothing is sent on.
+    idle: Annotated[float, Span(least=10.0)] = 10 * MINUTE
+    # How many streams a domain may open to us.
+    streams_per_domain: Positive = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """Which sleeping phones are woken, and what they are told (XEP-0357, user side).
@@ -288,6 +336,7 @@ class Config:
     component: Attached | None = None
     sessions: Sessions = field(default_factory=Sessions)
     limits: Limits = field(default_factory=Limits)
+    s2s: Annotated[ServerToServer | None, Given(ServerToServer)] = None
     push: Push = field(default_factory=Push)
     app_server: AppServer = field(default_factory=AppServer)
     # Modules with options of their own, or switched off. ``push`` has its section above.

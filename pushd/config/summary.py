@@ -4,12 +4,18 @@ from collections.abc import Iterator
 
 from pushd.config.proxies import DIRECT, Proxy
 from pushd.config.reader import option_fields, option_kinds
-from pushd.config.sections import Config, Listen
+from pushd.config.sections import Config, Listen, ServerToServer
 
 
 def summary(config: Config) -> list[str]:
     """Lines of what is served, where, and to whom pushes go; the warnings come last."""
-    return [*_served(config), *_listening(config), *_pushing(config), *_warnings(config)]
+    return [
+        *_served(config),
+        *_listening(config),
+        *_federating(config.s2s),
+        *_pushing(config),
+        *_warnings(config),
+    ]
 
 
 def _served(config: Config) -> Iterator[str]:
@@ -31,6 +37,17 @@ def _listening(config: Config) -> Iterator[str]:
         endpoints = getattr(config.doors, name)
         if name not in ("admin", "metrics_for_all"):
             yield f"listen.{name}: {kind.show(endpoints) if endpoints else 'nowhere'}"
+
+
+def _federating(s2s: ServerToServer | None) -> Iterator[str]:
+    if s2s is None:
+        yield "s2s: off, other servers are not talked with"
+        return
+    places = [str(one) for one in (*s2s.listen, *s2s.listen_tls)]
+    yield f"s2s: policy {s2s.policy}, listening at {', '.join(places) or 'nowhere'}"
+    for domain, rule in s2s.domains.items():
+        at = f", at {rule.address}" if rule.address else ""
+        yield f"s2s with {domain}: policy {rule.policy or s2s.policy}{at}"
 
 
 def _pushing(config: Config) -> Iterator[str]:

@@ -5,7 +5,7 @@ new one, and the streams that are open keep theirs.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pushd.config.checks import certificate_fault
+from pushd.config.checks import certificate_fault, covers
 from pushd.net.certificates import CertificateError
 from pushd.net.handshakes import Handshakes
 
@@ -87,7 +87,8 @@ class CertificateStore:
 
     Raises one of `UNUSABLE` when the files of a domain cannot be used at the start; later
     on, its last good certificate stays in use. Changed files are noticed by the next
-    handshake, and by `refresh`, which `watch` has called from time to time.
+    handshake, and by `refresh`, which `watch` has called from time to time. `prepare` is given
+    each context before it is used.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class CertificateStore:
         files: Mapping[str, CertificateFiles],
         alpn: bytes = b"xmpp-client",
         handshakes: Handshakes | None = None,
+        prepare: Callable[[SSL.Context], None] | None = None,
     ) -> None:
         self.handshakes = handshakes
+        self._prepare = prepare
         self._alpn = alpn
         self._clock: IReactorTime | None = None
         self._timer: IDelayedCall | None = None
@@ -111,6 +114,15 @@ class CertificateStore:
     def options_for(self, domain: str) -> "Front":
         """TLS for a stream to `domain`, should its client name none in the handshake."""
         return Front(self, domain if domain in self._loaded else self._first)
+
+    def covering(self, domain: str) -> str:
+        """Whose certificate `domain` shows: its own, or one that names it, or else the first."""
+        if domain in self._loaded:
+            return domain
+        return next(
+            (own for own, one in self._loaded.items() if covers(one.certificate, domain)),
+            self._first,
+        )
 
     def context(self, domain: str) -> SSL.Context:
         """The context with the certificate that the domain's files hold now."""
@@ -199,6 +211,8 @@ class CertificateStore:
         context.check_privatekey()
         context.set_tlsext_servername_callback(self._named)
         context.set_alpn_select_callback(self._spoken)
+        if self._prepare is not None:
+            self._prepare(context)
         return context
 
     def _named(self, connection: SSL.Connection) -> None:

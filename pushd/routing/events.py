@@ -285,6 +285,35 @@ class PushSettled:
     seconds: float  # since it was accepted
 
 
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A stream stands between a domain of ours and another server's."""
+
+    local: str
+    remote: str
+    outgoing: bool  # we opened it
+    method: str  # "EXTERNAL" or "dialback": how who opened it has proved himself
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """It is gone."""
+
+    local: str
+    remote: str
+    outgoing: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnreachable:
+    """We could not open one; `step` is where that failed, of a small closed set."""
+
+    local: str
+    remote: str
+    step: str
+
+
 class Events:
     """Who listens to what. A listener that fails is logged alone."""
 

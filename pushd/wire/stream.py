@@ -148,3 +148,16 @@ def failed(condition: str, h: int | None = None) -> bytes:
     count = "" if h is None else f" h='{h}'"
     reason = f"<{condition} xmlns='{NS_STANZA_ERRORS}'/>"
     return f"<failed xmlns='{NS_SM}'{count}>{reason}</failed>".encode()
+
+
+def count_of(stanza: Stanza) -> int | None:
+    """The `h` of an `<a/>` or `<resume/>`, or None where it is no such count."""
+    return number(stanza.attributes.get("h", ""))
+
+
+def number(text: str) -> int | None:
+    """An unsigned integer of XML Schema with 32 bits, or None."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        return None
+    found = int(text)
+    return found if found < 2**32 else None

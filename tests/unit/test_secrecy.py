@@ -45,9 +45,11 @@ MAY_BE_RANDOM = {
     "modules/push/publisher.py": "spreads retries over time",
     "net/http2.py": "spreads reconnecting over time, by the system's generator",
     "net/http2_origin.py": "spreads reconnecting over time; names the type",
+    "net/srv.py": "picks among servers by their weights; names the type",
     "providers/credentials.py": "spreads retries over time; names the type",
     "providers/dispatch.py": "spreads retries over time, by the system's generator",
     "providers/services.py": "spreads retries over time; names the type",
+    "s2s/calling.py": "picks among servers by their weights, by the system's generator",
 }
 
 

@@ -64,7 +64,7 @@ def test_providers_and_modules_have_their_place_on_the_page() -> None:
 def test_every_option_of_pushds_own_has_a_help() -> None:
     sections: list[type] = [Config, Backend, VirtualHost, Component]
     sections += [kind.cls for kind in option_kinds(Config).values() if isinstance(kind, Section)]
-    assert len(sections) == 10
+    assert len(sections) == 11
     for section in sections:
         kinds, texts = option_kinds(section), helps(section)
         assert [n for n, k in kinds.items() if not isinstance(k, Section) and not texts[n]] == []

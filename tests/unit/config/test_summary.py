@@ -30,6 +30,7 @@ def test_the_summary_tells_what_is_served_where_and_what_to_mind(tmp_path: Path)
         "listen.client_tls: nowhere",
         "listen.component: [127.0.0.1:5347]",
         "listen.metrics: nowhere",
+        "s2s: off, other servers are not talked with",
         "push: hold 72h, max_enablements 10, include_senders false, include_message_count true,"
         " include_subscription_count true, include_message_bodies false, notify_on messages,"
         " coalesce 1s, publish_timeout 30s",

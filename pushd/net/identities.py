@@ -1,0 +1,122 @@
+"""For which domains a certificate speaks on a stream between servers (RFC 6120 §13.7.1.2).
+
+The common name never counts, and no distinguished name is looked at. What is in a certificate
+is somebody else's: whatever cannot be read names nobody.
+"""
+
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+from pushd.net.srv import ascii_name
+from pushd.wire.errors import JIDMalformed
+from pushd.wire.jid import prepare_domain
+
+XMPP_ADDRESS = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # RFC 6120 §13.7.1.4
+SRV_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
+SERVICES = ("_xmpp-server.", "_xmpps-server.")
+_UTF8, _IA5 = 0x0C, 0x16  # the tags of these strings in DER
+# Of an authority, which lists what it is good for. COMPAT: many give certificates for servers
+# alone, while a server is the client on the streams that it opens.
+PURPOSES = frozenset(
+    (
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    )
+)
+
+
+def speaks_for(certificate: x509.Certificate, domain: str) -> bool:
+    """Whether one of its alternative names is this domain (prepared)."""
+    return any(_is_meant(name, domain) for name in _alternatives(certificate))
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """The names in it that count, as text for people."""
+    found = (_shown(name) for name in _alternatives(certificate))
+    return [name for name in found if name]
+
+
+def is_for_servers(certificate: x509.Certificate) -> bool:
+    """Whether its authority lets it speak for a server, if it says for what it is."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except ValueError:
+        return False
+    return not PURPOSES.isdisjoint(usage)
+
+
+def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    try:
+        kind = x509.SubjectAlternativeName
+        return list(certificate.extensions.get_extension_for_class(kind).value)
+    except (
+        ValueError,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
+        return []
+
+
+def _is_meant(name: x509.GeneralName, domain: str) -> bool:
+    match name:
+        case x509.DNSName(value=str(value)):
+            return _matches(value.lower(), ascii_name(domain))
+        case x509.IPAddress(value=value):
+            try:
+                return ip_address(domain.strip("[]")) == value
+            except ValueError:
+                return False
+        case x509.OtherName(type_id=kind, value=value) if kind == SRV_NAME:
+            said = _string(value, _IA5).lower()
+            services = (one for one in SERVICES if said.startswith(one))
+            return any(_matches(said.removeprefix(one), ascii_name(domain)) for one in services)
+        case x509.OtherName(type_id=kind, value=value) if kind == XMPP_ADDRESS:
+            try:
+                return prepare_domain(_string(value, _UTF8)) == domain
+            except JIDMalformed:
+                return False
+    return False
+
+
+def _matches(name: str, domain: str) -> bool:
+    """An asterisk stands for one whole label, the first one (RFC 6125 §6.4.3)."""
+    if name.startswith("*."):
+        first, _, rest = domain.partition(".")
+        return bool(first) and "." in rest and rest == name[2:]
+    return name == domain
+
+
+def _shown(name: x509.GeneralName) -> str:
+    match name:
+        case x509.DNSName(value=value):
+            return str(value)
+        case x509.IPAddress(value=value):
+            return str(value)
+        case x509.OtherName(type_id=kind, value=value) if kind == SRV_NAME:
+            return _string(value, _IA5)
+        case x509.OtherName(type_id=kind, value=value) if kind == XMPP_ADDRESS:
+            return _string(value, _UTF8)
+    return ""
+
+
+def _string(der: bytes, tag: int) -> str:
+    """The text of one string in DER, all of it; empty for anything else."""
+    if len(der) < 2 or der[0] != tag:
+        return ""
+    length, begin = der[1], 2
+    if length == 0x81 and len(der) > 2:
+        length, begin = der[2], 3
+    elif length >= 0x80:
+        return ""  # no domain is as long
+    if len(der) != begin + length:
+        return ""
+    try:
+        return der[begin:].decode("ascii" if tag == _IA5 else "utf-8")
+    except UnicodeDecodeError:
+        return ""

@@ -1,0 +1,115 @@
+"""TLS between servers: both sides show a certificate, and a bad one ends no handshake.
+
+Whether a certificate is good enough is judged afterwards, by the domain that was asked for and
+by what the operator demands of it (XEP-0178, RFC 6120 §13.7.2).
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from pushd.net.identities import is_for_servers, names_of, speaks_for
+from pushd.net.srv import ascii_name
+from pushd.net.tls import CertificateStore, TLSProtocol
+
+ALPN = b"xmpp-server"  # XEP-0368 §4
+PURPOSE = "it is neither for servers nor for clients"
+
+
+def ask_for_certificates(context: SSL.Context) -> None:
+    """Have a context ask the peer for a certificate, whatever that is then.
+
+    No session is resumed: the peer shows its certificate each time.
+    """
+    context.set_verify(SSL.VERIFY_PEER, _take)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"s2s")
+    context.set_options(SSL.OP_NO_TICKET)
+
+
+def _take(connection: object, certificate: object, error: int, depth: int, is_fine: int) -> bool:
+    return True
+
+
+class Authorities:
+    """Who may vouch for servers: those whom the system trusts, and those in a file (PEM).
+
+    Raises ValueError for a file without a certificate, and OSError.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_default_verify_paths()
+        store = context.get_cert_store()
+        assert store is not None
+        self._context = context  # which owns the store
+        self._store = store
+        for one in x509.load_pem_x509_certificates(file.read_bytes()) if file else ():
+            store.add_cert(crypto.X509.from_cryptography(one))
+
+    def fault(self, connection: SSL.Connection, domain: str, now: float) -> str:
+        """Why the peer's certificate is not one for this domain; empty if it is.
+
+        `now` is in seconds since the epoch. What is said is fit for the peer's operator.
+        """
+        found = connection.get_peer_certificate()
+        if found is None:
+            return "there is no certificate"
+        try:
+            certificate = found.to_cryptography()
+            self._verify(found, connection.get_peer_cert_chain() or [], now)
+            if not is_for_servers(certificate):
+                return PURPOSE
+            if not speaks_for(certificate, domain):
+                return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
+        except crypto.X509StoreContextError as error:
+            return str(error)
+        except (ValueError, TypeError, SSL.Error, crypto.Error):
+            return "it cannot be read"
+        return ""
+
+    def _verify(self, certificate: crypto.X509, chain: list[crypto.X509], now: float) -> None:
+        """Its authorities and its time; not its purpose, which would exclude most of them."""
+        self._store.set_time(datetime.fromtimestamp(now, UTC))
+        crypto.X509StoreContext(self._store, certificate, chain).verify_certificate()
+
+
+def expiry(connection: SSL.Connection) -> float | None:
+    """When the peer's certificate ends, in seconds since the epoch; None without one."""
+    found = connection.get_peer_certificate()
+    if found is None:
+        return None
+    return found.to_cryptography().not_valid_after_utc.timestamp()
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Calling:
+    """What a stream from our `local` to a `remote` domain takes up TLS with.
+
+    The name of the domain is said (SNI), whatever host it led to.
+    """
+
+    def __init__(self, store: CertificateStore, local: str, remote: str) -> None:
+        self._store = store
+        self._local = local
+        self._remote = remote
+
+    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        context = self._store.context(self._store.covering(self._local))
+        connection = SSL.Connection(context, None)
+        connection.set_alpn_protos([ALPN])
+        name = ascii_name(self._remote)
+        if not name.startswith("[") and not name.replace(".", "").isdigit():
+            connection.set_tlsext_host_name(name.encode())
+        return connection
+
+
+class CallingFactory(TLSMemoryBIOFactory):
+    """For streams that begin with TLS (XEP-0368)."""
+
+    protocol = TLSProtocol

@@ -1,0 +1,111 @@
+"""The way to another server: its places in turn, until a stream stands at one of them."""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Factory
+
+from pushd.net.mutual import Calling, CallingFactory
+from pushd.net.racing import Racing
+from pushd.net.srv import Lookup, LookupFailed, NoService, Resolver, Target, targets
+from pushd.net.xmlprotocol import Trace, XMLStream
+from pushd.s2s import options as policies
+from pushd.s2s.faults import ABSENT, DENIED, Fault
+from pushd.s2s.outgoing import Outgoing
+from pushd.s2s.pairs import Pair
+
+if TYPE_CHECKING:
+    from pushd.s2s.peers import Peers
+
+CONNECT_TIME = 10.0  # seconds for each address
+
+Told = Callable[[str, str], None]  # a step, and what came of it
+
+
+class Caller:
+    """Opens streams. `lookup` asks name servers; `resolver` looks up hosts, if not the system."""
+
+    trace: Trace | None = None
+
+    def __init__(self, reactor: Any, lookup: Lookup, resolver: Resolver | None = None) -> None:
+        self._reactor = Racing(reactor, resolver)
+        self._lookup = lookup
+        self._chance = random.SystemRandom()
+
+    async def call(
+        self, peers: "Peers", pair: Pair, to_verify: bool = False, tell: Told | None = None
+    ) -> Outgoing:
+        """A stream that stands. Raises Fault: that of the place that was tried last."""
+        remote = pair[1]
+        if peers.options.policy_for(remote) == policies.DENY:
+            raise Fault(DENIED, f"this server does not talk with {remote}")
+        fault = Fault(ABSENT, f"{remote} has no server")
+        for target in await self._targets(peers, remote, tell):
+            try:
+                return await self._try(peers, pair, target, to_verify)
+            except Fault as found:
+                fault = found
+                if tell is not None:
+                    tell(str(target), f"{found}")
+                if found.step in ("stream-error", "authentication"):
+                    break  # it has spoken for the domain
+        raise fault
+
+    async def _targets(self, peers: "Peers", remote: str, tell: Told | None) -> list[Target]:
+        place = peers.options.places.get(remote)
+        if place is not None:
+            return [Target(*place)]
+        try:
+            found = await targets(remote, self._lookup, self._chance)
+        except NoService as error:
+            raise Fault(ABSENT, str(error)) from None
+        except LookupFailed as error:
+            raise Fault("dns", str(error)) from None
+        if tell is not None:
+            tell("records", ", ".join(map(str, found)))
+        return found
+
+    async def _try(self, peers: "Peers", pair: Pair, target: Target, to_verify: bool) -> Outgoing:
+        stream = XMLStream(
+            peers.clock, peers.turn, peers.options.unauthenticated, peers.options.backlog
+        )
+        stream.trace = self.trace
+        outgoing = Outgoing(peers, pair, target, stream, to_verify)
+        stream.receiver = outgoing
+        factory: IProtocolFactory = _Once(stream)
+        if target.direct:
+            factory = CallingFactory(Calling(peers.certificates, *pair), True, factory)
+        endpoint = HostnameEndpoint(self._reactor, target.host, target.port, CONNECT_TIME)
+        try:
+            await endpoint.connect(factory)
+        except DNSLookupError:
+            raise Fault(ABSENT, f"{target.host} has no address") from None
+        except TookTooLong:
+            raise Fault("connect", f"no connection to {target} in time") from None
+        except (ConnectError, OSError, ValueError, UnicodeError) as error:
+            raise Fault("connect", f"no connection to {target}: {_words(error)}") from None
+        peers.streams.add(outgoing)
+        await outgoing.ready
+        return outgoing
+
+
+class _Once(Factory):
+    """The connection that stands first is the stream's."""
+
+    noisy = False
+
+    def __init__(self, stream: XMLStream) -> None:
+        self._stream = stream
+
+    def buildProtocol(self, addr: IAddress | None) -> XMLStream:
+        return self._stream
+
+
+def _words(error: Exception) -> str:
+    said = getattr(error, "osError", None) or error
+    return str(getattr(said, "strerror", "") or type(said).__name__)

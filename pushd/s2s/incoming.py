@@ -1,0 +1,414 @@
+"""A stream that another server opens to us (RFC 6120 §4 to §6, XEP-0220, XEP-0178, XEP-0288)."""
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pushd.net.admission import Guest
+from pushd.net.mutual import expiry
+from pushd.net.probation import Probation
+from pushd.net.xmlprotocol import XMLStream
+from pushd.s2s import options as policies
+from pushd.s2s.counting import ENABLED, Received, Sent
+from pushd.s2s.faults import Fault
+from pushd.s2s.outgoing import NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
+from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
+from pushd.wire import dialback
+from pushd.wire.element import element, serialize, text
+from pushd.wire.errors import (
+    ItemNotFound,
+    JIDMalformed,
+    NotAuthorized,
+    PolicyViolation,
+    RemoteServerTimeout,
+    ResourceConstraint,
+    StanzaError,
+    StreamError,
+)
+from pushd.wire.framer import StreamOpened
+from pushd.wire.jid import parse
+from pushd.wire.namespaces import NS_DIALBACK, NS_SASL, NS_SERVER, NS_SM, NS_STREAMS, NS_TLS
+from pushd.wire.sasl import SASLFailure, decode
+from pushd.wire.stanza import Stanza
+from pushd.wire.stream import CLOSING, count_of, failed, header, is_supported, new_id
+
+if TYPE_CHECKING:
+    from pushd.s2s.peers import Peers
+
+log = Logger()
+
+PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
+SUCCESS = f"<success xmlns='{NS_SASL}'/>".encode()
+NS_LIMITS = "urn:xmpp:stream-limits:0"
+STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
+VERIFIED_AT_ONCE = 10  # pairs of domains whose keys are being verified for one stream
+MOST_PAIRS = 100  # of one stream
+
+
+class Incoming:
+    """One connection of another server, and the pairs of domains that it has proved."""
+
+    def __init__(
+        self,
+        peers: "Peers",
+        stream: XMLStream,
+        guest: Guest,
+    ) -> None:
+        self.pairs: dict[Pair, str] = {}  # and how they were proved
+        self.used_at = peers.clock.seconds()
+        self.tls = ""
+        self.certificate = "unknown"  # why it is not valid for `remote`; empty if it is
+        self.expires_at: float | None = None
+        self.remote = ""  # whom the header says that it speaks for
+        self._peers = peers
+        self._stream = stream
+        self._guest = guest
+        self._local = ""
+        self._id = ""
+        self._is_open = False
+        self._is_over = False
+        self._is_external = False
+        self._wants_bidi = False
+        self._bidi: Pair | None = None
+        self._verifying: set[Pair] = set()
+        self._sent: Sent | None = None
+        self._received: Received | None = None
+        self._probation: Probation | None = None
+        peers.streams.add(self)
+
+    # What the connection tells.
+
+    def connected(self) -> None:
+        self._probation = Probation(
+            self._peers.clock,
+            self._stream,
+            self.end,
+            "authentication",
+            self._peers.options.authentication_timeout,
+            STRANGER_BYTES,
+        )
+        self._stream.give_up_after(UNCONFIRMED)
+
+    def opened(self, opening: StreamOpened) -> None:
+        local = _domain(opening.attributes.get("to", ""))
+        remote = _domain(opening.attributes.get("from", ""))
+        known = self._peers.host.router.is_served(local)
+        self._greet(local if known else min(self._peers.host.domains), remote)
+        if opening.content != NS_SERVER:
+            raise StreamError("invalid-namespace", f"the content of a stream here is {NS_SERVER}")
+        if not is_supported(opening.attributes.get("version", "")):
+            raise StreamError("unsupported-version", "TLS needs a stream of version 1.0")
+        if not known:
+            raise StreamError("host-unknown" if local else "improper-addressing")
+        if self._local and local != self._local:
+            raise StreamError("host-unknown", "the stream was for another domain before")
+        if self.remote and remote and remote != self.remote:
+            raise StreamError("invalid-from", "the stream was from another domain before")
+        if remote and not self._peers.reaches(remote):
+            raise StreamError("policy-violation", f"this server does not talk with {remote}")
+        self._local, self.remote = local, remote or self.remote
+        if self._stream.is_secure:
+            self._judge()
+        self._stream.send(self._features())
+        if self._is_external:
+            self._turn_around()
+
+    def received(self, stanza: Stanza) -> None:
+        if is_stanza(stanza):
+            self._stanza(stanza)
+        elif stanza.namespace == NS_DIALBACK:
+            self._dialled(stanza)
+        elif stanza.namespace == NS_SM:
+            self._manage(stanza)
+        elif stanza.namespace == NS_TLS and stanza.name == "starttls":
+            self._start_tls()
+        elif stanza.namespace == NS_SASL:
+            self._authenticate(stanza)
+        elif stanza.namespace == NS_BIDI and stanza.name == "bidi":
+            self._wants_bidi = not self.pairs or self._wants_bidi
+        elif stanza.namespace == NS_STREAMS and stanza.name == "error":
+            self._leave("the peer says that something is wrong")
+            self._stream.close(CLOSING)
+        else:
+            raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
+
+    def closed(self) -> None:
+        self._leave("the peer closed the stream")
+        self._stream.close(CLOSING)
+
+    def offended(self, error: StreamError) -> None:
+        self.end(error)
+
+    def lost(self, reason: str) -> None:
+        self._leave(reason)
+
+    # What others ask of it.
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the peer does not read, or does not acknowledge."""
+        return self._stream.waiting + (self._sent.size if self._sent is not None else 0)
+
+    def deliver(self, one: Waiting) -> None:
+        """Say a stanza on the way back (XEP-0288)."""
+        self._stream.send(spoken(one.stanza))
+        self.used_at = self._peers.clock.seconds()
+        if self._sent is not None:
+            self._sent.sent(one, self.used_at)
+
+    def end(self, error: StreamError) -> None:
+        """Say why, and close."""
+        if not self._is_open:
+            self._greet(self._local or min(self._peers.host.domains), "")
+        self._leave(error.condition)
+        self._stream.close(serialize(error.element()) + CLOSING)
+
+    def look(self, now: float) -> None:
+        """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
+        asked_at = self._sent.asked_at if self._sent is not None else None
+        if asked_at is not None and now - asked_at > UNCONFIRMED:
+            self._leave("the peer acknowledges nothing")
+            self._stream.abort()
+        elif self.pairs and now - self.used_at > self._peers.options.idle:
+            self._leave("it was idle")
+            self._stream.close(CLOSING)
+
+    # Headers and features.
+
+    def _greet(self, local: str, remote: str) -> None:
+        self._is_open = True
+        self._id = new_id()
+        self._stream.send(header(local, self._id, NS_SERVER, remote))
+
+    def _judge(self) -> None:
+        """What is the peer's certificate worth, if it has one?"""
+        if self.tls and (self.certificate != "unknown" or not self.remote):
+            return
+        connection = self._stream.connection()
+        self.tls = str(connection.get_protocol_version_name())
+        self.expires_at = expiry(connection)
+        if self.remote:
+            self.certificate = self._fault_of(self.remote)
+
+    def _fault_of(self, remote: str) -> str:
+        connection = self._stream.connection()
+        now = self._peers.clock.seconds()
+        return self._peers.authorities.fault(connection, remote, now)
+
+    def _features(self) -> bytes:
+        if not self._stream.is_secure:
+            tls = element(NS_TLS, "starttls", element(NS_TLS, "required"))
+            return serialize(element(NS_STREAMS, "features", tls))
+        errors = element(dialback.NS_FEATURE, "errors")
+        size = str(self._peers.options.limits.stanza_bytes)
+        offers = [
+            element(dialback.NS_FEATURE, "dialback", errors),
+            element(NS_SM, "sm"),
+            element(NS_LIMITS, "limits", element(NS_LIMITS, "max-bytes", size)),
+        ]
+        if not self._is_external:
+            offers.append(element(NS_BIDI_FEATURE, "bidi"))
+            if not self.certificate:
+                external = element(NS_SASL, "mechanism", "EXTERNAL")
+                offers.insert(0, element(NS_SASL, "mechanisms", external))
+        return serialize(element(NS_STREAMS, "features", *offers))
+
+    # TLS and SASL.
+
+    def _start_tls(self) -> None:
+        if self._stream.is_secure:
+            raise StreamError("unsupported-stanza-type", "the stream has TLS")
+        self._stream.start_tls(self._peers.certificates.options_for(self._front), PROCEED)
+        self._is_open = False
+
+    @property
+    def _front(self) -> str:
+        return self._peers.certificates.covering(self._local)
+
+    def _authenticate(self, stanza: Stanza) -> None:
+        """SASL EXTERNAL, for the domain of the header (XEP-0178 §3)."""
+        if stanza.name != "auth" or self._is_external or not self._stream.is_secure:
+            raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
+        condition = self._refusal(stanza)
+        if condition:
+            failure = element(NS_SASL, "failure", element(NS_SASL, condition))
+            self._stream.send(serialize(failure))
+            return
+        self._is_external = True
+        self._stream.send(SUCCESS)
+        self._is_open = False
+        self._stream.restart(self._peers.options.limits)
+        self._proved((self._local, self.remote), "EXTERNAL")
+
+    def _refusal(self, stanza: Stanza) -> str:
+        """Why the peer's certificate does not do; a condition of RFC 6120 §6.5."""
+        if stanza.attributes.get("mechanism") != "EXTERNAL":
+            return "invalid-mechanism"
+        if self.certificate or not self.remote:
+            return "not-authorized"
+        if self._peers.is_crowded(self.remote):
+            return "temporary-auth-failure"
+        try:
+            given = decode(text(stanza.tree).strip()).decode()
+        except (SASLFailure, UnicodeDecodeError):
+            return "incorrect-encoding"
+        if given and _domain(given) != self.remote:
+            return "invalid-authzid"
+        return ""
+
+    # Dialback (XEP-0220).
+
+    def _dialled(self, stanza: Stanza) -> None:
+        if not self._stream.is_secure:
+            raise StreamError("policy-violation", "TLS comes first")
+        said = dialback.read(stanza)
+        if not said.is_question:
+            return  # an answer to nothing that we have asked here
+        if said.name == "verify":
+            self._verify(said)
+        else:
+            self._result(said)
+
+    def _verify(self, said: dialback.Said) -> None:
+        """Another server asks whether a key is ours."""
+        is_ours = self._peers.host.router.is_served(said.recipient) and dialback.is_key(
+            said.key, self._peers.secret, said.sender, said.recipient, said.id
+        )
+        type = dialback.VALID if is_ours else dialback.INVALID
+        self._stream.send(dialback.answer("verify", said.recipient, said.sender, type, said.id))
+
+    def _result(self, said: dialback.Said) -> None:
+        """The peer would speak for a domain: ask that domain's server about its key."""
+        pair = (said.recipient, said.sender)
+        refusal = self._unfit(pair)
+        if refusal is not None:
+            self._stream.send(dialback.refusal("result", *pair, refusal))
+            return
+        self._verifying.add(pair)
+        asked = self._peers.verify(pair, self._id, said.key)
+        asked.addCallbacks(
+            self._verified, self._unverified, callbackArgs=(pair,), errbackArgs=(pair,)
+        )
+        asked.addErrback(self._broke)
+
+    def _unfit(self, pair: Pair) -> StanzaError | None:
+        """Why a pair cannot be proved by dialback, whatever the key."""
+        local, remote = pair
+        if not self._peers.host.router.is_served(local):
+            return ItemNotFound(f"{local} is not here")
+        policy = self._peers.options.policy_for(remote)
+        if policy == policies.DENY:
+            return PolicyViolation(f"this server does not talk with {remote}")
+        if policy == policies.REQUIRE:
+            fault = self._fault_of(remote)
+            if fault:
+                return NotAuthorized(f"the certificate: {fault}")
+        too_many = len(self._verifying) >= VERIFIED_AT_ONCE or len(self.pairs) >= MOST_PAIRS
+        if pair in self._verifying or too_many or self._peers.is_crowded(remote):
+            return ResourceConstraint("too many streams, or domains on one")
+        return None
+
+    def _verified(self, said: dialback.Said, pair: Pair) -> None:
+        self._verifying.discard(pair)
+        if self._is_over:
+            return
+        if said.type == dialback.VALID:
+            self._stream.send(dialback.answer("result", *pair, dialback.VALID))
+            self._stream.limit(self._peers.options.limits)
+            self._proved(pair, "dialback")
+            self._turn_around()
+        elif said.type == dialback.INVALID:
+            self._stream.send(dialback.answer("result", *pair, dialback.INVALID))
+            if not self.pairs:
+                self._leave("its dialback key is not the domain's")
+                self._stream.close(CLOSING)
+        else:
+            error = RemoteServerTimeout("its server has no answer")
+            self._stream.send(dialback.refusal("result", *pair, error))
+
+    def _unverified(self, failure: Failure, pair: Pair) -> None:
+        self._verifying.discard(pair)
+        failure.trap(Fault)
+        fault = failure.value
+        assert isinstance(fault, Fault)
+        log.info("{remote} cannot be verified: {fault}", remote=pair[1], fault=str(fault))
+        if not self._is_over:
+            self._stream.send(dialback.refusal("result", *pair, fault.error()))
+
+    def _broke(self, failure: Failure) -> None:
+        log.failure("dialback failed", failure)
+        if not self._is_over:
+            self.end(StreamError("internal-server-error"))
+
+    def _proved(self, pair: Pair, method: str) -> None:
+        is_first = not self.pairs
+        self.pairs[pair] = method
+        self.used_at = self._peers.clock.seconds()
+        if is_first:
+            self._settle()
+            self._guest.settle()
+            self._stream.pace(UNSAFE, self._peers.host.database.committed)
+        self._peers.arrived(pair, method)
+
+    def _turn_around(self) -> None:
+        """The stream stands: say on it what we have to say, if the peer wants that (XEP-0288)."""
+        if self._wants_bidi and self._bidi is None:
+            self._bidi = next(iter(self.pairs))
+            self._peers.adopt(self._bidi, self)
+
+    # Stanzas and their counts.
+
+    def _stanza(self, stanza: Stanza) -> None:
+        if not self.pairs:
+            raise StreamError("not-authorized", "nobody has proved to be anybody")
+        passed = admitted(stanza, self.pairs, self._peers.host.domains)
+        self.used_at = self._peers.clock.seconds()
+        self._peers.host.router.route(passed)
+        if self._received is not None:
+            self._received.received += 1
+
+    def _manage(self, stanza: Stanza) -> None:
+        """XEP-0198, for both ways. Nothing is resumed: what is lacking comes by another stream."""
+        sent, received = self._sent, self._received
+        match stanza.name:
+            case "enable" if self.pairs and received is None:
+                self._received = Received(self._stream, self._peers.host.database)
+                self._sent = Sent(self._stream)
+                self._stream.send(ENABLED)
+            case "enable" | "resume":
+                self._stream.send(failed("unexpected-request"))
+            case "r" if received is not None:
+                received.say()
+            case "a" if sent is not None:
+                sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
+            case _:
+                raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
+
+    # The end.
+
+    def _leave(self, reason: str) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._settle()
+        self._peers.streams.discard(self)
+        left = self._sent.rest() if self._sent is not None else []
+        if self._bidi is not None:
+            self._peers.left(self._bidi, self, left, reason)
+        for pair in self.pairs:
+            self._peers.lost(pair, False, reason)
+
+    def _settle(self) -> None:
+        if self._probation is not None:
+            self._probation.over()
+            self._probation = None
+
+
+def _domain(address: str) -> str:
+    """The domain that an address is; empty for none, and for what is more than a domain."""
+    try:
+        jid = parse(address)
+    except JIDMalformed:
+        return ""
+    return jid.domain if jid.full == jid.domain else ""

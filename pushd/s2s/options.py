@@ -1,0 +1,37 @@
+"""What this server demands of other servers, and what it spends on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pushd.wire.framer import Limits
+
+REQUIRE = "require"  # a certificate that is valid for the domain
+DIALBACK = "dialback"  # that, or dialback
+DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Durations are seconds, sizes bytes."""
+
+    policy: str = REQUIRE
+    rules: Mapping[str, str] = field(default_factory=dict)  # for domains, and those below them
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # where DNS does not count
+    unauthenticated: Limits = field(default_factory=lambda: Limits(10_000, depth=10))
+    limits: Limits = field(default_factory=Limits)
+    authentication_timeout: float = 30.0
+    patience: float = 60.0  # for which a stanza waits for a stream
+    idle: float = 600.0  # for which a stream lives without stanzas
+    queue_stanzas: int = 1_000  # that wait for one domain
+    queue_bytes: int = 2_000_000
+    streams_per_domain: int = 10  # that one domain may open to us
+    backlog: int = 16 << 20  # for a peer that does not read
+
+    def policy_for(self, domain: str) -> str:
+        """What a domain has to prove: the rule of the nearest domain that has one."""
+        name = domain
+        while name:
+            if name in self.rules:
+                return self.rules[name]
+            name = name.partition(".")[2]
+        return self.policy

@@ -1,0 +1,379 @@
+"""A stream that we open to another server (RFC 6120 §4 to §6, XEP-0220, XEP-0178, XEP-0288)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pushd.net.mutual import Calling, expiry
+from pushd.net.srv import Target
+from pushd.net.xmlprotocol import XMLStream
+from pushd.s2s import options as policies
+from pushd.s2s.counting import ENABLE, Received, Sent
+from pushd.s2s.faults import Fault
+from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
+from pushd.wire import dialback
+from pushd.wire.element import Element, child, children, serialize, text
+from pushd.wire.errors import StreamError
+from pushd.wire.framer import StreamOpened
+from pushd.wire.namespaces import (
+    NS_DIALBACK,
+    NS_SASL,
+    NS_SERVER,
+    NS_SM,
+    NS_STREAM_ERRORS,
+    NS_STREAMS,
+    NS_TLS,
+)
+from pushd.wire.stanza import Stanza
+from pushd.wire.stream import CLOSING, count_of, header, is_supported
+
+if TYPE_CHECKING:
+    from pushd.s2s.peers import Peers
+
+log = Logger()
+
+START_TLS = f"<starttls xmlns='{NS_TLS}'/>".encode()
+EXTERNAL = f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>=</auth>".encode()
+NS_BIDI = "urn:xmpp:bidi"
+NS_BIDI_FEATURE = "urn:xmpp:features:bidi"
+BIDI = f"<bidi xmlns='{NS_BIDI}'/>".encode()
+MOST = 200_000  # bytes that a peer may say before its stream stands
+UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
+UNCONFIRMED = 60.0  # seconds for a peer's machine to confirm what it is sent
+
+
+@dataclass(slots=True)
+class Facts:
+    """What became of a stream, for who looks at it."""
+
+    target: str
+    tls: str = ""  # the version
+    certificate: str = "unknown"  # why it is not valid for the domain; empty if it is
+    expires_at: float | None = None  # the certificate, seconds since the epoch
+    method: str = ""  # "EXTERNAL" or "dialback": how we proved ourselves
+    features: list[str] = field(default_factory=list)
+
+
+class Outgoing:
+    """One stream from `pair[0]`, ours, to `pair[1]`, theirs.
+
+    `ready` fires once the peer has taken us for who we are, and fails with a `Fault`. With
+    `to_verify`, it fires as soon as keys may be verified. Afterwards `when_lost` is called once,
+    with what the peer has not acknowledged and why the stream ended.
+    """
+
+    def __init__(
+        self, peers: "Peers", pair: Pair, target: Target, stream: XMLStream, to_verify: bool = False
+    ) -> None:
+        self.ready: Deferred[None] = Deferred()
+        self.when_lost: Callable[[list[Waiting], str], None] = _unheard
+        self.facts = Facts(str(target))
+        self.pair = pair
+        self.used_at = peers.clock.seconds()
+        self._peers = peers
+        self._local, self._remote = pair
+        self._stream = stream
+        self._to_verify = to_verify
+        self._is_direct = target.direct
+        self._is_over = False
+        self._is_ready = False
+        self._id = ""
+        self._reason = ""
+        self._expected = ""  # the one element that may come next, if it is one
+        self._has_bidi = False
+        self._asked_for_bidi = False
+        self._offered: frozenset[str] = frozenset()
+        self._questions: dict[tuple[str, str, str], Deferred[dialback.Said]] = {}
+        self._sent: Sent | None = None
+        self._received: Received | None = None
+        self._timer: IDelayedCall | None = None
+
+    # What the connection tells.
+
+    def connected(self) -> None:
+        self._timer = self._peers.clock.callLater(
+            self._peers.options.authentication_timeout,
+            self._fail,
+            Fault("timeout", "the stream is not negotiated in time"),
+        )
+        self._stream.give_up_after(UNCONFIRMED)
+        self._stream.meter(MOST, self._flooded)
+        self._open()
+
+    def opened(self, opening: StreamOpened) -> None:
+        self._id = opening.attributes.get("id", "")
+        if opening.content != NS_SERVER:
+            raise StreamError("invalid-namespace", f"the content of a stream here is {NS_SERVER}")
+        if not is_supported(opening.attributes.get("version", "")):
+            raise StreamError("unsupported-version", "TLS needs a stream of version 1.0")
+        if not self._id:
+            raise StreamError("bad-format", "a stream has an id")
+        if not self._stream.is_secure or self._is_fit():
+            self._expected = f"{NS_STREAMS} features"
+
+    def received(self, stanza: Stanza) -> None:
+        name = f"{stanza.namespace} {stanza.name}"
+        if name == f"{NS_STREAMS} error":
+            self._fail(_said(stanza.tree))
+        elif self._is_ready:
+            self._next(stanza, name)
+        elif stanza.namespace == NS_DIALBACK:
+            self._answered(stanza)
+        elif name in (self._expected, self._expected.replace("success", "failure")):
+            self._negotiate(stanza)
+        elif name == f"{NS_TLS} failure":
+            self._fail(Fault("tls", "the peer cannot begin TLS"))
+        else:
+            raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
+
+    def closed(self) -> None:
+        self._fail(Fault("closed", "the peer closed the stream"))
+
+    def offended(self, error: StreamError) -> None:
+        """The peer breaks the rules: say so."""
+        self._finish(Fault("protocol", str(error)), serialize(error.element()) + CLOSING)
+
+    def lost(self, reason: str) -> None:
+        self._end(Fault("closed", reason))
+
+    # What others ask of it.
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the peer does not read, or does not acknowledge."""
+        return self._stream.waiting + (self._sent.size if self._sent is not None else 0)
+
+    def deliver(self, one: Waiting) -> None:
+        self._stream.send(spoken(one.stanza))
+        self.used_at = self._peers.clock.seconds()
+        if self._sent is not None:
+            self._sent.sent(one, self.used_at)
+
+    def verify(self, id: str, key: str) -> "Deferred[dialback.Said]":
+        """Ask whether this key is theirs, of their stream `id` to us; fails with a `Fault`."""
+        return self._ask("verify", key, id)
+
+    def close(self, reason: str = "") -> None:
+        """It is needed no more."""
+        self._finish(Fault("closed", reason or "it is needed no more"), CLOSING)
+
+    def end(self, error: StreamError) -> None:
+        """Say why, and close."""
+        self._finish(Fault("closed", error.condition), serialize(error.element()) + CLOSING)
+
+    def look(self, now: float) -> None:
+        """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
+        asked_at = self._sent.asked_at if self._sent is not None else None
+        if asked_at is not None and now - asked_at > UNCONFIRMED:
+            self._fail(Fault("timeout", "the peer acknowledges nothing"))
+            self._stream.abort()
+        elif self._is_ready and now - self.used_at > self._peers.options.idle:
+            self.close("it was idle")
+
+    # Negotiation.
+
+    def _open(self) -> None:
+        self._expected = ""
+        self._stream.send(header(self._local, "", NS_SERVER, self._remote))
+
+    def _is_fit(self) -> bool:
+        """TLS stands: is the certificate good enough? If not, the stream is over."""
+        if self.facts.tls:
+            return True  # judged when TLS began; a restart changes nothing
+        connection = self._stream.connection()
+        self.facts.tls = str(connection.get_protocol_version_name())
+        self.facts.expires_at = expiry(connection)
+        now = self._peers.clock.seconds()
+        self.facts.certificate = self._peers.authorities.fault(connection, self._remote, now)
+        policy = self._peers.options.policy_for(self._remote)
+        if self.facts.certificate and policy == policies.REQUIRE:
+            self._fail(Fault("certificate", f"the certificate: {self.facts.certificate}"))
+            return False
+        return True
+
+    def _negotiate(self, stanza: Stanza) -> None:
+        match stanza.name:
+            case "features":
+                self._featured(stanza)
+            case "proceed":
+                self._stream.start_tls(Calling(self._peers.certificates, *self.pair))
+                self._open()
+            case "success":
+                self.facts.method = "EXTERNAL"
+                self._stream.restart(self._peers.options.limits)
+                self._open()
+            case "failure":
+                self._refused(stanza)
+
+    def _featured(self, stanza: Stanza) -> None:
+        self._offered = frozenset(stanza.children)
+        self.facts.features = sorted(self._offered)
+        if not self._stream.is_secure:
+            if f"{NS_TLS} starttls" not in self._offered:
+                self._fail(Fault("tls", "the peer offers no TLS"))
+            else:
+                self._expected = f"{NS_TLS} proceed"
+                self._stream.send(START_TLS)
+        elif self._to_verify or self.facts.method:
+            self._established()
+        else:
+            self._offer_bidi()
+            mechanisms = child(stanza.tree, NS_SASL, "mechanisms")
+            names = [] if mechanisms is None else [text(one) for one in children(mechanisms)]
+            if "EXTERNAL" in names:
+                self._expected = f"{NS_SASL} success"
+                self._stream.send(EXTERNAL)
+            else:
+                self._dial_back()
+
+    def _offer_bidi(self) -> None:
+        """The peer may speak here, too, if its certificate says that it is itself (XEP-0288)."""
+        if f"{NS_BIDI_FEATURE} bidi" in self._offered and not self.facts.certificate:
+            self._asked_for_bidi = True
+            self._stream.send(BIDI)
+
+    def _refused(self, stanza: Stanza) -> None:
+        """EXTERNAL came to nothing; dialback may do (XEP-0178 §3)."""
+        if f"{dialback.NS_FEATURE} dialback" in self._offered:
+            self._dial_back()
+        else:
+            self._fail(Fault("authentication", "the peer does not take our certificate"))
+
+    def _dial_back(self) -> None:
+        key = dialback.key(self._peers.secret, self._remote, self._local, self._id)
+        self._expected = ""
+        self._ask("result", key).addCallbacks(self._dialled, _swallowed)
+
+    def _dialled(self, said: dialback.Said) -> None:
+        if said.type == dialback.VALID:
+            self.facts.method = "dialback"
+            self._stream.limit(self._peers.options.limits)
+            self._established()
+        else:
+            words = "the peer's dialback found our key" if said.type == "invalid" else "dialback:"
+            self._fail(Fault("authentication", f"{words} {said.type}"))
+
+    def _established(self) -> None:
+        self._is_ready = True
+        self._expected = ""
+        self._stop_timer()
+        self._stream.pace(UNSAFE, self._peers.host.database.committed)
+        if not self._to_verify:
+            self._has_bidi = self._asked_for_bidi
+            if f"{NS_SM} sm" in self._offered:
+                self._sent = Sent(self._stream)
+                self._stream.send(ENABLE)
+        self.ready.callback(None)
+
+    # Once it stands.
+
+    def _next(self, stanza: Stanza, name: str) -> None:
+        if is_stanza(stanza):
+            if not self._has_bidi:
+                raise StreamError("not-authorized", "this stream goes one way")
+            router = self._peers.host.router
+            passed = admitted(stanza, (self.pair,), self._peers.host.domains)
+            self.used_at = self._peers.clock.seconds()
+            router.route(passed)
+            if self._received is not None:
+                self._received.received += 1
+        elif stanza.namespace == NS_DIALBACK:
+            self._answered(stanza)
+        elif stanza.namespace == NS_SM:
+            self._manage(stanza)
+        else:
+            raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
+
+    def _manage(self, stanza: Stanza) -> None:
+        """XEP-0198: both sides count once we have asked for it and the peer agrees."""
+        sent, received = self._sent, self._received
+        match stanza.name:
+            case "a" if sent is not None:
+                sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
+            case "failed":
+                self._sent = None
+            case "r" if received is not None:
+                received.say()
+            case "enabled" if received is None and sent is not None:
+                self._received = Received(self._stream, self._peers.host.database)
+            case _:
+                raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
+
+    # Dialback.
+
+    def _ask(self, name: str, key: str, id: str = "") -> "Deferred[dialback.Said]":
+        """One question; what answers it names the same domains, and the same id."""
+        asked: Deferred[dialback.Said] = Deferred()
+        place = (name, self._remote, id)
+        if self._is_over or place in self._questions:
+            asked.errback(Fault("dialback", "this is being asked already"))
+            return asked
+        self._questions[place] = asked
+        self._stream.send(dialback.question(name, *self.pair, key, id))
+        return asked
+
+    def _answered(self, stanza: Stanza) -> None:
+        """Only what we have asked on this stream counts; all else is somebody's invention."""
+        said = dialback.read(stanza)
+        if said.is_question:
+            raise StreamError("unsupported-stanza-type", "this stream goes one way")
+        if said.recipient != self._local:
+            return
+        asked = self._questions.pop((said.name, said.sender, said.id), None)
+        if asked is not None:
+            asked.callback(said)
+
+    # The end.
+
+    def _flooded(self) -> None:
+        self.offended(StreamError("policy-violation", "too much came before the stream stood"))
+
+    def _fail(self, fault: Fault) -> None:
+        self._finish(fault, CLOSING)
+
+    def _finish(self, fault: Fault, farewell: bytes) -> None:
+        self._stream.close(farewell)
+        self._end(fault)
+
+    def _end(self, fault: Fault) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._stop_timer()
+        questions, self._questions = self._questions, {}
+        for asked in questions.values():
+            asked.errback(fault)
+        left = self._sent.rest() if self._sent is not None else []
+        self._peers.streams.discard(self)
+        if self._is_ready:
+            if not self._to_verify:
+                self._peers.lost(self.pair, True, str(fault))
+            self.when_lost(left, str(fault))
+        else:
+            self.ready.errback(fault)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+def _said(error: Element) -> Fault:
+    """The peer's stream error, in its words."""
+    conditions = [one for one in children(error) if one.uri == NS_STREAM_ERRORS]
+    names = [one.name for one in conditions if one.name != "text"]
+    words = text(child(error, NS_STREAM_ERRORS, "text"))[:200]
+    condition = names[0] if names else "undefined-condition"
+    return Fault("stream-error", f"the peer says {condition}" + (f" ({words})" if words else ""))
+
+
+def _unheard(left: list[Waiting], reason: str) -> None:
+    """Nobody needs it any more."""
+
+
+def _swallowed(failure: object) -> None:
+    """The stream has ended, which is told elsewhere."""

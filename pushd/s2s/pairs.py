@@ -1,0 +1,52 @@
+"""Stanzas between two domains: who may say what to whom on a stream, and in which words."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pushd.wire.claims import without_forgeries
+from pushd.wire.element import serialize
+from pushd.wire.errors import JIDMalformed, StreamError
+from pushd.wire.jid import parse
+from pushd.wire.namespaces import NS_CLIENT
+from pushd.wire.stanza import Stanza
+
+CLIENT_NAME = NS_CLIENT.encode()
+STANZAS = frozenset(("message", "presence", "iq"))
+
+Pair = tuple[str, str]  # a domain of ours, and one of theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stanza on its way to another server, and until when that is worth trying."""
+
+    stanza: Stanza
+    until: float  # seconds since the epoch
+    size: int
+
+
+def is_stanza(stanza: Stanza) -> bool:
+    """Whether that is one; the framer reads `jabber:server` as `jabber:client`."""
+    return stanza.namespace == NS_CLIENT and stanza.name in STANZAS
+
+
+def admitted(stanza: Stanza, pairs: Collection[Pair], domains: Collection[str]) -> Stanza:
+    """A stanza as it may pass, from a peer that has proved these pairs.
+
+    Raises StreamError: a server says who speaks and to whom (RFC 6120 §8.1.1.2, §8.1.2.2), and
+    speaks for the domains only that it has proved to be.
+    """
+    try:
+        sender = parse(stanza.attributes.get("from", ""))
+        to = parse(stanza.attributes.get("to", ""))
+    except JIDMalformed:
+        raise StreamError("improper-addressing", "from and to are addresses") from None
+    if (to.domain, sender.domain) not in pairs:
+        raise StreamError("invalid-from", f"{sender.domain} has not proved itself to {to.domain}")
+    return without_forgeries(stanza, domains) if stanza.claims else stanza
+
+
+def spoken(stanza: Stanza) -> bytes:
+    """The bytes of a stanza on a stream between servers."""
+    raw = stanza.raw
+    return serialize(stanza.tree) if CLIENT_NAME in raw else raw

@@ -1,0 +1,215 @@
+"""All other servers: a route to each domain that is written to, and the streams there are."""
+
+import secrets
+from collections import Counter
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pushd.net.mutual import Authorities
+from pushd.net.tls import CertificateStore
+from pushd.net.turn import Turn
+from pushd.routing.events import PeerConnected, PeerLost, PeerUnreachable
+from pushd.routing.host import Host
+from pushd.s2s import options as policies
+from pushd.s2s.calling import Caller
+from pushd.s2s.faults import DENIED, Fault
+from pushd.s2s.options import Options
+from pushd.s2s.outgoing import Outgoing
+from pushd.s2s.pairs import Pair, Waiting
+from pushd.s2s.route import FULL, Link, Route
+from pushd.wire.dialback import Said
+from pushd.wire.errors import JIDMalformed, StanzaError, StreamError
+from pushd.wire.jid import JID, parse
+from pushd.wire.stanza import Stanza
+
+log = Logger()
+
+CALLS = 50  # streams that are being opened at a time
+ROUTES = 20_000  # domains that are written to, or were a moment ago
+ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
+LOOK = 30.0  # seconds between two looks at the streams
+
+
+class Stream(Protocol):
+    """A stream, whichever side opened it."""
+
+    def look(self, now: float) -> None:
+        """Now and then: is it still of use?"""
+
+    def end(self, error: StreamError) -> None:
+        """Say why, and close."""
+
+
+class Peers:
+    """The hall's way to other servers. `certificates` are what we show, and what we take TLS up
+    with; `authorities` say whom we believe."""
+
+    def __init__(
+        self,
+        host: Host,
+        turn: Turn,
+        options: Options,
+        certificates: CertificateStore,
+        authorities: Authorities,
+        caller: Caller,
+    ) -> None:
+        self.host = host
+        self.clock = host.clock
+        self.turn = turn
+        self.options = options
+        self.certificates = certificates
+        self.authorities = authorities
+        self.secret = secrets.token_bytes(32)  # of this run: no key outlives its stream anyway
+        self.streams: set[Stream] = set()
+        self.routes: dict[Pair, Route] = {}
+        self.waiting = 0  # bytes in all queues
+        self.is_stopping = False
+        self._caller = caller
+        self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
+        self._calls = DeferredSemaphore(CALLS)
+        self._timer: IDelayedCall | None = None
+        host.router.remote = self.send
+        host.router.reaches = self.reaches
+
+    def start(self) -> None:
+        self._timer = self.clock.callLater(LOOK, self._look)
+
+    def stop(self) -> None:
+        """The server stops: what waits goes back, and all are told."""
+        self.is_stopping = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        for route in list(self.routes.values()):
+            route.stop()
+        for stream in list(self.streams):
+            stream.end(StreamError("system-shutdown"))
+
+    # Stanzas on their way out.
+
+    def reaches(self, domain: str) -> bool:
+        """Whether we would talk with this domain, should there be one."""
+        return self.options.policy_for(domain) != policies.DENY
+
+    def send(self, stanza: Stanza, to: JID) -> None:
+        """Say a stanza to another server, or give it back."""
+        try:
+            local = parse(stanza.attributes["from"]).domain
+        except (KeyError, JIDMalformed):
+            return  # nobody could be answered
+        if self.is_stopping or not self.host.router.is_served(local):
+            return
+        if not self.reaches(to.domain):
+            fault = Fault(DENIED, f"this server does not talk with {to.domain}")
+            self.refuse(stanza, fault.error())
+            return
+        pair = (local, to.domain)
+        route = self.routes.get(pair)
+        if route is None:
+            if len(self.routes) >= ROUTES:
+                self.refuse(stanza, FULL)
+                return
+            route = self.routes[pair] = Route(self, pair)
+        route.send(stanza)
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        self.host.router.refuse(stanza, error)
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many more bytes may wait."""
+        return self.waiting + size <= ALL_QUEUES
+
+    def forget_if_idle(self, route: Route) -> None:
+        if route.is_idle and self.routes.get(route.pair) is route:
+            del self.routes[route.pair]
+
+    def forget_later(self, route: Route) -> None:
+        """Keep in mind for a while that there is no way."""
+        delay = max(0.0, route.rests_until - self.clock.seconds())
+        self.clock.callLater(delay, self.forget_if_idle, route)
+
+    # Streams.
+
+    def call(self, pair: Pair) -> "Deferred[Outgoing]":
+        """Open a stream; fires once it stands, and fails with a Fault."""
+        called: Deferred[Outgoing] = self._calls.run(
+            lambda: Deferred.fromCoroutine(self._caller.call(self, pair))
+        )
+        return called.addCallback(self._connected)
+
+    def verify(self, pair: Pair, id: str, key: str) -> "Deferred[Said]":
+        """Ask the server of `pair[1]` whether that key of a stream to us is its own.
+
+        Over the stream that stands, or one for this question. Fails with a Fault.
+        """
+        route = self.routes.get(pair)
+        if route is not None and isinstance(route.link, Outgoing):
+            return route.link.verify(id, key)
+        asked: Deferred[Said] = self._calls.run(
+            lambda: Deferred.fromCoroutine(self._verify(pair, id, key))
+        )
+        return asked
+
+    async def _verify(self, pair: Pair, id: str, key: str) -> Said:
+        outgoing = await self._caller.call(self, pair, to_verify=True)
+        asked = outgoing.verify(id, key)
+        try:
+            return await asked.addTimeout(self.options.authentication_timeout, self.clock)
+        except TookTooLong:
+            raise Fault("timeout", "the key is not verified in time") from None
+        finally:
+            outgoing.close()
+
+    def adopt(self, pair: Pair, link: Link) -> None:
+        """The peer lets us speak on the stream that it opened (XEP-0288)."""
+        route = self.routes.get(pair)
+        if route is None:
+            route = self.routes[pair] = Route(self, pair)
+        if route.link is None:
+            route.adopt(link)
+
+    def left(self, pair: Pair, link: Link, left: list[Waiting], reason: str) -> None:
+        """Such a stream is gone."""
+        route = self.routes.get(pair)
+        if route is not None:
+            route.lost(link, left, reason)
+
+    def failed(self, pair: Pair, fault: Fault) -> None:
+        """A stream does not come to stand."""
+        log.info(
+            "no stream from {local} to {remote}: {fault}",
+            local=pair[0],
+            remote=pair[1],
+            fault=str(fault),
+        )
+        self.host.events.emit(PeerUnreachable(*pair, fault.step))
+
+    def _connected(self, outgoing: Outgoing) -> Outgoing:
+        self.host.events.emit(PeerConnected(*outgoing.pair, True, outgoing.facts.method))
+        return outgoing
+
+    def is_crowded(self, remote: str) -> bool:
+        """Whether a domain has as many streams to us as it may."""
+        return self._incoming[remote] >= self.options.streams_per_domain
+
+    def arrived(self, pair: Pair, method: str) -> None:
+        """A peer has proved on its stream that it is `pair[1]`."""
+        self._incoming[pair[1]] += 1
+        self.host.events.emit(PeerConnected(*pair, False, method))
+
+    def lost(self, pair: Pair, is_outgoing: bool, reason: str) -> None:
+        """A stream that stood is gone."""
+        if not is_outgoing:
+            self._incoming[pair[1]] -= 1
+            if self._incoming[pair[1]] <= 0:
+                del self._incoming[pair[1]]
+        self.host.events.emit(PeerLost(*pair, is_outgoing, reason))
+
+    def _look(self) -> None:
+        self._timer = self.clock.callLater(LOOK, self._look)
+        now = self.clock.seconds()
+        for stream in list(self.streams):
+            stream.look(now)

@@ -1,0 +1,211 @@
+"""What we have to say to one domain: over the stream that stands, or waiting for one.
+
+A queue is bounded, and so is the time in it; what cannot be said goes back to who wrote it.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pushd.s2s.faults import Fault
+from pushd.s2s.pairs import Pair, Waiting
+from pushd.wire.errors import RemoteServerTimeout, ResourceConstraint
+from pushd.wire.stanza import Stanza
+
+if TYPE_CHECKING:
+    from pushd.s2s.outgoing import Outgoing
+    from pushd.s2s.peers import Peers
+
+log = Logger()
+
+ATTEMPTS = 3  # in a row, before what waits is refused and the domain is left alone for a while
+FIRST_PAUSE = 2.0  # seconds; the next ones are twice as long, each
+LONGEST_PAUSE = 600.0
+FULL = ResourceConstraint("too much waits for this server")
+
+
+class Link(Protocol):
+    """A stream that takes stanzas to the other side."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the peer does not take."""
+
+    def deliver(self, one: Waiting) -> None:
+        """Say it."""
+
+
+class Route:
+    """From one domain of ours to one of theirs."""
+
+    def __init__(self, peers: "Peers", pair: Pair) -> None:
+        self.pair = pair
+        self.link: Link | None = None
+        self.fault: Fault | None = None  # why the last attempt came to nothing
+        self.rests_until = 0.0  # seconds since the epoch; nothing is tried before
+        self.queue: deque[Waiting] = deque()
+        self.size = 0
+        self._peers = peers
+        self._pause = FIRST_PAUSE
+        self._failures = 0
+        self._is_calling = False
+        self._expiry: IDelayedCall | None = None
+        self._again: IDelayedCall | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is known here that somebody could need."""
+        now = self._peers.clock.seconds()
+        return not (self.link or self.queue or self._is_calling or now < self.rests_until)
+
+    def send(self, stanza: Stanza) -> None:
+        """Say a stanza now, or soon, or refuse it."""
+        options, now = self._peers.options, self._peers.clock.seconds()
+        one = Waiting(stanza, now + options.patience, len(stanza.raw))
+        link = self.link
+        if link is not None:
+            if link.waiting > options.queue_bytes:
+                self._peers.refuse(one.stanza, RemoteServerTimeout("the server does not read"))
+            else:
+                link.deliver(one)
+            return
+        if self.fault is not None and not self.queue and now < self.rests_until:
+            self._peers.refuse(one.stanza, self.fault.error())
+            return
+        if (
+            len(self.queue) >= options.queue_stanzas
+            or self.size + one.size > options.queue_bytes
+            or not self._peers.has_room(one.size)
+        ):
+            self._peers.refuse(one.stanza, FULL)
+            return
+        self._append(one)
+        self._call()
+
+    def adopt(self, link: Link) -> None:
+        """A stream stands: say over it what waits."""
+        self.link = link
+        self.fault, self._pause, self._failures, self.rests_until = None, FIRST_PAUSE, 0, 0.0
+        waiting, self.queue = self.queue, deque()
+        self._peers.waiting -= self.size
+        self.size = 0
+        self._cancel()
+        for one in waiting:
+            link.deliver(one)
+
+    def lost(self, link: Link, left: list[Waiting], reason: str) -> None:
+        """A stream is gone; what its peer has not acknowledged goes over the next one."""
+        if self.link is link:
+            self.link = None
+        for one in left:
+            if self.link is not None:
+                self.link.deliver(one)
+            else:
+                self._append(one)
+        if self.queue:
+            self._call()
+        else:
+            self._peers.forget_if_idle(self)
+
+    def stop(self) -> None:
+        """The server stops: what waits goes back."""
+        self._cancel()
+        self._refuse_all(Fault("closed", "this server stops"))
+
+    def _append(self, one: Waiting) -> None:
+        self.queue.append(one)
+        self.size += one.size
+        self._peers.waiting += one.size
+        if self._expiry is None:
+            self._expire_at(one.until)
+
+    # Attempts.
+
+    def _call(self) -> None:
+        if self._is_calling or self._again is not None or self._peers.is_stopping:
+            return
+        self._is_calling = True
+        called: Deferred[Outgoing] = self._peers.call(self.pair)
+        called.addCallbacks(self._called, self._failed)
+        called.addErrback(self._broke)
+
+    def _called(self, outgoing: "Outgoing") -> None:
+        self._is_calling = False
+        outgoing.when_lost = lambda left, reason: self.lost(outgoing, left, reason)
+        if self.link is None:
+            self.adopt(outgoing)
+        else:
+            outgoing.close()  # the other side was faster (XEP-0288)
+
+    def _failed(self, failure: Failure) -> None:
+        self._is_calling = False
+        failure.trap(Fault)
+        fault = failure.value
+        assert isinstance(fault, Fault)
+        if self.link is not None:
+            return
+        self.fault = fault
+        self._failures += 1
+        now = self._peers.clock.seconds()
+        self.rests_until = now + self._pause
+        self._peers.failed(self.pair, fault)
+        if fault.is_final or self._failures >= ATTEMPTS:
+            self._failures = 0
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._refuse_all(fault)
+            self._peers.forget_later(self)
+        else:
+            self._again = self._peers.clock.callLater(self._pause, self._call_again)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _broke(self, failure: Failure) -> None:
+        log.failure("a call to {remote} failed", failure, remote=self.pair[1])
+        self._is_calling = False
+        self._refuse_all(Fault("protocol", "something is wrong with this server"))
+
+    def _call_again(self) -> None:
+        self._again = None
+        if self.queue and self.link is None:
+            self._call()
+
+    # What does not get there.
+
+    def _expire_at(self, at: float) -> None:
+        now = self._peers.clock.seconds()
+        self._expiry = self._peers.clock.callLater(max(0.0, at - now), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._peers.clock.seconds()
+        fault = self.fault or Fault("timeout", "the server does not answer in time")
+        late = []
+        while self.queue and self.queue[0].until <= now:
+            late.append(self._pop())
+        if self.queue:
+            self._expire_at(self.queue[0].until)
+        for one in late:
+            self._peers.refuse(one.stanza, fault.error())
+        if not self.queue:
+            self._peers.forget_if_idle(self)
+
+    def _refuse_all(self, fault: Fault) -> None:
+        waiting = [self._pop() for _ in range(len(self.queue))]
+        self._cancel()
+        for one in waiting:
+            self._peers.refuse(one.stanza, fault.error())
+
+    def _pop(self) -> Waiting:
+        one = self.queue.popleft()
+        self.size -= one.size
+        self._peers.waiting -= one.size
+        return one
+
+    def _cancel(self) -> None:
+        for timer in (self._expiry, self._again):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._expiry = self._again = None
