@@ -6,7 +6,7 @@ the same for all of them, and is decided here.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pushd.appserver.apps import App
@@ -159,7 +159,10 @@ class Desk:
             dialect=dialect,
             room=room,
         )
-        if self.registrations.find(wanted)[0] is None:
+        old, _ = self.registrations.find(wanted)
+        before = old.provider_fields() if old is not None and old.is_of(wanted) else {}
+        wanted = replace(wanted, fields=app.provider.completed(rest, before))
+        if old is None:
             self._limiter.check_room(sender, self.registrations.count_of(sender.domain))
         for one, reason in self._displaced(wanted):
             self._unregister(one, reason, sender.full)

@@ -423,6 +423,13 @@ class Provider(ABC):
         """The same fields, each in the one form in which it is kept. `check` passed them."""
         return dict(fields)
 
+    def completed(self, fields: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+        """What `stored` gave, with what the device need not say.
+
+        `before` is what was kept of the very same device, if it had registered.
+        """
+        return dict(fields)
+
     def keep(self, secret: bytes) -> None:
         """32 bytes that the server made up at its first start, and keeps for ever.
 

@@ -142,8 +142,13 @@ class WebPush(contract.Provider):
             "token": fields["endpoint"],
             "p256dh": encoded(keys.public),
             "auth": encoded(keys.auth),
-            "vapid": fields.get("vapid") or self._keys.current,
+            "vapid": fields.get("vapid", ""),
         }
+
+    def completed(self, fields: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+        """A subscription is for the key that there was when it was made, unless it says which."""
+        key = fields["vapid"] or before.get("vapid") or self._keys.current
+        return {**fields, "vapid": key}
 
     def lane(self, device: contract.Device) -> str:
         """Its origin, which is also what a signature is for."""

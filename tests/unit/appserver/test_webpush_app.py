@@ -148,6 +148,21 @@ def test_another_subscription_of_the_same_device_takes_the_place_of_the_first() 
     assert service.stage.registration(node).token.reveal() == f"{ENDPOINT}2"
 
 
+def test_a_subscription_keeps_its_key_when_it_is_registered_again_after_another_key_came() -> None:
+    service = Service()
+    old, new = (provider(secret=number).shown()["vapid"] for number in (0, 1))
+    service.register()
+    service.stage.server.renew("webpush", provider(secret=1))
+    for changes, key in (({}, old), ({"vapid": new}, new), ({}, new)):
+        service.register(**changes)
+        [node] = service.stage.nodes()
+        assert service.stage.registration(node).provider_fields()["vapid"] == key
+    service.stage.server.renew("webpush", provider(secret=0))
+    service.register(endpoint=f"{ENDPOINT}2")  # it is another one
+    [node] = service.stage.nodes()
+    assert service.stage.registration(node).provider_fields()["vapid"] == old
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

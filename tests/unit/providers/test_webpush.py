@@ -50,7 +50,7 @@ PROVIDER = made()
 
 
 def device(provider: Provider = PROVIDER, **changes: str) -> Device:
-    fields = provider.stored(FIELDS | changes)
+    fields = provider.completed(provider.stored(FIELDS | changes), {})
     return Device(Secret(fields.pop("token")), fields=fields)
 
 
@@ -220,9 +220,20 @@ def public(number: int) -> str:
 
 def test_the_form_shows_the_key_and_a_registration_remembers_it() -> None:
     shown = PROVIDER.shown()["vapid"]
-    assert PROVIDER.stored(FIELDS)["vapid"] == shown
     PROVIDER.check(FIELDS | {"vapid": shown})
-    assert PROVIDER.stored(FIELDS | {"vapid": ""})["vapid"] == shown
+    for echoed in ({}, {"vapid": ""}, {"vapid": shown}):
+        stored = PROVIDER.stored(FIELDS | echoed)
+        assert PROVIDER.completed(stored, {})["vapid"] == shown
+
+
+def test_a_subscription_that_is_registered_again_is_for_its_old_key_unless_it_says_other(
+    tmp_path: Path,
+) -> None:
+    rotated = made(vapid_key=file(tmp_path, key(2), key(1)))
+    before = {"vapid": public(1)}
+    assert rotated.completed(rotated.stored(FIELDS), before)["vapid"] == public(1)
+    echoed = rotated.stored(FIELDS | {"vapid": public(2)})
+    assert rotated.completed(echoed, before)["vapid"] == public(2)
 
 
 def test_a_subscription_for_the_key_of_another_is_refused() -> None:
