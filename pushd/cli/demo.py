@@ -1,7 +1,7 @@
 """`pushdctl demo`: a phone, a friend, and a message while the phone sleeps; told as it happens.
 
-Nothing is pretended: a server for development, in a process of its own, a stand-in for FCM
-or APNs that keeps its rules, two clients over TLS. Each step says when it happened, and the last
+Nothing is pretended: a server for development, in a process of its own, a stand-in for a push
+network that keeps its rules, two clients over TLS. Each step says when it happened, and the last
 line what came of it all.
 """
 
@@ -152,20 +152,20 @@ class Demo:
     async def _scenes(self, ready: Mapping[str, Any]) -> int:
         """The play itself; gives the number of pushes."""
         self._http = http11(self._reactor, Road(Path(ready["ca"])))
-        token = self._network.make_token()
         phone = await self._log_in(ready, PHONE, "phone")
         await phone.enable_sm()
         hold = phone.sm.hold if phone.sm is not None else None
         self._tell("phone", f"its session can be resumed (XEP-0198), for {hold} s at least")
         phone.presence(element(NS_CLIENT, "priority", "10"))
-        registered = await self._register(ready, phone, token)
+        fields = await self._fields(ready, phone)
+        registered = await self._register(ready, phone, fields)
         await self._enable(phone, registered)
         phone.cut()
         self._tell("phone", "falls asleep: its connection is gone, without a farewell")
         friend = await self._log_in(ready, FRIEND, "desk")
         await friend.enable_sm()
         control = ready["simulators"][self._network.type]["control"]
-        watch = Watch(self._network, control, token, registered)
+        watch = Watch(self._network, control, fields[self._network.token], registered)
         await self._write(ready, friend, LINES[:1])
         await self._pushed(watch, 1)
         await self._write(ready, friend, LINES[1:])
@@ -194,10 +194,32 @@ class Demo:
         self._tell(role, f"logged in as {client.jid} by {client.mechanism}, over TLS")
         return client
 
-    async def _register(self, ready: Mapping[str, Any], phone: Client, token: str) -> Registration:
+    async def _fields(self, ready: Mapping[str, Any], phone: Client) -> dict[str, str]:
+        """What the phone has of its push network: a token, or a subscription."""
+        network = self._network
+        told = ready["simulators"][network.type]
+        if not network.service:
+            return network.fields(told)
+        # The subscription is for a key of the server's, which the empty form shows.
+        host = ready["push"]["register_host"]
+        offered = element(NS_COMMANDS, "command", node=f"register-push-{network.type}")
+        command = child(await phone.iq("set", host, offered), NS_COMMANDS, "command")
+        form = forms.find(command) if command is not None else None
+        vapid = form.one("vapid") if form is not None else None
+        if not vapid:
+            _fail("the form of the registration shows no VAPID key")
+        self._tell("phone", f"learns the server's VAPID key: {vapid[:16]}...")
+        order = {"service": network.service, "vapid": vapid}
+        made = await self._ask("POST", f"{told['control']}/subscriptions", order)
+        self._tell("phone", f"has a subscription at {network.name}, bound to that key")
+        return network.fields(made)
+
+    async def _register(
+        self, ready: Mapping[str, Any], phone: Client, fields: Mapping[str, str]
+    ) -> Registration:
         """By the command of mod_push, as an app would do it."""
         host = ready["push"]["register_host"]
-        fields = {"token": token, "device-name": "the demonstration"}
+        fields = {**fields, "device-name": "the demonstration"}
         answer = await self._command(phone, host, f"register-push-{self._network.type}", fields)
         given = forms.find(answer)
         values = {name: given.one(name) if given is not None else None for name in KEYS}
@@ -208,8 +230,8 @@ class Demo:
         )
         self._tell(
             "phone",
-            f"registered its {self._network.name} token: node {registered.node} "
-            f"at {registered.service}",
+            f"registered its {self._network.name} {self._network.token}: "
+            f"node {registered.node} at {registered.service}",
         )
         return registered
 
@@ -239,14 +261,19 @@ class Demo:
 
     async def _requests(self, watch: Watch, wait: float) -> list[dict[str, Any]]:
         """What the stand-in got for this token since the last look, once there is something."""
-        assert self._http is not None
         query = urlencode({"token": watch.token, "since": watch.since, "wait": f"{wait:.3f}"})
-        url = f"{watch.control}/requests?{query}"
-        answer = await self._http.send("GET", url, {}, b"", wait + PATIENCE)
+        answer = await self._ask("GET", f"{watch.control}/requests?{query}", wait=wait)
+        found: list[dict[str, Any]] = answer["requests"]
+        return found
+
+    async def _ask(self, method: str, url: str, order: Any = None, wait: float = 0.0) -> Any:
+        """Ask or tell the stand-in."""
+        assert self._http is not None
+        body = b"" if order is None else json.dumps(order).encode()
+        answer = await self._http.send(method, url, {}, body, wait + PATIENCE)
         if answer.status != 200:
             _fail(f"the stand-in for {self._network.name} answered {answer.status}")
-        found: list[dict[str, Any]] = json.loads(answer.body)["requests"]
-        return found
+        return json.loads(answer.body)
 
     async def _hear(self, ready: Mapping[str, Any], phone: Client) -> None:
         """Each message once, in order, and nothing after the last."""

@@ -43,6 +43,8 @@ USUAL_PORTS = {
     "apns_sandbox": 2198,
     "ubuntu": 5229,
     "wns": 5230,
+    "webpush": 5231,
+    "webhook": 5232,
 }
 ACCOUNTS = ("romeo", "juliet")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - then reached at loopback
@@ -121,7 +123,9 @@ class Development:
             "push": {"register_host": DOMAIN, "pubsub_host": PUSH_HOST},
             "component_secret": self._known["component_secret"],
             "component_domain": COMPONENT,
-            "simulators": {one.type: one.ready() for one in self._stand_ins},
+            "simulators": {
+                name: told for one in self._stand_ins for name, told in one.ready().items()
+            },
             "data": str(self.folder),
         }
 
@@ -177,7 +181,11 @@ class Development:
             certificate=files.certificate,
             key=files.key,
             components={COMPONENT: Component(Secret(self._known["component_secret"]))},
-            backends=tuple(one.backend(DOMAIN, PUSH_HOST, self._ca) for one in self._stand_ins),
+            backends=tuple(
+                backend
+                for one in self._stand_ins
+                for backend in one.backends(DOMAIN, PUSH_HOST, self._ca)
+            ),
         )
         server = Server(config, self._reactor)
         server.open()

@@ -132,7 +132,11 @@ def _file(purpose: str) -> Argument:
 
 NETWORK = Argument(
     "--network",
-    {"choices": ("fcm", "apns"), "default": "fcm", "help": "whose push wakes it; fcm if not given"},
+    {
+        "choices": ("fcm", "apns", "webpush", "unifiedpush", "ubuntu", "wns", "webhook"),
+        "default": "fcm",
+        "help": "whose push wakes it; fcm if not given",
+    },
 )
 READY = Argument(
     "--ready-file",

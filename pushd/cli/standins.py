@@ -16,6 +16,8 @@ from pushd.wire.secret import Secret
 
 TOPIC = "org.example.messenger"  # the app whose devices register at a server for development
 
+CONTACT = "mailto:operator@example.org"  # whom push services may turn to; Apple wants a real host
+
 Told = Mapping[str, Any]  # what a stand-in says of itself, by the names of its ready file
 
 # What a backend takes of that.
@@ -29,6 +31,8 @@ OPTIONS: dict[str, Callable[[Told], dict[str, Any]]] = {
         "sandbox_url": told["sandbox_url"],
     },
     "ubuntu": lambda told: {},
+    "webpush": lambda told: {"sub": CONTACT},
+    "webhook": lambda told: {"url": told["push_url"], "secret": Secret(told["secret"])},
     "wns": lambda told: {
         "package_sid": told["package_sid"],
         "auth_key": Secret(told["auth_key"]),
@@ -40,11 +44,15 @@ MORE: dict[str, Callable[[Any], dict[str, str]]] = {
     "apns": lambda simulator: {"topic": TOPIC},
     "wns": lambda simulator: {"channel": simulator.channel("NAME")},
 }
+# The providers that push there, where it is not the one of its own name.
+SERVES = {"webpush": ("webpush", "unifiedpush")}
 LINES = {  # of the greeting, behind its URL
     "fcm": "FCM simulator; what it got: /control/requests there",
     "apns": f"APNs simulator, app {TOPIC}",
     "ubuntu": "Ubuntu Push simulator",
     "wns": "WNS simulator; a channel is /channel/?token=NAME there",
+    "webpush": "Web Push and UnifiedPush simulator; subscriptions: /control/subscriptions there",
+    "webhook": "receiver of webhooks",
 }
 
 
@@ -78,26 +86,31 @@ class StandIn:
         """The ports that are open, by their names in the folder's memory."""
         return {self._remembered_as(name): port.getHost().port for name, port in self._open.items()}
 
-    def backend(self, register_host: str, pubsub_host: str, ca: Path) -> Backend:
-        """A backend that pushes here."""
-        kind = catalogue.find(self.type)
-        assert kind is not None
-        options: Any = catalogue.options(kind)
-        return Backend(
-            type=self.type,
-            register_host=register_host,
-            pubsub_host=pubsub_host,
-            base_url=self._network.simulator.base_url,
-            ca_file=ca,
-            options=options(**OPTIONS[self.type](self._told)),
-        )
+    def backends(self, register_host: str, pubsub_host: str, ca: Path) -> list[Backend]:
+        """The backends that push here."""
+        made = []
+        for type in SERVES.get(self.type, (self.type,)):
+            kind = catalogue.find(type)
+            assert kind is not None
+            options: Any = catalogue.options(kind)
+            backend = Backend(
+                type=type,
+                register_host=register_host,
+                pubsub_host=pubsub_host,
+                base_url=self._network.simulator.base_url,
+                ca_file=ca,
+                options=options(**OPTIONS[self.type](self._told)),
+            )
+            made.append(backend)
+        return made
 
-    def ready(self) -> dict[str, Any]:
-        """What the ready file says of it."""
+    def ready(self) -> dict[str, dict[str, Any]]:
+        """What the ready file says of it, by provider."""
         simulator = self._network.simulator
         more = MORE[self.type](simulator) if self.type in MORE else {}
         url = simulator.base_url
-        return {"url": url, "control": f"{url}/control", **self._told, **more}
+        told = {"url": url, "control": f"{url}/control", **self._told, **more}
+        return dict.fromkeys(SERVES.get(self.type, (self.type,)), told)
 
     def lines(self) -> list[str]:
         """What the greeting says of it."""

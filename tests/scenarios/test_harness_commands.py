@@ -76,7 +76,7 @@ class Phone:
 
     def register(self, provider: str, token: str, name: str, **more: str) -> tuple[str, str, str]:
         """jid, node and secret, as the push service gave them."""
-        given = {"token": token, "device-name": name, **more}
+        given = {"device-name": name, **({"token": token} if token else {}), **more}
         form = "".join(
             f"<field var='{var.replace('_', '-')}'><value>{value}</value></field>"
             for var, value in given.items()
@@ -292,8 +292,11 @@ class HarnessCommands(TestCase):
             ("apns", APNS_TOKEN[::-1], {"environment": "sandbox"}),
             ("ubuntu", "b25lIHBob25l", {"application_id": "org.example.messenger_messenger"}),
             ("wns", channel, {}),
+            ("webhook", "phone", {}),
+            ("webpush", "", await self._subscription("google")),
+            ("unifiedpush", "", await self._subscription("ntfy")),
         ):
-            name = " ".join((provider, *more.values()))
+            name = " ".join((provider, *more.values())) if token else provider
             self.phone.register(provider, token, name, device_id=name, **more)
         tests = self.harness.told("push", "test", JULIET)["tests"]
         assert {test["device"]: test["settled"] for test in tests} == {
@@ -302,10 +305,20 @@ class HarnessCommands(TestCase):
             "apns sandbox": "accepted",
             "ubuntu org.example.messenger_messenger": "accepted",
             "wns": "accepted",
+            "webhook": "accepted",
+            "webpush": "accepted",
+            "unifiedpush": "accepted",
         }
         for name, simulator in self.server.ready.told["simulators"].items():
             got = (await self.server.ask("GET", f"{simulator['control']}/requests"))["requests"]
-            assert [one["status"] for one in got] == [200] * (2 if name == "apns" else 1)
+            statuses = {"apns": [200, 200], "webhook": [204], "webpush": [200, 201]}
+            statuses["unifiedpush"] = statuses["webpush"]  # one stand-in plays both
+            assert sorted(one["status"] for one in got) == statuses.get(name, [200])
+
+    async def _subscription(self, service: str) -> dict[str, str]:
+        control = self.server.ready.told["simulators"]["webpush"]["control"]
+        made = await self.server.ask("POST", f"{control}/subscriptions", {"service": service})
+        return {name: made[name] for name in ("endpoint", "p256dh", "auth")}
 
     async def test_what_is_wrong_is_said(self) -> None:
         await self.begin()

@@ -179,7 +179,7 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
         socket.create_connection((place["host"], place["port"]), timeout=PATIENCE).close()
     for account in ready["accounts"]:
         assert f"  account {account['jid']}, password {account['password']}\n" in server.out
-    for network in ("fcm", "apns", "ubuntu", "wns"):
+    for network in ("fcm", "apns", "ubuntu", "wns", "webpush", "unifiedpush", "webhook"):
         assert f"  {ready['simulators'][network]['url']}  " in server.out
     assert "BEGIN CERTIFICATE" in Path(ready["ca"]).read_text()
     assert "BEGIN PRIVATE KEY" in Path(ready["simulators"]["apns"]["key_file"]).read_text()
@@ -349,7 +349,11 @@ def test_the_demonstration_starts_a_server_of_its_own_and_leaves_nothing(
 def test_the_demonstration_leaves_a_server_that_ran_as_it_was(operator: Operator) -> None:
     server, _ = operator.develop("--free-ports", "--events", "events.jsonl")
 
-    for options, told in (((), "FCM"), (("--network", "apns"), "APNs")):
+    for options, told in (
+        ((), "FCM"),
+        (("--network", "apns"), "APNs"),
+        (("--network", "webpush"), "Mozilla"),
+    ):
         shown = operator.pushdctl("demo", *options)
         assert shown.returncode == 0, shown.stdout + shown.stderr
         assert f"process {server.pid}" in shown.stdout

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pushd.cli.demo import Demo
-from pushd.cli.demopushes import APNS, FCM, Failed, Registration, Watch
+from pushd.cli.demopushes import APNS, FCM, NETWORKS, Failed, Registration, Watch
+from pushd.cli.pushdctl import NETWORK
 from pushd.wire.secret import Secret
 from tests.support import result_of
 
@@ -74,9 +75,51 @@ def test_pushes_of_apple_s_are_read_as_well() -> None:
     assert (watch.pushes, watch.told) == (1, 3)
 
 
+def a_request(**more: Any) -> Any:
+    return {"number": 1, "status": 200, "error": "", **more}
+
+
+SUMMARY = {"node": "n1", "message-count": 3}
+
+
+@pytest.mark.parametrize(
+    ("network", "request_", "priority"),
+    [
+        ("webpush", {"status": 201, "message": SUMMARY, "urgency": "high"}, "high"),
+        ("unifiedpush", {"message": SUMMARY, "urgency": "normal"}, "normal"),
+        ("wns", {"message": SUMMARY, "priority": "1"}, "1"),
+        ("ubuntu", {"data": {"message": SUMMARY}}, "normal"),
+        (
+            "webhook",
+            {
+                "status": 204,
+                "message": {"node": "n1", "summary": {"message-count": 3}, "urgent": True},
+            },
+            "urgent",
+        ),
+    ],
+)
+def test_pushes_of_every_network_are_read(network: str, request_: Any, priority: str) -> None:
+    watch = Watch(NETWORKS[network], "https://127.0.0.1:1/control", "token", REGISTERED)
+    told = watch.take(a_request(**request_))
+    assert told == f"accepted push 1: 3 messages wait, priority {priority}"
+
+
+def test_the_command_line_offers_every_network() -> None:
+    assert set(NETWORK.how["choices"]) == set(NETWORKS)
+
+
+def test_a_phone_registers_what_its_network_wants() -> None:
+    subscription = {"endpoint": "https://push.test/1", "p256dh": "B", "auth": "a", "name": ""}
+    assert set(NETWORKS["webpush"].fields(subscription)) == {"endpoint", "p256dh", "auth"}
+    assert set(NETWORKS["ubuntu"].fields({})) == {"token", "application-id"}
+    channel = NETWORKS["wns"].fields({"channel": "https://wns.test/channel/?token=NAME"})["token"]
+    assert channel.startswith("https://wns.test/channel/?token=")
+
+
 def test_tokens_are_such_as_the_networks_take() -> None:
-    assert len(bytes.fromhex(APNS.make_token())) == 32
-    assert FCM.make_token() != FCM.make_token()
+    assert len(bytes.fromhex(APNS.fields({})["token"])) == 32
+    assert FCM.fields({}) != FCM.fields({})
 
 
 class Reactor:
