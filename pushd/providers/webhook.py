@@ -28,7 +28,9 @@ What is posted (Standard Webhooks, version 1)::
   in base64 behind `whsec_`. To exchange a secret: add the new one to the list, give it to the
   receiver, take the old one out.
 - `type` is `push.call`, `push.message`, `push.contact` (a contact request), or `push.update` where
-  there is nothing to show: counts became nought, or the user's server tells no more.
+  there is nothing to show: counts became nought, or the user's server tells no more. An operator's
+  `pushdctl push probe` sends `push.probe`, of the token `probe`, which is no device's: to be taken
+  like a notification, or called unregistered.
 - `summary` has those of XEP-0357 §10.2 that are told, and `last-subscription-sender`; counts are
   whole numbers. Of a call it has `call-sid`, `call-media` and `call-sender`; what the user's server
   encrypted for the app is `encrypted`, `iv` and `encrypted-type`. Where it all would be longer than
@@ -73,6 +75,7 @@ from pushd.providers import contract
 from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistered
 
 BODY_LIMIT = 20_000  # bytes; Standard Webhooks asks for less than 20 kB
+NOBODY = "probe"  # no device's token
 LONGEST_TOKEN = 1024  # characters
 LONGEST_APP = 255  # characters
 PREFIX = "whsec_"
@@ -167,6 +170,9 @@ class Webhook(contract.Provider):
         head = self._head(note, device, sending.since or now)
         body = _fitting(head, note, sending.shrink)
         name = message_id(sending.id) + ("_short" if sending.shrink else "")
+        return self._signed(body, name, now)
+
+    def _signed(self, body: bytes, name: str, now: float) -> contract.Request:
         signed = [signature(one, name, int(now), body) for one in self._keys]
         return contract.Request(
             self._url,
@@ -182,6 +188,20 @@ class Webhook(contract.Provider):
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)
+
+    def probe(self, now: float, sending: contract.Sending) -> contract.Request:
+        """A signed one that is for no device."""
+        asked = {"type": "push.probe", "timestamp": _written(now), "token": NOBODY}
+        return self._signed(_json(asked), message_id(sending.id), now)
+
+    def probed(self, response: contract.Response, now: float) -> contract.Finding:
+        outcome = self.outcome(response, now)
+        if isinstance(outcome, Unregistered) and outcome.guarded:  # all of the address, rather
+            return contract.Finding(outcome.reason, False, REMEDIES[404])
+        return super().probed(response, now)
+
+    def remedy(self, response: contract.Response) -> str:
+        return REMEDIES.get(response.status, REMEDIES[400])
 
     def _head(
         self, note: contract.Notification, device: contract.Device, since: float
@@ -203,6 +223,16 @@ class Webhook(contract.Provider):
         if note.expires_at is not None:
             ends_at = min(ends_at, note.expires_at)
         return {**head, "urgent": note.urgent, "expires-at": _written(max(ends_at, since))}
+
+
+# By the status of an answer to a probe.
+REMEDIES: Mapping[int, str] = {
+    400: "have the receiver take the type push.probe, or call its token unregistered",
+    401: "give the receiver the secret that stands here; is its clock right?",
+    403: "give the receiver the secret that stands here, and let this machine's address in",
+    404: "is url the address that the receiver listens at?",
+    405: "is url the address that the receiver listens at? It has to take POST",
+}
 
 
 def key(secret: contract.Secret) -> bytes:

@@ -13,7 +13,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers import apns, fcm, ubuntu, wns
+from pushd.providers import apns, fcm, ubuntu, webhook, wns
 from pushd.providers.contract import Provider, Proxy, Secret
 from pushd.providers.probing import Probe, Prober, Step
 from pushd.providers.transport import Scout
@@ -24,6 +24,7 @@ from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.tls import server_options
 from pushd.simulators.ubuntu import UbuntuSimulator
+from pushd.simulators.webhook import WebhookSimulator
 from pushd.simulators.wns import WNSSimulator
 from tests.unit.net.test_http2_sockets import site
 from tests.unit.net.test_proxy import ProxyFactory
@@ -277,6 +278,23 @@ class TestSmallOnes(Bench):
         options = ubuntu.Options(base_url=self.put_on(simulator), ca_file=self.ca)
         step = await self.failed(ubuntu.Ubuntu(options))
         assert step.step == "answer"
+
+    async def test_a_receiver_of_webhooks_that_knows_our_secret_is_well(self) -> None:
+        simulator = WebhookSimulator(reactor)
+        self.put_on(simulator)
+        secret = Secret(simulator.secrets[0])
+        await self.well(webhook.Webhook(webhook.Options(simulator.url, secret, ca_file=self.ca)))
+        (request,) = simulator.requests
+        assert (request.kind, request.token, request.status) == ("push.probe", "probe", 204)
+
+    async def test_a_receiver_of_webhooks_that_has_another_secret(self) -> None:
+        simulator = WebhookSimulator(reactor)
+        self.put_on(simulator)
+        secret = Secret("whsec_" + "A" * 32)
+        step = await self.failed(
+            webhook.Webhook(webhook.Options(simulator.url, secret, ca_file=self.ca))
+        )
+        assert step.text == "HTTP 401: the signature is not taken: other secret?"
 
     def wns(self, **changes: Any) -> wns.WNS:
         simulator = WNSSimulator(reactor)

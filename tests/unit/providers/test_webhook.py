@@ -364,3 +364,44 @@ def test_a_receiver_that_says_when_is_believed(status: int) -> None:
     outcome = read(Response(status, {"retry-after": "77"}), NOW)
     assert isinstance(outcome, Busy)
     assert outcome.after == 77
+
+
+# What an operator asks without waking anybody.
+
+
+def test_a_probe_is_signed_like_a_notification_and_is_for_no_device() -> None:
+    request = webhook().probe(NOW, Sending(ID))
+    name = message_id(ID)
+    assert request.headers["webhook-id"] == name
+    assert request.headers["webhook-signature"] == signature(
+        key(VECTOR), name, int(NOW), request.body
+    )
+    assert content(request) == {
+        "type": "push.probe",
+        "timestamp": "2026-11-18T11:06:40Z",
+        "token": "probe",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_good", "remedy"),
+    [
+        (204, b"", True, ""),
+        (404, b'{"unregistered": true}', True, ""),
+        (410, b'{"unregistered": true}', True, ""),
+        (400, b"", False, "push.probe"),
+        (422, b"", False, "push.probe"),
+        (401, b"", False, "the secret"),
+        (403, b"", False, "the secret"),
+        (404, b"", False, "is url"),
+        (405, b"", False, "is url"),
+        (410, b"", False, "is url"),
+        (500, b"", False, "busy"),
+    ],
+)
+def test_what_an_answer_to_a_probe_means(
+    status: int, body: bytes, is_good: bool, remedy: str
+) -> None:
+    finding = webhook().probed(Response(status, {}, body), NOW)
+    assert finding.is_good == is_good
+    assert remedy in finding.remedy
