@@ -97,7 +97,13 @@ class House:
             "wns": {name: name for name in ("package_sid", "auth_key", "token_uri")},
         }[name]
         usual = {"type": name, "register_host": DOMAIN, "pubsub_host": PUSH_HOST}
-        more = {"topic": "com.example.app"} if name == "apns" else {}
+        more: dict[str, Any] = {}
+        if name == "apns":
+            more = {
+                "topic": "com.example.app",
+                "tigase_providers": ["tigase:messenger:apns:1", "snikket:apns:1"],
+                "push_modules": ["monalProdiOS"],
+            }
         place = {"base_url": told["url"], "ca_file": told["ca"]}
         return {**usual, **more, **place, **{key: told[said] for key, said in wanted.items()}}
 

@@ -29,7 +29,7 @@ from tests.scenarios.peers import until
 from tests.scenarios.reading import condition, succeeded
 
 # Dialects, with which a house is opened: `app_server={"dialects": SPOKEN}`.
-SPOKEN = {"mod_push": True, "conversations": True}
+SPOKEN = {"mod_push": True, "conversations": True, "tigase": True}
 
 _numbers = itertools.count(1)
 

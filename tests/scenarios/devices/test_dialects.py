@@ -10,10 +10,11 @@ from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB, NS_PUSH
 from tests.scenarios.devices.conversations import AppleClient, Conversations
 from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_woken, play
 from tests.scenarios.devices.mod_push import ModPushDevice
+from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
 from tests.scenarios.reading import refusal, succeeded
 
-DEVICES = (ModPushDevice, Conversations, AppleClient)
+DEVICES = (ModPushDevice, Conversations, AppleClient, Siskin, Snikket, Stork)
 
 
 @pytest.fixture(scope="module")
