@@ -139,12 +139,13 @@ class Desk:
         device: str,
         device_name: str | None = None,
         room: str = "",
+        alias: str = "",
     ) -> Given:
         """Register a device for an app, or renew what it had; returns when that is on disk.
 
         `fields` is what the provider asks for, checked by it (`provider_fields`). `room` is the
-        bare JID of the room that shall publish; without one the account's server does. Raises
-        TooMany and StorageError.
+        bare JID of the room that shall publish; without one the account's server does. `alias`
+        is the node, where the device names it. Raises TooMany and StorageError.
         """
         rest = dict(fields)
         wanted = Wanted(
@@ -158,6 +159,7 @@ class Desk:
             device_name=device_name,
             dialect=dialect,
             room=room,
+            alias=alias,
         )
         old, _ = self.registrations.find(wanted)
         before = old.provider_fields() if old is not None and old.is_of(wanted) else {}
@@ -172,7 +174,7 @@ class Desk:
             DeviceRegistered(
                 registration.account,
                 app.pubsub_host,
-                registration.node,
+                registration.called,
                 registration.type,
                 device,
                 sender.full,
@@ -181,7 +183,7 @@ class Desk:
                 room=room,
             )
         )
-        return Given(app.pubsub_host, registration.node, secret)
+        return Given(app.pubsub_host, registration.called, secret)
 
     def _displaced(self, wanted: Wanted) -> list[tuple[Registration, str]]:
         """What has to go when this device registers, and why."""

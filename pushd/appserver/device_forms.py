@@ -177,7 +177,7 @@ def _field(name: str, required: bool = False) -> forms.Field:
 
 def row(registration: Registration) -> dict[str, str]:
     row = {
-        "node": registration.node,
+        "node": registration.called,
         "device-name": registration.device_name or "",
         "device-id": registration.device,
         "type": registration.type,

@@ -34,7 +34,6 @@ from pushd.wire.errors import (
     ServiceUnavailable,
     StanzaError,
 )
-from pushd.wire.jid import JID
 from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 
@@ -128,36 +127,51 @@ class PubsubHost:
         at_once = await self._accept(registration, read(item))
         id = item.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
-        echoed.attributes["node"] = registration.node
+        echoed.attributes["node"] = node
         return echoed, at_once
 
     def _tell(self, request: IQ, node: str, outcome: str, reason: str) -> None:
-        registration = self._registrations.get(node)
-        account = registration.account if registration is not None else ""
+        account = self._account_of(request, node)
         publisher = request.sender.full
         self._emit(PublishReceived(account, self._domain, node, publisher, outcome, reason))
+
+    def _account_of(self, request: IQ, node: str) -> str:
+        """Whose the node is; of several that have one name, only who publishes there tells."""
+        known = self._registrations.called(node)
+        if len(known) > 1:
+            given = secret(unsealed(request.stanza)[0])
+            known = [one for one in known if self._may_publish(request, one, given)]
+        return known[0].account if known else ""
 
     def _admit(self, request: IQ, pubsub: Node, node: str) -> Registration:
         """The registration that this node is, if the sender may publish there."""
         if not node:
             raise BadRequest("node: it is missing", condition("nodeid-required"))
-        registration = self._registrations.get(node)
-        app = self._apps.get(registration.backend) if registration is not None else None
-        if registration is None or (app is not None and app.pubsub_host != self._domain):
+        known = [one for one in self._registrations.called(node) if self._is_here(one)]
+        if not known:
             raise ItemNotFound("no such node")
-        if not (
-            _is_publisher(registration.publisher, request.sender)
-            and self._registrations.admits(registration, secret(pubsub))
-        ):
+        given = secret(pubsub)
+        for registration in known:
+            if self._may_publish(request, registration, given):
+                break
+        else:
             raise Forbidden("the secret or the publisher is wrong")
-        if app is None:  # the operator's doing, for which no node is to be given up
+        if registration.backend not in self._apps:
+            # the operator's doing, for which no node is to be given up
             raise ServiceUnavailable("the app of this node is not served at present")
         return registration
 
+    def _is_here(self, registration: Registration) -> bool:
+        """Whether servers publish for it at this host, as far as that is known."""
+        app = self._apps.get(registration.backend)
+        return app is None or app.pubsub_host == self._domain
 
-def _is_publisher(publisher: str, sender: JID) -> bool:
-    """Whether it is an account or room that may publish, or its own server."""
-    return sender.bare == publisher or sender.full == publisher.rpartition("@")[2]
+    def _may_publish(self, request: IQ, registration: Registration, given: str) -> bool:
+        """Whether that is its account, or room, or the server of one, and knows the secret."""
+        publisher, sender = registration.publisher, request.sender
+        return (
+            sender.bare == publisher or sender.full == publisher.rpartition("@")[2]
+        ) and self._registrations.admits(registration, given)
 
 
 def _closed(request: IQ) -> Element:

@@ -30,7 +30,7 @@ DIGEST = hashlib.sha256().digest_size
 class Registration:
     """One device at one backend, as it is stored. Instants are seconds since the epoch."""
 
-    node: str
+    node: str  # known to us alone where there is an alias
     account: str  # bare JID
     device: str
     device_name: str | None
@@ -46,6 +46,7 @@ class Registration:
     registered_at: float
     renewed_at: float
     last_push_at: float | None
+    alias: str = field(default="", repr=False)  # the node, as its device has chosen it
 
     def provider_fields(self) -> dict[str, str]:
         found: dict[str, str] = json.loads(self.fields.reveal())
@@ -54,6 +55,11 @@ class Registration:
     @property
     def place(self) -> "Place":
         return (self.dialect, self.room, self.device)
+
+    @property
+    def called(self) -> str:
+        """The node, as servers and the device know it; of one account, no two are the same."""
+        return self.alias or self.node
 
     @property
     def publisher(self) -> str:
@@ -97,6 +103,7 @@ class Wanted:
     device_name: str | None = None
     dialect: str = "mod_push"
     room: str = ""  # as in `Registration`
+    alias: str = field(default="", repr=False)  # as in `Registration`
 
     @property
     def place(self) -> "Place":
@@ -118,6 +125,7 @@ class Registrations:
         self._nodes: dict[str, Registration] = {}
         self._accounts: dict[str, dict[Place, Registration]] = {}
         self._domains: Counter[str] = Counter()
+        self._aliases: dict[str, set[str]] = {}  # nodes
 
     async def load(self) -> None:
         for registration in await self._rows.select():
@@ -125,6 +133,11 @@ class Registrations:
 
     def get(self, node: str) -> Registration | None:
         return self._nodes.get(node)
+
+    def called(self, node: str) -> list[Registration]:
+        """Those that servers may mean by this node: only who chose it himself shares it."""
+        found = map(self._nodes.get, (node, *self._aliases.get(node, ())))
+        return [one for one in found if one is not None and one.called == node]
 
     def of(self, account: str) -> list[Registration]:
         """The registrations of a bare JID, the oldest first."""
@@ -187,6 +200,7 @@ class Registrations:
             registered_at=old.registered_at if old is not None else now,
             renewed_at=now,
             last_push_at=old.last_push_at if old is not None else None,
+            alias=wanted.alias,
         )
         self._store(registration)
         return registration, Secret(secret)
@@ -237,6 +251,7 @@ class Registrations:
             if not known:
                 del self._accounts[registration.account]
             self._count(registration, -1)
+            self._drop_alias(registration)
             self._rows.delete(node)
         return registration
 
@@ -246,9 +261,21 @@ class Registrations:
         if not self._domains[domain]:
             del self._domains[domain]
 
+    def _drop_alias(self, registration: Registration) -> None:
+        nodes = self._aliases.get(registration.alias)
+        if nodes is not None:
+            nodes.discard(registration.node)
+            if not nodes:
+                del self._aliases[registration.alias]
+
     def _keep(self, registration: Registration) -> None:
-        if registration.node not in self._nodes:
+        known = self._nodes.get(registration.node)
+        if known is None:
             self._count(registration, 1)
+        elif known.alias != registration.alias:
+            self._drop_alias(known)
+        if registration.alias:
+            self._aliases.setdefault(registration.alias, set()).add(registration.node)
         self._nodes[registration.node] = registration
         self._accounts.setdefault(registration.account, {})[registration.place] = registration
 

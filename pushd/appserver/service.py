@@ -12,6 +12,7 @@ from pushd.appserver.desk import Desk, Place
 from pushd.appserver.dialects.conversations import Conversations
 from pushd.appserver.dialects.mod_push import ModPush
 from pushd.appserver.dialects.tigase import Tigase
+from pushd.appserver.dialects.v1 import V1
 from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
 from pushd.appserver.pubsub import PubsubHost
@@ -31,7 +32,11 @@ from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
 from pushd.wire.stanza import Stanza
 
 DAY = 86_400.0
-DIALECTS = (Conversations, ModPush)  # asked in this order who understands what two of them offer
+DIALECTS = (
+    Conversations,
+    ModPush,
+    V1,
+)  # asked in this order who understands what two of them offer
 
 
 class AppServer:
@@ -122,7 +127,7 @@ class AppServer:
         self._forget(registration, reason, by)
         service = self.service_of(registration)
         if service:
-            message = notice(service, registration.publisher, registration.node)
+            message = notice(service, registration.publisher, registration.called)
             message.attributes["id"] = self._host.requests.new_id()
             self._host.router.route(Stanza.of(message))
 
@@ -150,7 +155,7 @@ class AppServer:
             DeviceUnregistered(
                 registration.account,
                 self.service_of(registration),
-                registration.node,
+                registration.called,
                 registration.type,
                 registration.device,
                 reason,
@@ -167,7 +172,7 @@ class AppServer:
             PushSettled(
                 registration.account,
                 self.service_of(registration),
-                registration.node,
+                registration.called,
                 registration.backend,
                 outcome,
                 reason,
@@ -180,7 +185,7 @@ class AppServer:
             DeviceTokenForgotten(
                 registration.account,
                 self.service_of(registration),
-                registration.node,
+                registration.called,
                 registration.type,
                 registration.device,
                 field,

@@ -44,13 +44,13 @@ class Shown:
         )
 
     def unregister(self, one: Registered, reason: str, by: str) -> None:
-        registration = self._server.registrations.get(one.node)
+        registration = self._find(one)
         if registration is not None:
             self._server.unregister(registration, reason, by)
 
     def test(self, one: Registered) -> "Deferred[PushSettled]":
         """Raises KeyError for who is not registered any more."""
-        registration = self._server.registrations.get(one.node)
+        registration = self._find(one)
         if registration is None:
             raise KeyError(one.node)
         return self._server.test(registration)
@@ -60,6 +60,10 @@ class Shown:
 
     def unblock(self, publisher: str) -> bool:
         return self._server.publishers.unblock(publisher)
+
+    def _find(self, one: Registered) -> Registration | None:
+        found = self._server.registrations.called(one.node)
+        return next((each for each in found if each.account == one.account), None)
 
     def _shown(self, one: Registration) -> Registered:
         return shown_registration(one, self._server.service_of(one))
@@ -118,7 +122,7 @@ def shown_registration(one: Registration, service: str) -> Registered:
     return Registered(
         account=one.account,
         service=service,
-        node=one.node,
+        node=one.called,
         device=one.device,
         name=one.device_name or "",
         type=one.type,

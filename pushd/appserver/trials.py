@@ -26,6 +26,6 @@ class Trials:
         """
         waits = registration.node in self._outbox
         what = Published() if waits else Published(last_sender=sender, last_body=Secret(TEXT))
-        with self._settling.expecting(registration.node) as settled:
+        with self._settling.expecting(registration.account, registration.called) as settled:
             await self._outbox.accept(registration, what)
             return await settled

@@ -304,7 +304,7 @@ class Pushing:
             trial = self.registrations.test(registered)
             return _as_settled("", await _within(patience, trial, self._clock))
         ends_at = self._clock.seconds() + patience
-        with self._settling.expecting(one.node) as settled:
+        with self._settling.expecting(one.account, one.node) as settled:
             answer = await _within(patience, self.enablements.test(one), self._clock)
             if answer != "accepted" or registered is None:
                 return Tried(answer or "no answer yet")

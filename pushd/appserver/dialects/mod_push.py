@@ -110,7 +110,7 @@ class ModPush:
         await self._desk.unregister(found, request.sender)
         if not nodes:
             return Completed()
-        removed = forms.Field("nodes", "list-multi", values=[one.node for one in found])
+        removed = forms.Field("nodes", "list-multi", values=[one.called for one in found])
         return Completed(forms.result(None, [removed]))
 
     def _chosen(self, sender: JID, form: forms.Form, nodes: tuple[str, ...]) -> list[Registration]:
@@ -120,7 +120,7 @@ class ModPush:
         """
         known = self._registrations.of(sender.bare)
         if nodes:
-            return [one for one in known if one.node in nodes]
+            return [one for one in known if one.called in nodes]
         if flag(form, "all"):
             return known
         device = device_of(form, sender)

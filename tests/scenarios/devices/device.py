@@ -19,8 +19,10 @@ A test plays a device in a house whose dialects are on (`opened(..., app_server=
 
 import itertools
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from typing import Any, ClassVar
 
+from pushd.config.sections import Dialects
 from pushd.wire import forms
 from pushd.wire.element import Element, child
 from pushd.wire.namespaces import NS_COMMANDS, NS_PUSH
@@ -29,7 +31,7 @@ from tests.scenarios.peers import until
 from tests.scenarios.reading import condition, succeeded
 
 # Dialects, with which a house is opened: `app_server={"dialects": SPOKEN}`.
-SPOKEN = {"mod_push": True, "conversations": True, "tigase": True}
+SPOKEN = asdict(Dialects.every())
 
 _numbers = itertools.count(1)
 

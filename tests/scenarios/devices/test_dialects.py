@@ -8,13 +8,22 @@ from pushd.wire import forms
 from pushd.wire.element import Element, child, element
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB, NS_PUSH
 from tests.scenarios.devices.conversations import AppleClient, Conversations
-from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_woken, play
+from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_left_alone, is_woken, play
 from tests.scenarios.devices.mod_push import ModPushDevice
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
+from tests.scenarios.devices.v1 import OldMonal
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
 from tests.scenarios.reading import refusal, succeeded
 
-DEVICES = (ModPushDevice, Conversations, AppleClient, Siskin, Snikket, Stork)
+DEVICES = (
+    ModPushDevice,
+    Conversations,
+    AppleClient,
+    OldMonal,
+    Siskin,
+    Snikket,
+    Stork,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +58,22 @@ def test_devices_of_all_dialects_share_an_account(house: House) -> None:
     for count, device in enumerate(devices, 1):
         device.unregister()
         assert len(device.registrations()) == len(devices) - count
+
+
+def test_accounts_of_one_phone_share_its_node_and_no_pushes(house: House) -> None:
+    one = OldMonal(house)
+    other = OldMonal(house, identifier=one.identifier)
+    other.token = one.token
+    for device in (one, other):
+        device.register()
+        device.enable()
+    assert one.node == other.node
+    assert one.secret != other.secret
+    is_woken(one)
+    is_woken(other)
+    one.unregister()
+    is_left_alone(one)
+    is_woken(other)
 
 
 # Rooms. The service of the rooms is another server, which keeps who enabled push at a room.
