@@ -43,6 +43,10 @@ class Names:
         self._queue: deque[Key] = deque()  # of these, whose turn has not come
         self._threads = 0
 
+    def apart(self) -> "Names":
+        """Another one, with threads of its own: who asks here does not wait for who asks there."""
+        return Names(self._reactor, self._lookup)
+
     def resolveHostName(
         self,
         resolutionReceiver: IResolutionReceiver,  # noqa: N803

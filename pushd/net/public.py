@@ -19,6 +19,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import directlyProvides, implementer, providedBy
 
+from pushd.net.names import Names
+
 # `ipaddress.is_global` is another from Python to Python, and true for too much: multicast,
 # addresses that have an IPv4 address in them. This is IANA's registries of special purposes.
 _SPECIAL_4 = tuple(
@@ -82,10 +84,15 @@ def may_be_public(host: str) -> bool:
 
 
 class PublicOnly:
-    """A reactor for endpoints: the one that is given, without any address but public ones."""
+    """A reactor for endpoints: the one that is given, without any address but public ones.
+
+    Its names are looked up apart: a stranger's that nobody answers for keep no others waiting.
+    """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        usual = reactor.nameResolver
+        self._resolver = _Resolver(usual.apart() if isinstance(usual, Names) else usual)
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -93,7 +100,7 @@ class PublicOnly:
 
     @property
     def nameResolver(self) -> IHostnameResolver:
-        found: IHostnameResolver = _Resolver(self._reactor.nameResolver)
+        found: IHostnameResolver = self._resolver
         return found
 
 

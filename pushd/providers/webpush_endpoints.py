@@ -20,7 +20,7 @@ _FORM = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?"  # RFC 3986 §2, without a fragment
+    r"(?:/[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?"  # RFC 3986 §2, without a fragment
 )
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

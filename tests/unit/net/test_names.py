@@ -128,3 +128,11 @@ class NamesTest(TestCase):
         protocol.transport.abortConnection()
         with pytest.raises(DNSLookupError):
             await connectProtocol(HostnameEndpoint(reactor, b"nowhere.example", 1), Protocol())
+
+    async def test_who_asks_apart_waits_for_nobody_here(self) -> None:
+        silent = [self.ask(f"silent-{number}.example") for number in range(THREADS)]
+        receiver = Receiver()
+        self.names.apart().resolveHostName(receiver, "push.example", 443)
+        assert len(await receiver.done) == 2
+        self.book.speaks.set()
+        await DeferredList([one.done for one in silent])

@@ -188,7 +188,7 @@ def test_each_origin_has_a_lane_and_a_signature_of_its_own() -> None:
     for endpoint, origin in (
         (ENDPOINT, ORIGIN),
         ("https://Push.Example.org/x", ORIGIN),
-        ("https://push.example.org:443?x", ORIGIN),
+        ("https://push.example.org:443/?x", ORIGIN),
         ("https://push.example.org:8443/x", "https://push.example.org:8443"),
         ("https://[2A00:0:0::1]/x", "https://[2a00::1]"),
         ("https://8.8.8.8/x", "https://8.8.8.8"),

@@ -65,6 +65,8 @@ def test_an_endpoint_of_the_public_internet_is_taken(endpoint: str) -> None:
         "https://push.example.org\\@127.0.0.1/x",
         "https://push.example.org/x#y",
         "https://push.example.org#x",
+        "https://push.example.org?x",
+        "https://push.example.org?@127.0.0.1/",
         "https://push.example.org/x y",
         "https://push.example.org/x\r\nhost: evil.example",
         "https://push.example.org/x\n",
