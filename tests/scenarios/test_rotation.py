@@ -76,7 +76,7 @@ class RotatingHouse(HouseOfNetworks):
             return self.node("apns", token, app=network)
         return self.node(network, token)
 
-    def pushes(self, network: str, to: Node, count: int) -> list[dict[str, Any]]:
+    def came(self, network: str, to: Node, count: int) -> list[dict[str, Any]]:
         """What has come by now, once there is so much of it."""
         kind = "apns" if network in ("keyed", "certified") else network
         return self.arrived(kind, to.token, count)
@@ -109,7 +109,7 @@ def test_a_new_key_signs_what_comes_and_the_connection_of_the_old_one_ends(
     [before] = [one for one in house.connections() if not one["client_certificate"]]
     house.answer_with("apns", slow.token, {"delay": 3.0})
     succeeded(house.publish(slow))
-    house.pushes("keyed", slow, 1)  # under way, and unanswered
+    house.came("keyed", slow, 1)  # under way, and unanswered
 
     made = house.tell("apns", "/keys", {})
     new = house.folder / f"AuthKey_{made['key_id']}.p8"
@@ -119,10 +119,10 @@ def test_a_new_key_signs_what_comes_and_the_connection_of_the_old_one_ends(
     assert "app_server.backends" in house.operate("reload")["changed"]
     succeeded(house.publish(to, 2))
 
-    *_, push = house.pushes("keyed", to, 2)
+    *_, push = house.came("keyed", to, 2)
     assert (push["status"], push["authorized_by"]) == (200, f"{made['team_id']}/{made['key_id']}")
     assert settled(house, slow)["seconds"] > 2.5  # it was answered where it was asked
-    assert len(house.pushes("keyed", slow, 1)) == 1
+    assert len(house.came("keyed", slow, 1)) == 1
 
     def ended() -> Any:
         [old] = [one for one in house.connections() if one["number"] == before["number"]]
@@ -147,7 +147,7 @@ def test_a_renewed_certificate_leaves_no_connection_of_the_old_one(house: Rotati
 
     until(lambda: old not in open_ones() or None, "end of the old connection")
     succeeded(house.publish(to, 2))
-    assert house.pushes("certified", to, 2)[1]["status"] == 200
+    assert house.came("certified", to, 2)[1]["status"] == 200
     assert old not in open_ones()
 
 
@@ -158,7 +158,7 @@ def test_a_reload_of_the_same_leaves_connections_alone(house: RotatingHouse) -> 
     before = [one["number"] for one in house.connections() if one["closed_at"] is None]
     house.operate("reload")
     succeeded(house.publish(to, 2))
-    house.pushes("keyed", to, 2)
+    house.came("keyed", to, 2)
     assert [one["number"] for one in house.connections() if one["closed_at"] is None] == before
 
 
@@ -173,14 +173,14 @@ def test_a_secret_is_exchanged_without_a_gap(house: RotatingHouse) -> None:
     first.write_text(new)  # both sign
     house.operate("reload")
     succeeded(house.publish(to, 1))
-    assert house.pushes("webhook", to, 1)[0]["signed_by"] == [Secret(old).digest]
+    assert house.came("webhook", to, 1)[0]["signed_by"] == [Secret(old).digest]
     house.tell("webhook", "/secrets", {"secrets": [new]})  # the receiver knows the new one alone
     succeeded(house.publish(to, 2))
     second.write_text(new)
     house.operate("reload")
     succeeded(house.publish(to, 3))
 
-    _, both, one = house.pushes("webhook", to, 3)
+    _, both, one = house.came("webhook", to, 3)
     assert (both["signatures"], both["signed_by"]) == (2, [Secret(new).digest])
     assert (one["status"], set(one["signed_by"])) == (204, {Secret(new).digest})
 
@@ -202,7 +202,7 @@ def test_a_secret_that_the_receiver_does_not_know_is_an_alarm_and_loses_nothing(
     house.operate("reload")
 
     settled(house, to)
-    [taken] = house.pushes("webhook", to, 1)  # what was refused was not read
+    [taken] = house.came("webhook", to, 1)  # what was refused was not read
     assert taken["message"]["summary"] == {"message-count": 4}
     assert house.operate("status")["problems"] == []
 
@@ -228,7 +228,7 @@ def test_a_client_secret_that_is_wrong_is_told_and_the_right_one_sends_what_wait
     house.operate("reload")
 
     settled(house, to)
-    [push] = house.pushes("wns", to, 1)
+    [push] = house.came("wns", to, 1)
     assert push["message"]["message-count"] == 5
 
 
@@ -311,14 +311,14 @@ def test_an_address_that_is_not_found_unregisters_nobody(house: RotatingHouse) -
     succeeded(house.publish(to))
     assert house.event("push-settled", account=to.owner)["outcome"] == "refused"
     succeeded(house.publish(to, 2))
-    assert house.pushes("webhook", to, 2)[1]["status"] == 204
+    assert house.came("webhook", to, 2)[1]["status"] == 204
 
 
 def test_what_failed_is_sent_again_with_the_same_id(house: RotatingHouse) -> None:
     to = house.device("webhook")
     house.answer_with("webhook", to.token, {"error": "unavailable", "retry_after": 1})
     succeeded(house.publish(to, 6))
-    first, second = house.pushes("webhook", to, 2)
+    first, second = house.came("webhook", to, 2)
     assert (first["status"], second["status"]) == (503, 204)
     assert (first["id"], second["attempt"]) == (second["id"], 2)
     settled(house, to)
