@@ -31,7 +31,7 @@ OPTIONS: dict[str, Callable[[Told], dict[str, Any]]] = {
         "sandbox_url": told["sandbox_url"],
     },
     "ubuntu": lambda told: {},
-    "webpush": lambda told: {"sub": CONTACT},
+    "webpush": lambda told: {"sub": CONTACT, "allow_private": True},
     "webhook": lambda told: {"url": told["push_url"], "secret": Secret(told["secret"])},
     "wns": lambda told: {
         "package_sid": told["package_sid"],
