@@ -292,6 +292,8 @@ def _device_row(one: Device) -> dict[str, str]:
 
 def _state(one: Device) -> str:
     if one.enabled is None:
+        if one.registered is not None and one.registered.room:
+            return "registered for a room, where push is enabled or not"
         return "registered, but its client has not enabled push"
     if one.enabled.probation_since is not None:
         return f"on probation since {written(one.enabled.probation_since)}"
@@ -306,7 +308,8 @@ def _called(one: Device) -> str:
 def _said(one: Device, tried: Tried) -> Note:
     name, why = _called(one), f": {tried.reason}" if tried.reason else ""
     if tried.settled == "accepted":
-        more = "" if one.enabled is not None else ", but its client has not enabled push"
+        is_enabled = one.enabled is not None or (one.registered and one.registered.room)
+        more = "" if is_enabled else ", but its client has not enabled push"
         return Note(f"{name}: the push network took it after {tried.seconds:.1f} s{more}.")
     if tried.settled == "waiting":
         return Note(f"{name}: the push network has not taken it yet.", "warn")

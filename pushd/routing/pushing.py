@@ -200,9 +200,13 @@ class Device:
 
     @property
     def name(self) -> str:
-        """What its owner calls it; else its device id, or the resource that enabled it."""
+        """What its owner calls it; else its device id, or the resource that enabled it.
+
+        What it has for a room says so besides.
+        """
         if self.registered is not None:
-            return self.registered.called
+            room = self.registered.room
+            return f"{self.registered.called}, for {room}" if room else self.registered.called
         return self.enabled.session.partition("/")[2] if self.enabled is not None else ""
 
     @property
@@ -221,9 +225,9 @@ class Device:
         return self.digest or (self.enabled.service if self.enabled is not None else "")
 
     def is_called(self, name: str) -> bool:
-        """Whether this is its handle, its node, or its device id."""
+        """Whether this is its handle, its node, or its device id, which stands for no room."""
         found = [one.node for one in (self.enabled, self.registered) if one is not None]
-        if self.registered is not None:
+        if self.registered is not None and not self.registered.room:
             found.append(self.registered.device)
         return bool(name) and name in (*found, self.handle)
 

@@ -8,7 +8,7 @@ from pushd import measures
 from pushd.appserver.limits import UNLIMITED, Rate, Rules
 from pushd.config.backends import Backend
 from pushd.config.proxies import DIRECT, Proxy
-from pushd.config.sections import AppServer, Config
+from pushd.config.sections import AppServer, Config, Dialects
 from pushd.providers import catalogue
 
 
@@ -27,6 +27,8 @@ def test_what_holds_for_the_app_server_is_the_same_with_and_without_a_configurat
         ("access_backends", "local", "access", "local"),
         ("max_registrations", 3, "registrations_per_account", 3),
         ("max_registrations_per_domain", 0, "registrations_per_domain", 0),
+        ("max_room_registrations", 3, "rooms_per_account", 3),
+        ("dialects", Dialects(False, v1=True), "dialects", frozenset({"v1"})),
         ("shared_tokens", False, "shared_tokens", False),
         ("forget_after", 5.0, "forget_after", 5.0),
         ("requests_per_account", 0, "account_requests", UNLIMITED),

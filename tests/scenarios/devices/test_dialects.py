@@ -6,14 +6,14 @@ import pytest
 
 from pushd.wire import forms
 from pushd.wire.element import Element, child, element
-from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB, NS_PUSH
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUBSUB, NS_PUSH
 from tests.scenarios.devices.conversations import AppleClient, Conversations
 from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_left_alone, is_woken, play
 from tests.scenarios.devices.mod_push import ModPushDevice
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
 from tests.scenarios.devices.v1 import OldMonal
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
-from tests.scenarios.reading import refusal, succeeded
+from tests.scenarios.reading import items, refusal, succeeded
 
 DEVICES = (
     ModPushDevice,
@@ -74,6 +74,32 @@ def test_accounts_of_one_phone_share_its_node_and_no_pushes(house: House) -> Non
     one.unregister()
     is_left_alone(one)
     is_woken(other)
+
+
+def test_a_dialect_is_switched_off_and_on_as_the_server_runs(house: House) -> None:
+    """Who has registered with it goes on to be woken."""
+    device = OldMonal(house)
+    device.register()
+    device.enable()
+    house.configure(app_server={"dialects": SPOKEN | {"v1": False}})
+    assert house.operate("reload")["changed"] == ["app_server.dialects.v1"]
+
+    assert not {node for node in commands(device) if node.startswith("v1-")}
+    assert {"register-push-fcm", "unregister-push-apns"} <= commands(device)
+    unknown = device.ask(device.executing("unregister"))
+    assert refusal(unknown) == ("cancel", "item-not-found")
+    is_woken(device)
+
+    house.configure(app_server={"dialects": SPOKEN})
+    house.operate("reload")
+    device.unregister()
+    is_left_alone(device)
+
+
+def commands(device: Device) -> set[str]:
+    """What is listed at the app server."""
+    listed = device.phone.disco("items", device.app_server, NS_COMMANDS)
+    return {one["node"] for one in items(listed)}
 
 
 # Rooms. The service of the rooms is another server, which keeps who enabled push at a room.

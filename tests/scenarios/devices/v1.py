@@ -25,7 +25,7 @@ class OldMonal(Device):
         self.identifier = identifier or f"6D92078A-8246-4BA4-AE5B-{self.number:012X}"
 
     def register(self) -> None:
-        answer = self.ask(self._executing("register", token=self.token))
+        answer = self.ask(self.executing("register", token=self.token))
         assert status(answer) == "completed"
         fields = command_form(answer).fields
         [self.jid], [self.node], [self.secret] = fields["jid"], fields["node"], fields["secret"]
@@ -41,9 +41,9 @@ class OldMonal(Device):
         succeeded(answer)
 
     def unregister(self) -> None:
-        assert status(self.ask(self._executing("unregister"))) == "completed"
+        assert status(self.ask(self.executing("unregister"))) == "completed"
 
-    def _executing(self, what: str, **more: str) -> str:
+    def executing(self, what: str, **more: str) -> str:
         given = {"type": self.network, "node": self.identifier, **more}
         fields = "".join(
             f"<field var='{name}'><value>{value}</value></field>" for name, value in given.items()

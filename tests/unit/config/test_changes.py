@@ -14,6 +14,7 @@ from pushd.config.sections import (
     AppServer,
     Component,
     Config,
+    Dialects,
     Limits,
     Listen,
     Log,
@@ -67,13 +68,19 @@ def test_the_same_configuration_changes_nothing() -> None:
         (
             {
                 "app_server": AppServer(
-                    "local", 3, push_interval=1.0, backends=(replace(FCM, options="new"),)
+                    "local",
+                    3,
+                    push_interval=1.0,
+                    dialects=Dialects(mod_push=False, conversations=True),
+                    backends=(replace(FCM, options="new"),),
                 )
             },
             [
                 "app_server.access_backends",
                 "app_server.max_registrations",
                 "app_server.push_interval",
+                "app_server.dialects.mod_push",
+                "app_server.dialects.conversations",
                 "app_server.backends",
             ],
         ),

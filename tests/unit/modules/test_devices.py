@@ -2,6 +2,7 @@
 
 import pytest
 
+from pushd.appserver.registrations import Wanted
 from pushd.routing.events import DeviceUnregistered, PushDecided, PushDisabled
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, serialize
@@ -115,6 +116,32 @@ def test_nobody_else_is_told_of_them(house: House) -> None:
     for node in NODES:
         assert refusal(asked(romeo, node, device="all"))[0] == ["forbidden"]
     assert juliet.received() == []
+
+
+def test_a_device_that_registered_for_a_room_is_listed_for_it(house: House) -> None:
+    house.phone(device_name="Juliet's phone", enabled=False)
+    registrations = house.stage.server.registrations
+    [registration] = registrations.of(JULIET)
+    wanted = Wanted(
+        JULIET,
+        "phone",
+        BACKEND,
+        "post",
+        "any",
+        registration.token,
+        dialect="conversations",
+        room="hall@rooms.example",
+    )
+    registrations.register(wanted, 0.0)
+
+    desk = house.hall.login(DESK)
+    found = {row["name"]: row for row in rows(asked(desk, "push-devices"))}
+
+    assert set(found) == {"Juliet's phone", "phone, for hall@rooms.example"}
+    assert found["phone, for hall@rooms.example"]["state"].startswith("registered for a room")
+    device = house.host.push.find(JULIET, "phone")
+    assert device is not None
+    assert device.name == "Juliet's phone"
 
 
 def test_devices_are_listed_with_their_names_and_last_pushes(house: House) -> None:
