@@ -31,11 +31,13 @@ from pushd.wire import forms
 from pushd.wire.element import element, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS
 from pushd.wire.secret import Secret
+from pushd.wire.stanza import Stanza
 from tests.hall import Hall
 from tests.support import Transport
 from tests.unit.appserver.stage import Stage as AppStage
 from tests.unit.appserver.stage import register
 from tests.unit.modules.push.stage import Stage, enable, refused
+from tests.unit.modules.push.wishing import JINGLE, PRIORITY, decrypted, encrypt
 from tests.unit.net.http2_house import House
 from tests.unit.providers.apple import signing_key
 from tests.unit.providers.bench import NOW, account
@@ -44,7 +46,10 @@ from tests.unit.providers.browser import Browser
 PAGE = Path(__file__).parents[1] / "docs/privacy.rst"
 WIDTH = 96
 NODE, SECRET, ROMEO = "yxs32uqsflafdk3iuqo", "rZVdQ6vcFAaLOUnvLgSjVg", "romeo@example.org/orchard"
-CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
+CALL = (
+    "<propose xmlns='urn:xmpp:jingle-message:0' id='ca3cf894-5325-482f-a412-a6e9f832298d'>"
+    "<description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose>"
+)
 OMEMO = (
     "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/>"
     "<payload>c2VjcmV0</payload></encrypted><body>I sent you an OMEMO encrypted message</body>"
@@ -55,19 +60,34 @@ EVERYTHING = Told(True, True, True, True)
 # To push services.
 
 
-def published(told: Told, *content: str, presence: str = "", secret: bool = True) -> str:
+def published(
+    told: Told, *content: str, presence: str = "", secret: bool = True, wishes: str = ""
+) -> str:
     """What a push service is sent when this waits for the phone."""
+    last = _published(told, *content, presence=presence, secret=secret, wishes=wishes)
+    said = last.raw.decode().replace(f"'{last.id}'", "'ID'")
+    return re.sub(r" iv='[^']*'>[^<]*<", " iv='IV'>CIPHERTEXT<", said)
+
+
+def read_by_the_device(*content: str, presence: str = "") -> str:
+    """What is inside the ciphertexts of such a publish."""
+    last = _published(Told(), *content, presence=presence, wishes=encrypt())
+    return json.dumps(decrypted(last), ensure_ascii=False)
+
+
+def _published(
+    told: Told, *content: str, presence: str = "", secret: bool = True, wishes: str = ""
+) -> Stanza:
     stage = Stage(told=told)
     phone = stage.phone(enabled=False)
     options = forms.submit(FORM_PUBLISH_OPTIONS, {"secret": SECRET})
-    enable(phone, serialize(options).decode() if secret else "", node=NODE)
+    enable(phone, (serialize(options).decode() if secret else "") + wishes, node=NODE)
     phone.cut()
     for one in content:
         stage.write(content=one)
     if presence:
         stage.hall.route(presence)
-    last = stage.service.publishes[-1]
-    return last.raw.decode().replace(f"'{last.id}'", "'ID'")
+    return stage.service.publishes[-1]
 
 
 def body(words: str) -> str:
@@ -272,6 +292,14 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "publish with everything": lambda: published(EVERYTHING, body("hi"), presence=SUBSCRIBE),
     "publish of an encrypted message": lambda: published(EVERYTHING, OMEMO),
     "publish of a call": lambda: published(Told(), CALL),
+    "publish of a call with details": lambda: published(Told(), CALL, wishes=JINGLE),
+    "publish encrypted for the device": lambda: published(
+        EVERYTHING, body("hi"), wishes=encrypt() + PRIORITY
+    ),
+    "message as the device reads it": lambda: read_by_the_device(body("hi")),
+    "encrypted message as the device reads it": lambda: read_by_the_device(OMEMO),
+    "publish of a call encrypted": lambda: published(Told(), CALL, wishes=encrypt()),
+    "call as the device reads it": lambda: read_by_the_device(CALL),
     "disabled": disabled,
     "notice": lambda: serialize(notice("push.example.net", "juliet@example.net", NODE)).decode(),
     "access token": to_google_for_access,

@@ -336,6 +336,7 @@ def _enabled(one: Enabled, registered: Registered | None) -> dict[str, Any]:
         "used_at": one.used_at,
         "last_push_at": registered.last_push_at if registered is not None else None,
         "device_is": one.device_is,
+        "extensions": list(one.extensions),
         "waiting": one.waiting,
         "failures": one.failures,
         "probation_since": one.probation_since,

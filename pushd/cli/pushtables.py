@@ -34,7 +34,7 @@ def enablements(result: Row) -> str:
     """An enablement a line."""
     heading = (
         "ACCOUNT", "NODE", "SERVICE", "DEVICE", "IT IS", "ENABLED", "LAST USED", "WAITING",
-        "STATE",
+        "EXTENSIONS", "STATE",
     )  # fmt: skip
     rows = [
         (
@@ -46,6 +46,7 @@ def enablements(result: Row) -> str:
             instant(one["created_at"]),
             instant(one["used_at"]),
             str(one["waiting"]),
+            ",".join(one["extensions"]) or "-",
             _state(one),
         )
         for one in result["enablements"]

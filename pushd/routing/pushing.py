@@ -38,6 +38,7 @@ class Enabled:
     is_paused: bool = False  # as is all of the account
     paused_until: float | None = None  # None for a pause without an end
     device_is: str = ""  # "connected", "detached", "away", or "" where nobody knows
+    extensions: tuple[str, ...] = ()  # what it wishes beyond XEP-0357, by name
 
     @property
     def key(self) -> Key:

@@ -80,6 +80,9 @@ class Router:
         # What requests hold that are answered whether there is an account or not (XEP-0030 §8).
         self.alike: set[tuple[str, ...]] = {_LISTED}
         self.copied: dict[str, list[Session]] = {}  # by account, sessions that want copies
+        # By account: who hears of messages to it, before they go on, and of those that it sends.
+        self.attended: dict[str, Callable[[Stanza, JID], None]] = {}
+        self.overheard: dict[str, Callable[[Session, Stanza], None]] = {}
         self._domains = domains
         self._accounts = accounts
         self._sessions = sessions
@@ -93,7 +96,7 @@ class Router:
         # What is for a domain that is not served here; the door to other servers hands it down.
         self.remote: Callable[[Stanza, JID], None] = self._nowhere
         self.reaches: Callable[[str], bool] = lambda domain: False
-        self._watched: dict[str, Callable[[Stanza, JID], None]] = {}
+        self._watched: dict[str, Callable[[Stanza, JID], bool | None]] = {}
         self._guarded: dict[str, Guard] = {}
         requests.router = self
         self._catching_up = delivery.catching_up
@@ -134,8 +137,11 @@ class Router:
         elif stanza.name == "message":
             self.refuse(stanza, ServiceUnavailable())
 
-    def watch(self, child: str, listener: Callable[[Stanza, JID], None]) -> None:
-        """Have `listener` see messages to a bare JID that hold this child ("namespace name")."""
+    def watch(self, child: str, listener: Callable[[Stanza, JID], bool | None]) -> None:
+        """Have `listener` see messages to a bare JID that hold this child ("namespace name").
+
+        One for which it gives True is dealt with, and goes no further.
+        """
         self._watched[child] = listener
 
     def guard(self, child: str, guard: Guard) -> None:
@@ -171,6 +177,8 @@ class Router:
         elif "to" in stanza.attributes:
             if name == "message" and session.account in self.copied:
                 self.copier.sent(session, stanza)
+            if self.overheard and name == "message" and session.account in self.overheard:
+                self.overheard[session.account](session, stanza)
             self.route(stanza, session)
         elif name == "iq":
             self._iq(stanza, parse(session.account), session)
@@ -242,6 +250,8 @@ class Router:
         """RFC 6121 §8.5.2.1.1, §8.5.3.1 and §8.5.3.2.1."""
         sessions = self._sessions.of(to.bare)
         kind = stanza.attributes.get("type")
+        if self.attended and to.bare in self.attended:
+            self.attended[to.bare](stanza, to)
         if to.resource:
             session = sessions.get(to.resource)
             if session is not None:
@@ -264,8 +274,8 @@ class Router:
             return
         if self._watched and not self._watched.keys().isdisjoint(stanza.children):
             for child in stanza.children:
-                if child in self._watched:
-                    self._watched[child](stanza, to)
+                if child in self._watched and self._watched[child](stanza, to):
+                    return
         if kind == "headline":
             able = [one for one in sessions.values() if one.is_available and one.priority >= 0]
             self._spread(able, stanza, to)

@@ -1,14 +1,24 @@
 """Deciding who is woken for what was not delivered; each decision is told, with its reason."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 
+from pushd.modules.push import filters
+from pushd.modules.push.calls import Calls, Counted, Ringing
+from pushd.modules.push.details import Details, details
 from pushd.modules.push.enablements import Enablement, Enablements
+from pushd.modules.push.extensions import Extensions
 from pushd.modules.push.judge import SILENCES, Kind, Worth, judge, kind_of
 from pushd.modules.push.publisher import COALESCED, ON_PROBATION, PAUSED, Publisher, PushOptions
 from pushd.routing.events import Cause, PushDecided, Undelivered
 from pushd.routing.host import Host
 from pushd.routing.sessions import Session
-from pushd.wire.jid import parse
+from pushd.wire.carbons import opened
+from pushd.wire.element import child, text
+from pushd.wire.jid import JID, parse
+from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.stanza import Stanza
 
 # What may wake a phone that it is not for: of the rest, devices concerned alone have records.
@@ -21,6 +31,11 @@ ONLINE = "device online"
 ELSEWHERE = "held for another device"
 TAKES_NONE = "device takes no messages"  # its session waits, but wants none of those
 TOLD = "told before"  # when it, or its copy, waited on the session of the device
+# Why a device is woken that does not wait for the stanza itself.
+CALL = "call"  # rings everywhere
+AWAY = "away"  # as is whoever got it
+# Why a call went nowhere, as its caller was told.
+RETURNED = "call returned"
 # Why a device is woken without one.
 HOLD_ENDS = "hold ends"
 TEST = "test"
@@ -29,11 +44,14 @@ TEST = "test"
 REASONS = frozenset(
     (
         *(cause.value for cause in Cause),
-        *(COALESCED, HOLD_ENDS, TEST),
+        *(COALESCED, CALL, AWAY, HOLD_ENDS, TEST),
         *(NOT_ENABLED, OFF, CLOSED, ONLINE, ELSEWHERE, TAKES_NONE, TOLD, PAUSED, ON_PROBATION),
+        RETURNED,
+        *filters.FILTERED,
         *SILENCES,
     )
 )
+REMEMBERED = 1_000  # messages for which devices were woken beside somebody who is away
 
 
 class Decider:
@@ -46,6 +64,8 @@ class Decider:
         self._enablements = enablements
         self._publisher = publisher
         self._options = options
+        self.calls = Calls(host, enablements, self._returned)
+        self._beside: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._counted = frozenset(
             (Kind.MESSAGE, Kind.SUBSCRIPTION, Kind.OTHER)
             if options.notify_on == "all"
@@ -60,25 +80,24 @@ class Decider:
             self._decided(account, None, event.stanza, False, obstacle)
             return
         concerned: list[Enablement] = []
+        ringing = self._ringing(event.stanza, account)
         for one in self._enablements.of(account):
+            if ringing is not None and one in ringing.weighed:
+                continue
             reason = self._not_concerned(one, event)
             if reason is None:
                 concerned.append(one)
             elif reason and kind_of(event.stanza) in WORTHWHILE:
                 self._decided(account, one, event.stanza, False, reason)
         if concerned:
-            self._count(concerned, event.stanza, event.cause)
-            for one in concerned:
-                self._publisher.tell(one)
+            self._count(concerned, event.stanza, event.cause.value)
 
     def left(self, session: Session, stanzas: Iterable[tuple[Stanza, float]]) -> None:
         """A session is detached, and nobody has acknowledged these: as one push."""
         bound = self.bound_to(session)
         if bound and not self._obstacle(session.account):
             for stanza, _ in stanzas:
-                self._count(bound, stanza, Cause.DETACHED)
-            for one in bound:
-                self._publisher.tell(one)
+                self._count(bound, stanza, Cause.DETACHED.value)
 
     def call_last(self, session: Session) -> None:
         """Wake the devices of a session with what is known already: its hold ends soon."""
@@ -89,6 +108,89 @@ class Decider:
             one.count(Worth(Kind.OTHER), self._host.clock.seconds())
             self._enablements.changed(one)
             self._publisher.tell(one)
+
+    def called(self, stanza: Stanza, to: JID) -> bool:
+        """Somebody calls an account: wake all its devices that are not there (XEP-0353).
+
+        Tells whether nobody can get the call, and it was returned.
+        """
+        account = to.bare
+        sender = stanza.attributes.get("from", account)
+        if stanza.type in ("error", "groupchat", "headline") or parse(sender).bare == account:
+            return False
+        if self._host.delivery.is_stuck:
+            return False  # it is refused for that
+        ringing = self.calls.begin(stanza, account)
+        if ringing is None:
+            return False
+        sessions = self._host.sessions.of(account).values()
+        ringing.may_come_back = any(session.is_detached for session in sessions)
+        if any(session.stream is not None and self._takes(session) for session in sessions):
+            ringing.is_heard = True
+        if not self._obstacle(account):
+            away = [
+                one
+                for one in self._enablements.of(account)
+                if (session := self.session_of(one)) is None or session.is_detached
+            ]
+            ringing.weighed = frozenset(away)
+            ringing.hoped.update(away)
+            reason = CALL if sessions else Cause.ABSENT.value
+            for one in away:
+                waits = self.session_of(one) is not None
+                self._count([one], stanza, Cause.DETACHED.value if waits else reason)
+        return self.calls.review(ringing)
+
+    def _returned(self, ringing: Ringing) -> None:
+        if self._host.accounts.exists(ringing.account):
+            self._decided(ringing.account, None, ringing.stanza, False, RETURNED)
+
+    def _takes(self, session: Session) -> bool:
+        """Whether a message for its account is delivered to a session, or copied to it."""
+        is_receptive = session.presence is not None and session.priority >= 0
+        return is_receptive or session in self._host.router.copied.get(session.account, ())
+
+    def attended(self, stanza: Stanza, to: JID) -> None:
+        """A message comes for an account that has devices woken beside others who are away.
+
+        (tigase:push:away:0.) Somebody who is there and not away gets it for all. A device with
+        a session of its own is woken for what waits there.
+        """
+        account = to.bare
+        if stanza.type in ("error", "groupchat", "headline") or kind_of(stanza) == "call":
+            return
+        sessions = self._host.sessions.of(account)
+        if to.resource in sessions and sessions[to.resource].stream is None:
+            return
+        there = [one for one in sessions.values() if one.stream is not None and self._takes(one)]
+        if not there or not all(map(_is_away, there)) or self._obstacle(account):
+            return
+        concerned = [
+            one
+            for one in self._enablements.of(account)
+            if one.wishes is not None and one.wishes.away and self.session_of(one) is None
+        ]
+        if concerned:
+            self._count(concerned, stanza, AWAY)
+            self._remember(stanza, account)
+
+    def _remember(self, stanza: Stanza, account: str) -> None:
+        if stanza.id:
+            self._beside[account, stanza.attributes.get("from", ""), stanza.id] = None
+            if len(self._beside) > REMEMBERED:
+                self._beside.popitem(last=False)
+
+    def _was_beside(self, one: Enablement, stanza: Stanza) -> bool:
+        """Whether a device was woken for a stanza when somebody got it who was away."""
+        if one.wishes is None or not one.wishes.away or not stanza.id:
+            return False
+        return (one.account, stanza.attributes.get("from", ""), stanza.id) in self._beside
+
+    def _ringing(self, stanza: Stanza, account: str) -> Ringing | None:
+        """The call that a stanza, or a copy of one, proposes, if it rings."""
+        if account not in self.calls.ringing:
+            return None
+        return self.calls.of(opened(stanza, account), account)
 
     def bound_to(self, session: Session) -> list[Enablement]:
         return self._enablements.bound_to(session.account, session.full)
@@ -119,33 +221,88 @@ class Decider:
             if session is None:
                 return ELSEWHERE
             return "" if session.is_detached else ONLINE
-        if one.session in event.told:
+        if one.session in event.told or self._was_beside(one, event.stanza):
             return TOLD
         session = self.session_of(one)
         if session is None:
             return None
         return TAKES_NONE if session.is_detached else ONLINE
 
-    def _count(self, concerned: list[Enablement], stanza: Stanza, cause: Cause) -> None:
-        account, now = concerned[0].account, self._host.clock.seconds()
+    def _count(self, concerned: list[Enablement], stanza: Stanza, reason: str) -> None:
+        """Count a stanza for devices, unless they wish not to hear of it, and wake them."""
+        account = concerned[0].account
         told = self._enablements.told(account, self._options.told)
-        worth = judge(stanza, account, with_body=told.include_message_bodies)
+        with_body = told.include_message_bodies
+        is_wished = any(one.wishes is not None and one.wishes.key is not None for one in concerned)
+        worth = judge(stanza, account, with_body=with_body or is_wished)
         if worth.kind not in self._counted:
             for one in concerned:
                 self._decided(account, one, stanza, False, worth.reason)
             return
+        bare = worth if with_body or worth.body is None else replace(worth, body=None)
         for one in concerned:
-            obstacle = self._publisher.obstacle(one, urgent=worth.urgent)
-            self._decided(
-                account,
-                one,
-                stanza,
-                obstacle not in (PAUSED, ON_PROBATION),
-                obstacle or cause.value,
-                worth.sender,
-            )
-            one.count(worth, now)
-            self._enablements.changed(one)
+            if one.wishes is None:
+                self._add(one, stanza, bare, reason)
+            else:
+                has_key = one.wishes.key is not None
+                self._weigh(one, one.wishes, stanza, worth if has_key else bare, reason)
+
+    def _weigh(
+        self, one: Enablement, wishes: Extensions, stanza: Stanza, worth: Worth, reason: str
+    ) -> None:
+        """Count a stanza for a device with wishes, if these let it."""
+        assert worth.stanza is not None
+        account, judged = one.account, worth.stanza
+        objection = filters.objection(wishes, judged, account)
+        if objection:
+            self._object(one, stanza, worth, objection)
+            return
+        told = None
+        if wishes.wants_details:
+            told = details(judged, is_encrypted=worth.is_encrypted)
+        add = partial(self._add, one, stanza, worth, reason, told)
+        if not wishes.ignore_unknown:
+            add()
+            return
+
+        def look() -> None:
+            if not self._enablements.is_current(one):
+                return
+            if filters.is_known(wishes, judged, self._host.rosters[account]):
+                add()
+            else:
+                self._object(one, stanza, worth, filters.UNKNOWN)
+
+        self._host.rosters.when((account,), look)
+
+    def _object(self, one: Enablement, stanza: Stanza, worth: Worth, reason: str) -> None:
+        """A device wishes not to hear of a stanza; a caller is not told so."""
+        self._decided(one.account, one, stanza, False, reason, worth.sender)
+        ringing = self.calls.of(worth.stanza, one.account) if worth.urgent else None
+        if ringing is not None:
+            ringing.hoped.discard(one)
+            ringing.is_heard = True
+
+    def _add(
+        self,
+        one: Enablement,
+        stanza: Stanza,
+        worth: Worth,
+        reason: str,
+        told: Details | None = None,
+    ) -> None:
+        obstacle = self._publisher.obstacle(one, urgent=worth.urgent)
+        is_pushed = obstacle not in (PAUSED, ON_PROBATION)
+        ringing = self.calls.of(worth.stanza, one.account) if worth.urgent else None
+        self._decided(one.account, one, stanza, is_pushed, obstacle or reason, worth.sender)
+        before = one.queued
+        one.count(worth, self._host.clock.seconds(), told)
+        if ringing is not None:
+            ringing.counted[one] = Counted(before, one.queued, one.visits)
+            if not is_pushed:
+                ringing.hoped.discard(one)
+        self._enablements.changed(one)
+        self._publisher.tell(one)
 
     def _decided(
         self,
@@ -164,3 +321,10 @@ class Decider:
         else:
             sender = (sender or stanza.attributes.get("from", "")).partition("/")[0]
         self._host.events.emit(PushDecided(account, service, node, pushed, reason, kind, sender))
+
+
+def _is_away(session: Session) -> bool:
+    """Whether a client says that nobody is there (RFC 6121 §4.7.2.1)."""
+    if session.presence is None:
+        return False
+    return text(child(session.presence.tree, NS_CLIENT, "show")) in ("away", "xa")

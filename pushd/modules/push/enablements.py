@@ -10,6 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 from twisted.internet.interfaces import IDelayedCall
 
+from pushd.modules.push import details as about
+from pushd.modules.push import extensions as wishing
+from pushd.modules.push.details import Details
+from pushd.modules.push.extensions import Extensions
 from pushd.modules.push.judge import Kind, Worth
 from pushd.modules.push.options import Told
 from pushd.storage.sqlite import Database
@@ -26,7 +30,8 @@ class Summary:
     """What waits for a device (XEP-0357 §7): counts since it was last there, and the newest.
 
     `sender` and `body` are of the same message; `calls` are among the messages; `others` is
-    what else wakes the device, and has nothing to tell.
+    what else wakes the device, and has nothing to tell. Of the newest message or request, and
+    of the newest call, are `newest` and `call`, where the device has details told.
     """
 
     messages: int = 0
@@ -36,12 +41,14 @@ class Summary:
     body: Secret | None = None
     subscriber: str = ""  # who asked last to subscribe
     calls: int = 0
+    newest: Details | None = None
+    call: Details | None = None
 
     @property
     def counts(self) -> tuple[int, int, int]:
         return (self.messages, self.subscriptions, self.others)
 
-    def plus(self, worth: Worth) -> "Summary":
+    def plus(self, worth: Worth, details: Details | None = None) -> "Summary":
         """One more stanza."""
         if worth.kind is Kind.MESSAGE:
             return Summary(
@@ -52,9 +59,16 @@ class Summary:
                 worth.body,
                 self.subscriber,
                 self.calls + worth.urgent,
+                details,
+                details if worth.urgent else self.call,
             )
         if worth.kind is Kind.SUBSCRIPTION:
-            return replace(self, subscriptions=self.subscriptions + 1, subscriber=worth.sender)
+            return replace(
+                self,
+                subscriptions=self.subscriptions + 1,
+                subscriber=worth.sender,
+                newest=details,
+            )
         return replace(self, others=self.others + 1)
 
 
@@ -84,6 +98,7 @@ class Enablement:
     session: str  # the full JID that enabled it
     created_at: float
     used_at: float
+    wishes: Extensions | None = None  # Tigase's extensions, if it has any
     news_at: float = 0.0  # when a stanza was last counted
     called_at: float = 0.0  # when the last of them was a call
     since: float = 0.0  # when the oldest was counted that no publish tells of yet; 0: none
@@ -115,12 +130,30 @@ class Enablement:
         """Whether more is queued than was pushed."""
         return self.queued.counts != self.pushed.counts
 
-    def count(self, worth: Worth, now: float) -> None:
-        self.queued = self.queued.plus(worth)
+    def count(self, worth: Worth, now: float, details: Details | None = None) -> None:
+        self.queued = self.queued.plus(worth, details)
         self.news_at = now
         self.since = self.since or now
         if worth.urgent:
             self.called_at = now
+
+    def withdraw(self, before: Summary, after: Summary) -> None:
+        """A call that made `after` of `before` is over, and nobody was told: forget it.
+
+        What is being told now stays counted.
+        """
+        queued = self.queued
+        is_leaving = self.flight is not None and self.flight.queued is not None
+        if is_leaving or queued.calls <= self.pushed.calls:
+            return
+        if queued is after:
+            self.queued = before
+        else:
+            call = before.call if queued.call is after.call else queued.call
+            self.queued = replace(
+                queued, messages=queued.messages - 1, calls=queued.calls - 1, call=call
+            )
+        self.called = min(self.called, self.queued.calls)
 
     def is_urgent(self, now: float) -> bool:
         """Whether somebody is calling, and no publish has left that tells of it."""
@@ -264,6 +297,9 @@ class _Row:
     failures: int
     probed_at: float | None
     tried_at: float | None
+    extensions: str | None = field(repr=False)
+    encryption_key: Secret | None = field(repr=False)
+    details: Secret | None = field(repr=False)
 
     def enablement(self, now: float) -> Enablement:
         queued = Summary(
@@ -274,6 +310,7 @@ class _Row:
             self.last_body,
             self.last_subscriber or "",
             int(self.urgent),
+            *about.stored(self.details),
         )
         pushed = Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others)
         return Enablement(
@@ -284,6 +321,9 @@ class _Row:
             self.session or "",
             self.created_at,
             self.used_at or self.created_at,
+            wishes=None
+            if self.extensions is None
+            else wishing.stored(self.extensions, self.encryption_key),
             news_at=now,
             called_at=now if self.urgent else 0.0,
             since=now if queued.counts != pushed.counts else 0.0,
@@ -297,7 +337,7 @@ class _Row:
 
 
 def _row(one: Enablement) -> _Row:
-    queued, pushed = one.queued, one.pushed
+    queued, pushed, wishes = one.queued, one.pushed, one.wishes
     return _Row(
         account=one.account,
         service=one.service,
@@ -319,6 +359,9 @@ def _row(one: Enablement) -> _Row:
         failures=one.failures,
         probed_at=one.probed_at or None,
         tried_at=one.tried_at or None,
+        extensions=None if wishes is None else wishes.written(),
+        encryption_key=None if wishes is None else wishes.key,
+        details=about.written(queued.newest, queued.call),
     )
 
 
@@ -327,13 +370,14 @@ UPDATE_NUMBERS = """
 UPDATE push_enablements SET
     queued_messages = ?, pushed_messages = ?, queued_subscriptions = ?, pushed_subscriptions = ?,
     queued_others = ?, pushed_others = ?, last_sender = ?, last_body = ?, last_subscriber = ?,
-    urgent = ?, used_at = ?, failures = ?, probed_at = ?, tried_at = ?
+    urgent = ?, used_at = ?, failures = ?, probed_at = ?, tried_at = ?, details = ?
 WHERE account = ? AND service = ? AND node = ?
 """
 
 
 def _numbers(one: Enablement) -> tuple[object, ...]:
     queued, pushed = one.queued, one.pushed
+    details = about.written(queued.newest, queued.call)
     return (
         queued.messages,
         pushed.messages,
@@ -349,6 +393,7 @@ def _numbers(one: Enablement) -> tuple[object, ...]:
         one.failures,
         one.probed_at or None,
         one.tried_at or None,
+        None if details is None else details.reveal(),
         one.account,
         one.service,
         one.node,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pushd.modules.push import options
+from pushd.modules.push import extensions, options
+from pushd.modules.push.extensions import Extensions
 from pushd.wire import forms
 from pushd.wire.element import Element, children, element, serialize
 from pushd.wire.errors import BadRequest, NotAcceptable
@@ -26,10 +27,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the forms ask for: which switches, and the publish-options to keep, as XML."""
+    """Which switches are asked for, which publish-options to keep, as XML, and what else."""
 
     switches: Mapping[str, bool]
     publish_options: bytes | None = field(repr=False)
+    extensions: Extensions | None = None
 
 
 def target(payload: Element) -> Target:
@@ -50,7 +52,8 @@ def wishes(payload: Element) -> Wishes:
     """Read the forms, each the first of its kind, in either order; one cancelled is not applied.
 
     Raises BadRequest for what is no form, or a `secret` without exactly one value, and
-    NotAcceptable for a switch that is neither on nor off, and for too much to keep.
+    NotAcceptable for a switch that is neither on nor off, and for too much to keep; and what
+    `extensions.read` raises.
     """
     switches: Mapping[str, bool] | None = None
     publish_options: bytes | None = None
@@ -64,7 +67,7 @@ def wishes(payload: Element) -> Wishes:
             publish_options = serialize(forms.submit(FORM_PUBLISH_OPTIONS, form.fields))
             if len(publish_options) > MOST_OPTIONS:
                 raise NotAcceptable(f"publish-options: they have {MOST_OPTIONS} bytes at most")
-    return Wishes(switches or {}, publish_options)
+    return Wishes(switches or {}, publish_options, extensions.read(payload))
 
 
 def _forms(payload: Element) -> list[forms.Form]:

@@ -6,7 +6,7 @@ from enum import Enum
 from html import unescape
 
 from pushd.wire.carbons import opened
-from pushd.wire.element import child, text
+from pushd.wire.element import Element, child, children, text
 from pushd.wire.namespaces import NS_CLIENT, NS_MUC_USER
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import RECEIVED_CARBON, SENT_CARBON, Stanza
@@ -14,7 +14,8 @@ from pushd.wire.stanza import RECEIVED_CARBON, SENT_CARBON, Stanza
 BODY = f"{NS_CLIENT} body"
 MUC_USER = f"{NS_MUC_USER} x"
 DIRECT_INVITATION = "jabber:x:conference x"
-PROPOSALS = frozenset(("urn:xmpp:jingle-message:0 propose", "urn:xmpp:jingle-message:1 propose"))
+JINGLE_MESSAGES = ("urn:xmpp:jingle-message:0", "urn:xmpp:jingle-message:1")
+PROPOSALS = frozenset(f"{namespace} propose" for namespace in JINGLE_MESSAGES)
 # Without a <payload/> these exchange keys, and there is nothing to read (XEP-0384 §5.5).
 OMEMO = (
     "eu.siacs.conversations.axolotl",
@@ -27,12 +28,15 @@ ENCRYPTED = OTHERWISE_ENCRYPTED | {f"{namespace} encrypted" for namespace in OME
 # The body beside it is what the encryption made of it, or an excuse (XEP-0380).
 ENCRYPTION_NAMED = "urn:xmpp:eme:0 encryption"
 SILENT = {
+    # What goes on with a call that was proposed; a propose itself is no such thing.
+    **dict.fromkeys(JINGLE_MESSAGES, "call signal"),
     "http://jabber.org/protocol/chatstates": "chat state",
     "urn:xmpp:receipts": "receipt",
     "urn:xmpp:chat-markers:0": "marker",
 }
 
 
+OWN_COPY = "own copy"
 _TEXT = re.compile(rb"<body(?:\s[^<>]*)?(?:/>|>([^<]*)</body\s*>)")
 
 
@@ -40,7 +44,7 @@ _TEXT = re.compile(rb"<body(?:\s[^<>]*)?(?:/>|>([^<]*)</body\s*>)")
 SILENCES = frozenset(
     (
         *SILENT.values(),
-        *("own copy", "key transport", "no content", "presence", "request", "headline", "error"),
+        *(OWN_COPY, "key transport", "no content", "presence", "request", "headline", "error"),
     )
 )
 LONGEST_BODY = 500  # characters that are told
@@ -62,6 +66,8 @@ class Worth:
     sender: str = ""
     body: Secret | None = None
     urgent: bool = False  # somebody is calling
+    stanza: Stanza | None = None  # what was judged: of a carbon, the message inside
+    is_encrypted: bool = False
 
 
 def kind_of(stanza: Stanza) -> str:
@@ -83,13 +89,14 @@ def judge(stanza: Stanza, account: str, *, with_body: bool = True) -> Worth:
     """
     if stanza.name == "presence":
         if stanza.type == "subscribe":
-            return Worth(Kind.SUBSCRIPTION, sender=stanza.attributes.get("from", ""))
-        return Worth(Kind.OTHER, "presence")
+            sender = stanza.attributes.get("from", "")
+            return Worth(Kind.SUBSCRIPTION, sender=sender, stanza=stanza)
+        return Worth(Kind.OTHER, "presence", stanza=stanza)
     if stanza.name != "message":
-        return Worth(Kind.OTHER, "request")
+        return Worth(Kind.OTHER, "request", stanza=stanza)
     if stanza.attributes.get("from") == account:
         if SENT_CARBON in stanza.children:
-            return Worth(Kind.NOTHING, "own copy")
+            return Worth(Kind.NOTHING, OWN_COPY)
         if RECEIVED_CARBON in stanza.children:
             return _message(opened(stanza, account), with_body)
     return _message(stanza, with_body)
@@ -97,27 +104,45 @@ def judge(stanza: Stanza, account: str, *, with_body: bool = True) -> Worth:
 
 def _message(message: Stanza, with_body: bool) -> Worth:
     if message.type in ("error", "headline"):
-        return Worth(Kind.OTHER, message.type)
+        return Worth(Kind.OTHER, message.type, stanza=message)
     names = message.children
     sender = message.attributes.get("from", "")
     if not PROPOSALS.isdisjoint(names):
-        return Worth(Kind.MESSAGE, sender=sender, urgent=True)
+        return Worth(Kind.MESSAGE, sender=sender, urgent=True, stanza=message)
     if not ENCRYPTED.isdisjoint(names):
         if _has_payload(message):
-            return Worth(Kind.MESSAGE, sender=sender)
-        return Worth(Kind.OTHER, "key transport")
-    body = _body(message) if BODY in names else ""
+            return Worth(Kind.MESSAGE, sender=sender, stanza=message, is_encrypted=True)
+        return Worth(Kind.OTHER, "key transport", stanza=message)
+    body = text_of(message)
     if body:
-        is_told = with_body and ENCRYPTION_NAMED not in names
-        return Worth(Kind.MESSAGE, sender=sender, body=_told(body) if is_told else None)
+        is_excuse = ENCRYPTION_NAMED in names
+        told = _told(body) if with_body and not is_excuse else None
+        return Worth(Kind.MESSAGE, sender=sender, body=told, stanza=message, is_encrypted=is_excuse)
     if DIRECT_INVITATION in names or (MUC_USER in names and _is_invitation(message)):
-        return Worth(Kind.MESSAGE, sender=sender)
-    return Worth(Kind.OTHER, _silence(names))
+        return Worth(Kind.MESSAGE, sender=sender, stanza=message)
+    return Worth(Kind.OTHER, _silence(names), stanza=message)
 
 
 def _told(body: str) -> Secret:
     """As much of a body as anybody reads of a notification; push networks take 4 KiB in all."""
     return Secret(body if len(body) <= LONGEST_BODY else f"{body[:LONGEST_BODY]}…")
+
+
+def proposal(message: Stanza) -> Element | None:
+    """The element by which somebody calls (XEP-0353 §3.1)."""
+    return next(
+        (
+            node
+            for node in children(message.tree)
+            if node.uri in JINGLE_MESSAGES and node.name == "propose"
+        ),
+        None,
+    )
+
+
+def text_of(message: Stanza) -> str:
+    """What can be read of a message; "" if there is no body."""
+    return _body(message) if BODY in message.children else ""
 
 
 def _body(message: Stanza) -> str:

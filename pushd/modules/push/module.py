@@ -2,10 +2,13 @@
 
 from pushd.modules.base import Module, iq, on
 from pushd.modules.push import options
+from pushd.modules.push.calls import SIGNALS
 from pushd.modules.push.deciding import TEST, Decider
 from pushd.modules.push.enablements import Enablement, Enablements
 from pushd.modules.push.enabling import Target, Wishes, named, target, wishes
+from pushd.modules.push.extensions import FEATURES
 from pushd.modules.push.farewells import Farewell, Farewells
+from pushd.modules.push.judge import PROPOSALS
 from pushd.modules.push.notices import ended_nodes
 from pushd.modules.push.pausing import Pauses
 from pushd.modules.push.publisher import Publisher, PushOptions
@@ -69,10 +72,17 @@ class Push(Module):
         await self.farewells.load()
         host.push.enablements = Shown(self)
         if host.lifecycle.can_resume:
-            host.disco.add_feature("account", NS_PUSH, owner_only=True)
+            for feature in (NS_PUSH, *FEATURES):
+                host.disco.add_feature("account", feature, owner_only=True)
             host.disco.add_form("account", self._options_form, owner_only=True)
             host.lifecycle.hold_for(self._hold)
         host.router.watch(f"{NS_PUBSUB} pubsub", self._noticed)
+        for name in PROPOSALS:
+            host.router.watch(name, self.decider.called)
+        for name in SIGNALS:
+            host.router.watch(name, self._signalled)
+        for account in {one.account for one in self.enablements.everyone()}:
+            self._attend(account)
 
     # Enabling and disabling (XEP-0357 §5 and §6).
     # COMPAT: an example of mod_push's README addresses the domain of the account.
@@ -118,6 +128,7 @@ class Push(Module):
             session.full,
             created_at=now,
             used_at=now,
+            wishes=wanted.extensions,
         )
         if known is not None:
             self._leave_old_session(known, session)
@@ -126,7 +137,17 @@ class Push(Module):
         self.enablements.put(one)
         self.farewells.forget(*one.key)
         self._make_room(one)
+        self._attend(account)
         return one
+
+    def _attend(self, account: str) -> None:
+        """Hear of what others of an account get, if a device is to be woken beside them."""
+        attended = self.host.router.attended
+        wishes = [one.wishes for one in self.enablements.of(account)]
+        if any(one is not None and one.away for one in wishes):
+            attended[account] = self.decider.attended
+        else:
+            attended.pop(account, None)
 
     def _leave_old_session(self, one: Enablement, session: Session) -> None:
         """The device is back under another resource: what waits for the old one is its own."""
@@ -215,6 +236,7 @@ class Push(Module):
         self.last_calls.cancel(event.session)
         if ANNOUNCED in event.session.notes and isinstance(event, SessionResumed):
             self.host.lifecycle.note(event.session, ANNOUNCED, None)  # it is sent all again
+        self.decider.calls.is_there(event.session.account)
         for one in self.decider.bound_to(event.session):
             if one.reset():
                 self.enablements.changed(one)
@@ -275,6 +297,7 @@ class Push(Module):
     def _remove(self, one: Enablement, reason: str, by: str = "") -> None:
         self.publisher.forget(one)
         self.enablements.remove(one)
+        self._attend(one.account)
         self.host.events.emit(PushDisabled(one.account, one.service, one.node, reason, by))
 
     def _refused(self, one: Enablement, reason: str) -> None:
@@ -316,6 +339,10 @@ class Push(Module):
                 self._remove(one, "the service gave notice", service)
                 self._let_go(self.decider.session_of(one))
 
+    def _signalled(self, message: Stanza, to: JID) -> None:
+        """A caller gives up, or a device of the account says to the others what it did."""
+        self.decider.calls.heard(message, to.bare)
+
     def _let_go(self, session: Session | None) -> None:
         """A detached session that nothing wakes is held no longer than its client was told."""
         if session is not None:
@@ -327,3 +354,4 @@ class Push(Module):
             self._remove(one, "the account was removed")
         self.farewells.forget_all(event.account)
         self.pauses.end(event.account)
+        self.decider.calls.forget_account(event.account)

@@ -1,8 +1,11 @@
 """The publish: what is said to a push service, and what its answer means (XEP-0357 §7)."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from functools import lru_cache
 
+from pushd.modules.push import sealing
+from pushd.modules.push.details import CALL, SUBSCRIBE, Details
 from pushd.modules.push.enablements import Enablement, Summary
 from pushd.modules.push.options import Told
 from pushd.routing.requests import Answer, Refusal, Result, Silence
@@ -14,20 +17,17 @@ from pushd.wire.namespaces import (
     NS_PRIORITY,
     NS_PUBSUB,
     NS_PUSH,
+    NS_PUSH_ENCRYPT,
     NS_PUSH_JINGLE,
 )
+from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
 
 FATAL = frozenset(("item-not-found", "forbidden", "not-authorized", "gone"))
 # What our own router says of a component that is away, which may be for a moment.
 UNREACHABLE = frozenset(("remote-server-not-found", "remote-server-timeout"))
 PUBSUB = (f"{NS_PUBSUB} pubsub",)
-# Servers that know Tigase's priorities say "high" of messages too; that somebody calls is said
-# by the second element.
-_CALLING = (
-    f"<priority xmlns='{NS_PRIORITY}'>high</priority>"
-    f"<jingle xmlns='{NS_PUSH_JINGLE}' action='propose'/>"
-)
+FORM_TYPE = f"<field var='FORM_TYPE' type='hidden'><value>{FORM_PUSH_SUMMARY}</value></field>"
 
 
 class Verdict(Enum):
@@ -41,34 +41,83 @@ class Verdict(Enum):
 
 
 def publication(
-    one: Enablement, queued: Summary, told: Told, *, urgent: bool, sender: str, id: str
+    one: Enablement,
+    queued: Summary,
+    told: Told,
+    *,
+    urgent: bool,
+    sender: str,
+    id: str,
+    calling: bool = False,
 ) -> Stanza:
-    """The request that publishes a summary, with the options given at enabling."""
-    fields = "".join(
-        f"<field var='{name}'><value>{escape_text(value)}</value></field>"
-        for name, value in summary(queued, told).items()
-    )
+    """The request that publishes a summary, with the options given at enabling.
+
+    `calling` says that somebody calls. With encryption there is no summary beside what is
+    encrypted, which tells all that the client might show, whatever the account lets be told.
+    """
     head, tail = _frame(one.service, one.node, one.options, sender)
-    priority = _CALLING if urgent else ""
-    raw = f"<iq id='{escape(id)}'{head}{fields}</x>{priority}{tail}".encode()
+    said = _encrypted(one, queued, calling) or _form(summary(queued, told))
+    more = _priority(one, queued, urgent) + (_jingle(one, queued.call) if calling else "")
+    raw = f"<iq id='{escape(id)}'{head}{said}{more}{tail}".encode()
     attributes = {"type": "set", "id": id, "from": sender, "to": one.service}
     return Stanza(NS_CLIENT, "iq", attributes, PUBSUB, raw)
 
 
 @lru_cache(4_096)
 def _frame(service: str, node: str, options: bytes | None, sender: str) -> tuple[str, str]:
-    """What is the same in all publishes of an enablement: after the id, after the summary."""
+    """What is the same in all publishes of an enablement: after the id, after what is told."""
     named = f" node='{escape(node)}'" if node else ""
     head = (
         f" type='set' from='{escape(sender)}' to='{escape(service)}'>"
         f"<pubsub xmlns='{NS_PUBSUB}'><publish{named}><item>"
-        f"<notification xmlns='{NS_PUSH}'><x xmlns='{NS_FORMS}' type='submit'>"
-        f"<field var='FORM_TYPE' type='hidden'><value>{FORM_PUSH_SUMMARY}</value></field>"
+        f"<notification xmlns='{NS_PUSH}'>"
     )
     given = ""
     if options is not None:
         given = f"<publish-options>{options.decode()}</publish-options>"
     return head, f"</notification></item></publish>{given}</pubsub></iq>"
+
+
+def _form(fields: Mapping[str, str]) -> str:
+    said = "".join(
+        f"<field var='{name}'><value>{escape_text(value)}</value></field>"
+        for name, value in fields.items()
+    )
+    return f"<x xmlns='{NS_FORMS}' type='submit'>{FORM_TYPE}{said}</x>"
+
+
+def _priority(one: Enablement, queued: Summary, urgent: bool) -> str:
+    """Where priorities are wished (tigase:push:priority:0), any message has a high one."""
+    wishes = one.wishes
+    if urgent or (wishes and wishes.priority and queued.messages > one.pushed.messages):
+        return f"<priority xmlns='{NS_PRIORITY}'>high</priority>"
+    return f"<priority xmlns='{NS_PRIORITY}'>low</priority>" if wishes and wishes.priority else ""
+
+
+def _jingle(one: Enablement, call: Details | None) -> str:
+    """Says that somebody calls; about what, where that is wished (tigase:push:jingle:0)."""
+    said = f"<jingle xmlns='{NS_PUSH_JINGLE}' action='propose'"
+    if call is None or one.wishes is None or not one.wishes.jingle:
+        return f"{said}/>"
+    media = "".join(f"<media>{escape_text(kind)}</media>" for kind in call.media)
+    return f"{said} sid='{escape(call.sid)}'>{media}</jingle>"
+
+
+def _encrypted(one: Enablement, queued: Summary, calling: bool) -> str:
+    """What is encrypted for the device; "" where that is not wished, or nothing is to be told."""
+    wishes, told = one.wishes, queued.newest
+    if calling and queued.call is not None:
+        told = queued.call
+    if wishes is None or wishes.key is None or told is None:
+        return ""
+    body = None if told is not queued.newest or told.type == SUBSCRIBE else queued.body
+    is_call = told.type == CALL and calling
+    if told.type == CALL and not is_call:
+        told, body = sealing.late(told), Secret(sealing.MISSED)
+    said = sealing.content(queued.messages, told, body, wishes.max_size)
+    iv, data = sealing.sealed(wishes.key, said)
+    type = " type='voip'" if is_call else ""
+    return f"<encrypted xmlns='{NS_PUSH_ENCRYPT}'{type} iv='{iv}'>{data}</encrypted>"
 
 
 def summary(queued: Summary, told: Told) -> dict[str, str]:

@@ -200,7 +200,7 @@ class Publisher:
         flight.since, one.since = one.since, 0.0
         one.published_at, one.called = now, queued.calls
         try:
-            asked = self._ask(one, flight, queued, urgent=urgent)
+            asked = self._ask(one, flight, queued, urgent=urgent, calling=urgent)
         except Exception:  # noqa: BLE001 - something is wrong with this one; others leave
             self._broke(Failure(), one, flight)
         else:
@@ -268,14 +268,22 @@ class Publisher:
         one.pause = min(2 * pause, LONGEST_PAUSE)
 
     def _ask(
-        self, one: Enablement, flight: Flight, queued: Summary, *, urgent: bool
+        self,
+        one: Enablement,
+        flight: Flight,
+        queued: Summary,
+        *,
+        urgent: bool,
+        calling: bool = False,
     ) -> "Deferred[Answer]":
         """Publish once, and tell the listeners."""
         host = self._host
         names = (one.account, one.service, one.node, host.requests.new_id())
         told = self._enablements.told(one.account, self._options.told)
         sender = one.account.rpartition("@")[2]
-        question = publication(one, queued, told, urgent=urgent, sender=sender, id=names[-1])
+        question = publication(
+            one, queued, told, urgent=urgent, sender=sender, id=names[-1], calling=calling
+        )
         host.events.emit(NotificationPublished(*names, queued.messages, queued.subscriptions))
         asked = host.requests.send(question, self._options.publish_timeout)
         return asked.addCallback(self._tell_answer, names, flight.since)

@@ -46,6 +46,7 @@ class Stored:
             session=one.session,
             created_at=one.created_at,
             used_at=one.used_at,
+            extensions=() if one.wishes is None else one.wishes.names,
             waiting=sum(one.queued.counts),
             failures=one.failures,
             probation_since=one.probed_at or None,

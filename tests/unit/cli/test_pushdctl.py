@@ -349,7 +349,7 @@ def test_push_is_told_of_from_the_storage_of_a_server_that_does_not_run(
 
     for words, told in (
         (["enablements"], "push.example.org  pad     -      1970-01-01"),
-        (["enablements"], "0        paused\n"),
+        (["enablements"], "0        -           paused\n"),
         (["registrations", "romeo@example.net"], "  yes\n"),
         (["registrations", "romeo@example.net"], "pad"),
         (["queue"], "fcm/example.net/any"),
