@@ -1,6 +1,7 @@
 """The samples in etc/ are right."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pushd import measures
 from pushd.config.load import load
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers import apns, fcm, ubuntu
-from tests.unit.providers.apple import certificate
+from pushd.providers import apns, catalogue, fcm, ubuntu
+from tests.unit.providers.apple import certificate, signing_key
 
 ETC = Path(__file__).parents[3] / "etc"
 NOW = 1_795_564_800.0
@@ -45,6 +47,25 @@ def test_the_first_configuration_is_right_once_its_files_are_there(tmp_path: Pat
     config = load(tmp_path / "pushd.yml", {"fcm": fcm.Options}, now=NOW)
     assert config.warnings == ()
     assert [backend.type for backend in config.app_server.backends] == ["fcm"]
+
+
+def test_each_backend_that_is_commented_out_is_right_when_it_is_taken(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    signing_key(tmp_path, "AuthKey_ABC123DEFG.p8").chmod(0o600)
+    for name, secret in (("wns-secret", "a secret"), ("webhook-secret", f"whsec_{'A' * 32}")):
+        (tmp_path / name).write_text(f"{secret}\n")
+        (tmp_path / name).chmod(0o600)
+    text = (ETC / "pushd.yml").read_text()
+    taken = re.sub(r"^    # (- |  )(?=\w)", r"    \1", text, flags=re.MULTILINE)
+    taken = taken.replace("  # dialects:", "  dialects:")
+    (tmp_path / "pushd.yml").write_text(taken)
+
+    config = load(tmp_path / "pushd.yml", catalogue.all_options(), now=NOW)
+
+    assert config.warnings == ()
+    backends = config.app_server.backends
+    assert {backend.type for backend in backends} == catalogue.types()
+    assert all(measures.provider(backend) for backend in backends)
 
 
 def test_the_corrected_example_of_mod_push_is_right_with_warnings(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import Deferred
 
@@ -213,6 +213,11 @@ def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 def pem(key: Any) -> str:
     text: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return text.decode()
+
+
+def ec_pem() -> str:
+    """A new key on P-256."""
+    return pem(ec.generate_private_key(ec.SECP256R1()))
 
 
 def account(path: Path, **changes: Any) -> Path:
