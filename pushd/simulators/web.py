@@ -15,6 +15,7 @@ from zope.interface import implementer
 from pushd.simulators.answers import Answer, Ending
 from pushd.simulators.http2_web import Channel
 
+BODILESS = (204, 304)  # RFC 9110 §15.3.5, §15.4.5
 INTERNAL_ERROR = 2  # RFC 9113 §7
 _CHUNK = 16_384  # bytes of an endless body that are written at a time
 
@@ -143,6 +144,8 @@ def _write(request: Request, reply: Reply, answer: Answer, clock: IReactorTime) 
             request.setHeader(b"Content-Length", b"%d" % max(len(reply.body), 2))
             request.write(reply.body[: len(reply.body) // 2] or b"{")
             request.loseConnection()  # after what was written
+        case _ if reply.status in BODILESS:
+            request.finish()
         case _:
             request.setHeader(b"Content-Length", b"%d" % len(reply.body))
             request.write(reply.body)
@@ -181,11 +184,13 @@ class _Endless:
         self._request = request
         self._clock = clock
         self._later: IDelayedCall | None = None
+        self._is_over = False
+        request.notifyFinish().addBoth(lambda _: self.stopProducing())
         request.write(start + b" ")
         self.resumeProducing()
 
     def resumeProducing(self) -> None:
-        if self._later is None:
+        if self._later is None and not self._is_over:
             self._later = self._clock.callLater(0, self._go_on)
 
     def pauseProducing(self) -> None:
@@ -194,6 +199,7 @@ class _Endless:
             self._later = None
 
     def stopProducing(self) -> None:
+        self._is_over = True
         self.pauseProducing()
 
     def _go_on(self) -> None:

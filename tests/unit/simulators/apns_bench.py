@@ -82,7 +82,9 @@ class Transport(StringTransportWithDisconnection):
 class Line:
     """One connection of a client to the stand-in."""
 
-    def __init__(self, bench: "Bench", environment: str, certificate: Any = None) -> None:
+    def __init__(
+        self, bench: Any, environment: str, certificate: Any = None, door: Any = None
+    ) -> None:
         self.bench = bench
         self.answers: dict[int, Answer] = {}
         self.order: list[int] = []  # in which answers were whole
@@ -91,7 +93,7 @@ class Line:
         self.unread: list[bytes] | None = None  # what came, for who reads it by hand
         self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.initiate_connection()
-        protocol = bench.doors[environment].buildProtocol(None)
+        protocol = (door or bench.doors[environment]).buildProtocol(None)
         self.transport = Transport()  # type: ignore[no-untyped-call]
         self.transport.protocol = protocol
         self.transport.peer = certificate
