@@ -1,9 +1,10 @@
 """Push to browsers and to apps of UnifiedPush, over real sockets, read by a stand-in for both."""
 
+import json
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +26,10 @@ SUB = "mailto:admin@example.net"
 class WebHouse(HouseOfNetworks):
     networks = ("webpush",)
     vapid_key: Path | None = None
+    secrets: ClassVar[list[str]] = []  # of all subscriptions
+
+    def configure(self, **sections: Any) -> None:
+        super().configure(log={"level": "debug"}, **sections)
 
     def backends(self) -> list[dict[str, Any]]:
         given: dict[str, Any] = {"sub": SUB}
@@ -48,7 +53,9 @@ class WebHouse(HouseOfNetworks):
         """What a browser, or a connector, gives to its app."""
         bound = {"vapid": vapid} if vapid else {}
         made = self.tell("webpush", "/subscriptions", {"service": service, **bound})
-        return {name: made[name] for name in ("endpoint", "p256dh", "auth")}
+        given = {name: made[name] for name in ("endpoint", "p256dh", "auth")}
+        self.secrets.extend([*list(given.values())[1:], made["endpoint"].rpartition("/")[2]])
+        return given
 
     def subscriber(self, service: str = "mozilla", vapid: str = "", **fields: str) -> Node:
         """A new device of a user of another server."""
@@ -216,3 +223,21 @@ def test_a_subscription_outlives_a_kill_and_another_key(house: WebHouse, tmp_pat
 
 def _digest(node: str) -> str:
     return Secret(node).digest
+
+
+def test_no_secret_of_a_subscription_is_told_to_anybody(house: WebHouse) -> None:
+    """The log at its most talkative, events, and what the operator sees, after all before."""
+    to = house.subscriber()
+    house.answer_with("webpush", to.token, {"error": "unauthorized", "body": to.token})
+    succeeded(house.publish(to))
+    house.arrived("webpush", to.token, 2)
+    keys = house.vapid_key.read_text().splitlines()[1:-1] if house.vapid_key else []
+    told = house.events_file.read_text()
+    told += "".join(run.out + run.err for run in house.operator.runs)
+    for view in ("push-registrations", "push-queue", "push-probe", "status"):
+        told += json.dumps(house.operate(view))
+    assert house.operate("push-probe")["ok"] is True
+    told += json.dumps(house.operate("push-ledger", account=house.friend().account))
+    assert "https://127.0.0.1" in told  # a host is no secret
+    for secret in [*house.secrets, *keys]:
+        assert secret not in told
