@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 from pushd.appserver.dialects.told import told
 from pushd.appserver.limits import Limiter
 from pushd.appserver.lines import Delays, Key, Lines
+from pushd.appserver.passing import NAME as PASSING
+from pushd.appserver.passing import Passing
 from pushd.appserver.publishes import Published
 from pushd.appserver.pushes import ROWS, Push, merged
 from pushd.appserver.registrations import Registration, Registrations
@@ -42,6 +44,7 @@ class Outbox:
         clock: IReactorTime,
         database: Database,
         registrations: Registrations,
+        passing: Passing,
         dispatcher: Dispatcher,
         limiter: Limiter,
         gone: Callable[[Registration, str], None],
@@ -52,6 +55,7 @@ class Outbox:
         self._database = database
         self._rows = ROWS.bind(database)
         self._registrations = registrations
+        self._passing = passing
         self._dispatcher = dispatcher
         self._limiter = limiter
         self._gone = gone
@@ -83,7 +87,7 @@ class Outbox:
         return min(waiting, default=None)
 
     def _is_ours(self, node: str) -> bool:
-        registration = self._registrations.get(node)
+        registration = self._whose(node)
         return registration is None or not self._dispatcher.leads_anywhere(registration.backend)
 
     def waiting(self) -> list[Push]:
@@ -117,6 +121,8 @@ class Outbox:
         node = registration.node
         push = merged(node, self._waiting.get(node), published, self._clock.seconds())
         self._waiting[node] = push
+        if registration.dialect == PASSING:
+            self._passing.keep(registration)
         self._rows.put(push)
         try:
             await self._database.committed()
@@ -137,6 +143,10 @@ class Outbox:
             waited = self._clock.seconds() - push.accepted_at
             self._settled(registration, "unregistered", reason, waited)
 
+    def _whose(self, node: str) -> Registration | None:
+        """The device that is meant by a node, whether it registered or not."""
+        return self._registrations.get(node) or self._passing.get(node)
+
     # The way out.
 
     def _queue(self, node: str) -> None:
@@ -154,7 +164,7 @@ class Outbox:
                 self._dispatcher.hurry(sending.registration.backend, sending.latest)
         if node in self._under_way:
             return  # it is looked at again when that ends
-        registration = self._registrations.get(node)
+        registration = self._whose(node)
         if registration is None:
             self._done(push)
             return
@@ -176,7 +186,7 @@ class Outbox:
 
     def _begin(self, node: str, key: Key) -> None:
         """Its turn has come: hand it to the dispatcher."""
-        push, registration = self._waiting[node], self._registrations.get(node)
+        push, registration = self._waiting[node], self._whose(node)
         now = self._clock.seconds()
         if registration is None or push.expires_at <= now:
             self._lines.end(key)
@@ -211,7 +221,7 @@ class Outbox:
     def _settle(self, sending: "_Sending", result: Result) -> None:
         if isinstance(result, Withdrawn):
             return  # there is nothing left to send, or another backend to send it
-        if self._registrations.get(sending.push.node) is None:
+        if self._whose(sending.push.node) is None:
             return  # which was told when it went
         now = self._clock.seconds()
         reason = ""
@@ -234,7 +244,7 @@ class Outbox:
 
     def _bury(self, used: Registration, reason: str) -> None:
         """Forget the device; if it registered anew since the push left, that is sent again."""
-        current = self._registrations.get(used.node)
+        current = self._whose(used.node)
         if (
             current is not None
             and current.token == used.token
@@ -259,7 +269,7 @@ class Outbox:
         busy, lines, delays = self._under_way, self._lines, self._delays
         left = [push for push in self._waiting.values() if push.node not in busy]
         for push in [push for push in left if push.expires_at <= now]:
-            self._expire(push, self._registrations.get(push.node))
+            self._expire(push, self._whose(push.node))
         idle = [
             push
             for push in left
@@ -282,6 +292,7 @@ class Outbox:
             self._delays.drop(push.node)
             self._lines.leave(push.node)
             self._rows.delete(push.node)
+            self._passing.drop(push.node)
 
     # What the dispatcher looks at.
 
@@ -299,7 +310,7 @@ class Outbox:
 
     def device(self, sending: "_Sending") -> Device | None:
         """To whom; None when it is another backend's business by now."""
-        current = self._registrations.get(sending.push.node)
+        current = self._whose(sending.push.node)
         if current is None or current.backend != sending.registration.backend:
             return None
         if sending.seen is None or current is not sending.registration:

@@ -116,14 +116,19 @@ def _sender(form: forms.Form, name: str) -> str | None:
 
 
 def secret(pubsub: Node) -> str:
-    """The `secret` among the publish-options; "" without one, or with several.
+    """The `secret` among the publish-options; "" without one, or with several."""
+    return option(pubsub, "secret")
+
+
+def option(pubsub: Node, name: str) -> str:
+    """One of the publish-options, wherever it stands; "" without it, or with several.
 
     COMPAT: ejabberd publishes whatever form its client gave, with any FORM_TYPE or none.
     """
     options = pubsub.find(_OPTIONS)
     form = options.find(FORM) if options is not None else None
     try:
-        return (form_of(form).one("secret") if form is not None else None) or ""
+        return (form_of(form).one(name) if form is not None else None) or ""
     except ValueError:
         return ""
 

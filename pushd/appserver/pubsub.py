@@ -34,6 +34,7 @@ from pushd.wire.errors import (
     ServiceUnavailable,
     StanzaError,
 )
+from pushd.wire.jid import JID
 from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 
@@ -49,6 +50,8 @@ FEATURES = (
 )
 
 Accept = Callable[[Registration, Published], Awaitable[bool]]
+# Finds who never registered, by the sender, the node and all that is said.
+Find = Callable[[JID, str, Node], Registration | None]
 
 
 class PubsubHost:
@@ -66,6 +69,7 @@ class PubsubHost:
         publishers: Publishers,
         limiter: Limiter,
         accept: Accept,
+        find: Find,
     ) -> None:
         self._domain = domain
         self._apps = apps
@@ -73,6 +77,7 @@ class PubsubHost:
         self._publishers = publishers
         self._limiter = limiter
         self._accept = accept
+        self._find = find
         self._clock = host.clock
         self._emit = host.events.emit
         add = host.requests.add
@@ -149,6 +154,9 @@ class PubsubHost:
             raise BadRequest("node: it is missing", condition("nodeid-required"))
         known = [one for one in self._registrations.called(node) if self._is_here(one)]
         if not known:
+            passer = self._find(request.sender, node, pubsub)
+            if passer is not None:
+                return passer
             raise ItemNotFound("no such node")
         given = secret(pubsub)
         for registration in known:

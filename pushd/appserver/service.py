@@ -10,11 +10,14 @@ from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
 from pushd.appserver.desk import Desk, Place
 from pushd.appserver.dialects.conversations import Conversations
+from pushd.appserver.dialects.fpush import Fpush
 from pushd.appserver.dialects.mod_push import ModPush
 from pushd.appserver.dialects.tigase import Tigase
 from pushd.appserver.dialects.v1 import V1
 from pushd.appserver.limits import Limiter, Rules
 from pushd.appserver.outbox import Outbox
+from pushd.appserver.passing import NAME as PASSING
+from pushd.appserver.passing import Passing
 from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
@@ -48,12 +51,14 @@ class AppServer:
         self._host = host
         self._apps = {app.name: app for app in apps}
         self.registrations = Registrations(host.database)
+        self.passing = Passing(host.clock, host.database)
         self._limiter = Limiter(rules, host.domains)
         self.publishers = Publishers(host.clock, host.database)
         self.outbox = Outbox(
             host.clock,
             host.database,
             self.registrations,
+            self.passing,
             dispatcher,
             self._limiter,
             partial(self.unregister, by="provider"),
@@ -65,28 +70,32 @@ class AppServer:
         self._forgetting: IDelayedCall | None = None
         self._open_hosts(apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
-            PubsubHost(
-                host,
-                domain,
-                self._apps,
-                self.registrations,
-                self.publishers,
-                self._limiter,
-                self.outbox.accept,
-            )
+            self._open_pubsub(domain, tuple(app for app in apps if app.pubsub_host == domain))
         for domain in dict.fromkeys(app.register_host for app in apps):
             here = tuple(app for app in apps if app.register_host == domain)
             for dialect in DIALECTS:
                 dialect(self.desk, Place(domain, here))
-        for domain in dict.fromkeys(app.pubsub_host for app in apps):
-            Tigase(self.desk, Place(domain, tuple([a for a in apps if a.pubsub_host == domain])))
         host.events.listen(AccountRemoved, self._account_removed)
+
+    def _open_pubsub(self, domain: str, apps: tuple[App, ...]) -> None:
+        PubsubHost(
+            self._host,
+            domain,
+            self._apps,
+            self.registrations,
+            self.publishers,
+            self._limiter,
+            self.outbox.accept,
+            Fpush(self.desk, apps, self.passing).find,
+        )
+        Tigase(self.desk, Place(domain, apps))
 
     async def load(self) -> None:
         """Read what the last run left; before anything is routed."""
         await self.registrations.load()
         await self.publishers.load()
         await self.outbox.load()
+        await self.passing.load(push.node for push in self.outbox.waiting())
 
     def start(self) -> None:
         """Send what still waits, and forget what nobody uses."""
@@ -122,8 +131,13 @@ class AppServer:
 
         That is its account, or a room.
 
-        Durable with the next commit. `by` is as in `DeviceUnregistered`.
+        Durable with the next commit. `by` is as in `DeviceUnregistered`. Who never registered
+        is nobody's: his token is remembered as dead.
         """
+        if registration.dialect == PASSING:
+            self.passing.bury(registration)
+            self.outbox.forget(registration, reason)
+            return
         self._forget(registration, reason, by)
         service = self.service_of(registration)
         if service:

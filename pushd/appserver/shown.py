@@ -27,9 +27,10 @@ class Shown:
 
     def waiting(self) -> Iterator[Waiting]:
         for push in self._server.outbox.waiting():
-            registration = self._server.registrations.get(push.node)
-            if registration is not None:
-                yield shown_push(push, self._shown(registration))
+            node = push.node
+            one = self._server.registrations.get(node) or self._server.passing.get(node)
+            if one is not None:
+                yield shown_push(push, self._shown(one))
 
     def blocked(self) -> Iterator[BlockedPublisher]:
         return map(shown_block, self._server.publishers.blocked())

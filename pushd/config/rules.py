@@ -168,10 +168,27 @@ class Rules:
                     f"{count} backends of type {provider} for the app {quoted(app)} on {host}",
                     "another app_name for each",
                 )
+        self._names(app_server)
         for host in {h for b in backends for h in (b.register_host, b.pubsub_host)}:
             if host in components:
                 found = "a domain that is a host of the app server, too"
                 self._refuse(self._named("components", host)[0], found, "another domain")
+
+    def _names(self, app_server: AppServer) -> None:
+        """What dialects call an app, they call one app of a pubsub_host."""
+        for option in ("push_modules", "tigase_providers"):
+            named = Counter(
+                (one.pubsub_host, name)
+                for one in app_server.backends
+                for name in set(getattr(one, option))
+            )
+            for (host, name), count in named.items():
+                if count > 1:
+                    self._refuse(
+                        self._root.at("app_server", "backends"),
+                        f"{count} backends with {quoted(name)} among their {option} at {host}",
+                        "another name for each",
+                    )
 
     def component(
         self,

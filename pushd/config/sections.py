@@ -257,6 +257,9 @@ class Dialects:
     # The commands of mod_push_appserver, of former Monals: ``v1-register-push`` and
     # ``v1-unregister-push``.
     v1: bool = False
+    # Monal and whoever uses fpush: nobody registers, servers publish to the token of a device,
+    # with a ``pushModule`` that a backend lists (``push_modules``).
+    fpush: bool = False
 
     @classmethod
     def every(cls) -> "Dialects":

@@ -65,7 +65,7 @@ class Decisions:
         events.listen(PushDecided, self._decided)
         events.listen(PublishAnswered, self._keep)
         events.listen(PublishReceived, self._received)
-        events.listen(PushSettled, self._keep)
+        events.listen(PushSettled, self._settled)
         events.listen(AccountRemoved, self._forget)
 
     def of(self, account: str) -> list[Record]:
@@ -116,6 +116,10 @@ class Decisions:
     def _received(self, event: PublishReceived) -> None:
         """What was accepted is told of by the answer, and when it is settled."""
         if event.account and event.outcome != "accepted":
+            self._keep(event)
+
+    def _settled(self, event: PushSettled) -> None:
+        if event.account:  # whose it is, only those who registered have said
             self._keep(event)
 
     def _forget(self, event: AccountRemoved) -> None:

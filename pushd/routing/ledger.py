@@ -229,7 +229,7 @@ class Ledger:
 
     def _settled(self, event: PushSettled) -> None:
         what = SETTLED.get(event.outcome)  # what a dead token comes to is told by its end
-        if what is not None:
+        if what is not None and event.account:
             key = (event.account, REGISTRATION, event.service, event.node)
             self._count(key, what, "", event.reason)
 

@@ -190,6 +190,22 @@ def test_a_host_of_the_app_server_is_no_component(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("push_modules", "monalProdiOS"), ("tigase_providers", "snikket:apns:1")],
+)
+def test_what_dialects_call_an_app_they_call_one(option: str, name: str, tmp_path: Path) -> None:
+    both = ", ".join(
+        f"{{type: fcm, app_name: {app}, register_host: localhost, pubsub_host: push.localhost,"
+        f" {option}: ['{name}', other-{app}]}}"
+        for app in ("one", "two")
+    )
+    assert problems_of(LOCAL + f"app_server: {{backends: [{both}]}}\n", tmp_path) == [
+        f"4:24: app_server.backends: found 2 backends with '{name}' among their {option} at"
+        " push.localhost; expected another name for each"
+    ]
+
+
 def test_backends_of_one_type_and_host_have_different_apps(tmp_path: Path) -> None:
     backend = "{type: TYPE, register_host: localhost, pubsub_host: push.localhost}"
     both = f"{backend.replace('TYPE', 'fcm')}, {backend.replace('TYPE', 'gcm')}"
