@@ -61,7 +61,10 @@ def _pushing(config: Config) -> Iterator[str]:
             + (f", provider at {backend.base_url}" if backend.base_url else "")
             + _way(backend.proxy or config.app_server.proxy)
         )
-    if not config.app_server.backends:
+    if config.app_server.backends:
+        spoken = ", ".join(sorted(config.app_server.dialects.names()))
+        yield f"devices register by {spoken or 'no dialect: none can (app_server.dialects)'}"
+    else:
         yield "no backend: users can use push services of others"
 
 

@@ -116,7 +116,8 @@ class ModPush:
     def _chosen(self, sender: JID, form: forms.Form, nodes: tuple[str, ...]) -> list[Registration]:
         """What is to be removed. Nodes that are unknown, or another's, are passed over alike.
 
-        A device's id is known in its own dialect alone.
+        An id is that of a device that registered so; if there is none, and the form has named it,
+        it is another's that the list tells of.
         """
         known = self._registrations.of(sender.bare)
         if nodes:
@@ -124,7 +125,10 @@ class ModPush:
         if flag(form, "all"):
             return known
         device = device_of(form, sender)
-        found = [one for one in known if one.device == device and one.dialect == NAME]
+        named = [one for one in known if one.device == device]
+        found = [one for one in named if one.dialect == NAME]
+        if not found and value_of(form, "device-id"):
+            found = named
         if not found:
             raise bad_payload("device-id: no such device is registered")
         return found

@@ -361,6 +361,18 @@ def test_neither_dialect_unregisters_the_others_device_of_one_id() -> None:
     assert [one.dialect for one in house.server.registrations.of(JULIET)] == ["conversations"]
 
 
+def test_whom_the_list_tells_of_is_unregistered_by_id_if_it_is_named() -> None:
+    house = stage()
+    for muc in ("", HALL):
+        given(ask(house, muc=muc))
+    resource = house.client(f"{JULIET}/{ID}")
+    assert outcome(execute(resource, "unregister-push")) == BAD  # which is nobody's id here
+    assert outcome(execute(resource, "unregister-push", {"device-id": ""})) == BAD
+    assert len(house.nodes()) == 2
+    assert outcome(execute(resource, "unregister-push", {"device-id": ID})) == ""
+    assert house.nodes() == []
+
+
 def test_a_device_that_was_taken_for_the_references_is_unregistered_as_well() -> None:
     """As a client of p2 for Apple's devices does."""
     house = stage()

@@ -223,6 +223,16 @@ def test_a_device_id_is_another_device_in_another_dialect() -> None:
     assert registrations.of_device(JULIET, "phone", "another") is other
 
 
+def test_a_node_that_a_device_names_anew_is_known_by_the_old_name_no_more() -> None:
+    registrations = loaded(Hall())
+    for alias in ("one", "two", "two"):
+        made, _ = register(registrations, alias=alias)
+    assert registrations.called("one") == registrations.called(made.node) == []
+    assert registrations.called("two") == [made]
+    registrations.remove(made.node)
+    assert registrations.called("two") == []
+
+
 def test_a_token_of_another_dialect_is_the_same_device_and_not_its_node() -> None:
     registrations = loaded(Hall())
     one, _ = register(registrations)
