@@ -34,7 +34,7 @@ What is posted (Standard Webhooks, version 1)::
 - `summary` has those of XEP-0357 §10.2 that are told, and `last-subscription-sender`; counts are
   whole numbers. Of a call it has `call-sid`, `call-media` and `call-sender`; what the user's server
   encrypted for the app is `encrypted`, `iv` and `encrypted-type`. Where it all would be longer than
-  20,000 bytes the body goes first, then the senders, what is encrypted, the counts.
+  20,000 bytes the body goes first, then the senders, what is encrypted, the counts, the node.
 - What a device registered with besides is repeated, where it did: `application-id`, and `silent`
   (`silent-push`; the receiver decides what that means).
 
@@ -282,6 +282,7 @@ def _contents(
 ) -> Iterator[dict[str, object]]:
     for summary in note.summaries(shrink):
         yield {**head, "summary": summary}
+    yield {name: value for name, value in head.items() if name != "node"} | {"summary": {}}
 
 
 def _json(content: object) -> bytes:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushd.providers import catalogue
 from pushd.providers.apns_credentials import topics_in
 from pushd.providers.contract import (
     Accepted,
     BadField,
     Busy,
+    Call,
     Device,
+    Encrypted,
     Notification,
     Provider,
     Refused,
@@ -27,7 +28,7 @@ from pushd.providers.contract import (
 )
 from pushd.providers.wns import WNS
 from tests.unit.providers.bench import NOW
-from tests.unit.providers.test_contract import DELETING, FIELDS, OPTIONS, TYPES
+from tests.unit.providers.samples import SAMPLES, TYPES, device, made
 
 NOTE = Notification("node-1", 3, 1, "romeo@example.net", Secret("hi"), "nurse@example.net")
 WORDS = st.sampled_from(
@@ -77,14 +78,12 @@ HEADERS = st.dictionaries(
 )
 
 
-def made(kind: str) -> Provider:
-    found = catalogue.find(kind)
-    assert found is not None
+def kept(kind: str) -> Provider:
     with TemporaryDirectory() as folder:
-        return found(catalogue.options(found)(**OPTIONS[kind](Path(folder))))
+        return made(kind, Path(folder))
 
 
-PROVIDERS = {kind: made(kind) for kind in TYPES}
+PROVIDERS = {kind: kept(kind) for kind in TYPES}
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -100,7 +99,7 @@ def test_any_answer_has_an_outcome(
     outcome = PROVIDERS[kind].outcome(Response(status, headers, raw), NOW)
     assert isinstance(outcome, Accepted | Unregistered | Busy | Refused)
     assert isinstance(outcome, Accepted) <= (status < 300)
-    known = DELETING.get(kind, frozenset())
+    known = SAMPLES[kind].deleting
     assert not isinstance(outcome, Unregistered) or status in known or body
     if isinstance(outcome, Unregistered):
         assert 400 <= status < 500 or kind == "webhook"  # whose body may say so
@@ -114,7 +113,9 @@ def test_any_answer_has_an_outcome(
 @given(data=st.data())
 def test_what_may_register_can_be_pushed(kind: str, data: st.DataObject) -> None:
     provider = PROVIDERS[kind]
-    texts = st.text(max_size=80) | st.sampled_from([*FIELDS[kind].values(), "true", "sandbox"])
+    texts = st.text(max_size=80) | st.sampled_from(
+        [*SAMPLES[kind].fields.values(), "true", "sandbox"]
+    )
     names = sorted(provider.register_fields | provider.optional_fields)
     fields = {name: data.draw(texts) for name in names}
     try:
@@ -125,11 +126,45 @@ def test_what_may_register_can_be_pushed(kind: str, data: st.DataObject) -> None
     provider.check(kept)
     assert provider.stored(kept) == kept
     rest = {name: value for name, value in kept.items() if name != "token"}
-    device = Device(Secret(kept["token"]), fields=rest)
-    request = provider.request(NOTE, device, NOW, Sending(credential=Secret("x")))
+    request = provider.request(
+        NOTE, Device(Secret(kept["token"]), fields=rest), NOW, Sending(credential=Secret("x"))
+    )
     assert request.url.isascii()
     assert not set(request.url) & set(" \r\n\\")
-    provider.lane(device)
+    provider.lane(Device(Secret(kept["token"]), fields=rest))
+
+
+TEXT = st.text(max_size=300) | st.integers(1, 12_000).map(lambda length: "ü" * length)
+NOTES = st.builds(
+    Notification,
+    node=st.text(min_size=1, max_size=60),
+    message_count=st.none() | st.integers(0, 10**10),
+    pending_subscription_count=st.none() | st.integers(0, 10**10),
+    last_message_sender=st.none() | TEXT,
+    last_message_body=st.none() | TEXT.map(Secret),
+    last_subscription_sender=st.none() | TEXT,
+    urgent=st.booleans(),
+    expires_at=st.none() | st.floats(NOW - 1e6, NOW + 1e8),
+    encrypted=st.none() | st.builds(Encrypted, TEXT.map(Secret), st.text(max_size=24)),
+    call=st.none() | st.builds(Call, st.text(max_size=80), st.just(("audio",)), st.none() | TEXT),
+)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@given(note=NOTES, shrink=st.booleans())
+def test_any_notification_fits(kind: str, note: Notification, shrink: bool) -> None:
+    provider, sample = PROVIDERS[kind], SAMPLES[kind]
+    asked = Sending("6c3f7a0e-0000-4000-8000-000000000001", Secret("x"), shrink, since=NOW)
+    request = provider.request(note, device(provider), NOW, asked)
+    assert sample.size(request) <= sample.limit
+    content = sample.told(request)
+    if shrink:
+        assert not content.keys() & {"last-message-body", "last-message-sender", "encrypted"}
+    counts = {name: value for name, value in content.items() if name.endswith("-count")}
+    if "node" in content:
+        whole = note.summary(bodies=False, senders=False)
+        assert counts in (whole, {})
+    assert not any(c in value for value in request.headers.values() for c in "\r\n\0")
 
 
 PIECES = st.sampled_from(
@@ -187,5 +222,5 @@ def test_any_bytes_are_read_as_topics_without_harm(der: bytes) -> None:
 
 
 def test_no_status_deletes_without_a_word_but_what_is_documented_so() -> None:
-    assert {status for known in DELETING.values() for status in known} <= {404, 410}
-    assert DELETING["webhook"] == {410}
+    assert {status for one in SAMPLES.values() for status in one.deleting} <= {404, 410}
+    assert SAMPLES["webhook"].deleting == {410}

@@ -5,136 +5,64 @@ import json
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
+from pushd.config.load import read as read_config
+from pushd.config.problems import ConfigErrors
 from pushd.providers import catalogue
 from pushd.providers.contract import (
     Accepted,
     BadField,
-    BadOption,
     Busy,
     Credential,
-    Device,
-    Finding,
-    Limits,
+    Encrypted,
     Notification,
-    Outcome,
     Provider,
     Proxy,
     Refused,
     Request,
     Response,
-    Scope,
     Secret,
-    Sending,
     Token,
     Unregistered,
-    by_status,
-    found,
 )
-from tests.unit.providers.apple import signing_key
-from tests.unit.providers.bench import DAY, NOW, Obedient, account
-
-TYPES = sorted(catalogue.types())
-
-# What each provider needs to start, and what a device registers with there.
-OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
-    "apns": lambda folder: {
-        "key_file": signing_key(folder),
-        "team_id": "TEAM123456",
-        "topic": "com.example.app",
-    },
-    "fcm": lambda folder: {"service_account": account(folder)},
-    "ubuntu": lambda folder: {},
-    "unifiedpush": lambda folder: {"sub": "mailto:admin@example.net", "padding": False},
-    "webhook": lambda folder: {
-        "url": "https://hooks.example.net/push",
-        "secret": Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
-    },
-    "webpush": lambda folder: {"sub": "mailto:admin@example.net", "padding": False},
-    "wns": lambda folder: {
-        "auth_key": Secret("a client secret"),
-        "package_sid": "ms-app://s-1-15-2-1-2-3",
-    },
-}
-SUBSCRIPTION = {
-    "endpoint": "https://push.example.org/wpush/v2/gAAAAABl",
-    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIA"
-    "iw4",
-    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
-}
-FIELDS: Mapping[str, Mapping[str, str]] = {
-    "apns": {"token": "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="},
-    "fcm": {"token": "dQw4w9WgXcQ:APA91bX"},
-    "ubuntu": {"token": "dG9rZW4tMQ==", "application-id": "chat.example_chat"},
-    "unifiedpush": SUBSCRIPTION,
-    "webhook": {"token": "token-of-the-device"},
-    "webpush": SUBSCRIPTION,
-    "wns": {"token": "https://db3.notify.windows.com/?token=AwYAAA%3d%3d"},
-}
-# The statuses that say, without a word in the body, that a device is gone.
-DELETING: Mapping[str, frozenset[int]] = {
-    "unifiedpush": frozenset({404, 410}),
-    "webhook": frozenset({410}),
-    "webpush": frozenset({404, 410}),
-    "wns": frozenset({404, 410}),
-}
-
-BODY = "the text of a message"
-FULL = Notification(
-    "node-1", 3, 1, "romeo@example.net", Secret(BODY), "nurse@example.net", True, NOW + DAY
+from pushd.providers.dispatch import Dispatcher
+from tests.unit.providers.bench import NOW, FakeTransport, Fixed
+from tests.unit.providers.samples import (
+    BARE,
+    BODIES,
+    BODY,
+    FULL,
+    SAMPLES,
+    TYPES,
+    device,
+    made,
+    sending,
 )
-BARE = Notification("node-1")
-BODIES = [
-    b"",
-    b"{}",
-    b"null",
-    b"[1]",
-    b'{"error": null}',
-    b'{"error": {"details": [null]}}',
-    b'{"reason": "NeverHeardOf"}',
-    b"\xff\xfe",
-    b"[" * 20_000,
-    b"<html>",
-]
 
 
 @pytest.fixture(params=TYPES)
 def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Provider:
-    found = catalogue.find(request.param)
-    assert found is not None
-    provider = found(catalogue.options(found)(**OPTIONS[request.param](tmp_path)))
-    provider.keep(bytes(32))
-    return provider
-
-
-def device(provider: Provider) -> Device:
-    fields = provider.stored(FIELDS[provider.type])
-    return Device(Secret(fields["token"]), "app", fields, NOW - 100)
-
-
-def sending(**changes: Any) -> Sending:
-    return Sending(
-        id="6c3f7a0e-0000-4000-8000-000000000001", credential=Secret("bearer-1"), **changes
-    )
+    return made(request.param, tmp_path)
 
 
 def test_every_provider_has_a_sample_here() -> None:
-    assert TYPES == sorted(OPTIONS) == sorted(FIELDS)
+    assert sorted(SAMPLES) == TYPES
 
 
 @pytest.mark.parametrize("name", TYPES)
 def test_all_that_a_provider_asks_goes_through_its_proxy(name: str, tmp_path: Path) -> None:
-    found = catalogue.find(name)
-    assert found is not None
     proxy = Proxy("proxy.example.net", 3128)
-    options = catalogue.options(found)(**OPTIONS[name](tmp_path), proxy=proxy)
-    provider = found(options)
+    provider = made(name, tmp_path, proxy=proxy)
     asked = [provider.request(FULL, device(provider), NOW, sending())]
     probe = provider.probe(NOW, sending())
     if probe is not None:
@@ -190,14 +118,14 @@ def test_a_providers_file_imports_nothing_heavy(name: str) -> None:
 
 
 def test_a_device_that_registers_properly_is_taken(provider: Provider) -> None:
-    provider.check({**FIELDS[provider.type], "device-id": "x", "device-name": "Home"})
+    provider.check({**SAMPLES[provider.type].fields, "device-id": "x", "device-name": "Home"})
 
 
 def test_each_field_that_is_missing_or_empty_is_named(provider: Provider) -> None:
     assert provider.register_fields
     assert not provider.register_fields & provider.optional_fields
     for name in provider.register_fields:
-        rest = {key: value for key, value in FIELDS[provider.type].items() if key != name}
+        rest = {key: value for key, value in SAMPLES[provider.type].fields.items() if key != name}
         for fields in (rest, {**rest, name: ""}):
             with pytest.raises(ValueError, match=name) as raised:
                 provider.check(fields)
@@ -239,7 +167,7 @@ def test_no_repr_gives_a_secret_away(provider: Provider) -> None:
 
 
 def test_any_answer_has_an_outcome_and_none_that_is_unknown_deletes(provider: Provider) -> None:
-    known = DELETING.get(provider.type, frozenset())
+    known = SAMPLES[provider.type].deleting
     for status in range(100, 600):
         for body in BODIES:
             outcome = provider.outcome(Response(status, {"retry-after": "x"}, body), NOW)
@@ -292,7 +220,7 @@ def test_a_probe_asks_in_the_way_of_a_push_but_for_no_device(provider: Provider)
     assert (probe.method, probe.link) == (push.method, push.link)
     assert urlsplit(probe.url).netloc == urlsplit(push.url).netloc
     assert probe.headers.get("authorization") == push.headers.get("authorization")
-    for text in (*FIELDS[provider.type].values(), BODY):
+    for text in (*SAMPLES[provider.type].fields.values(), BODY):
         assert text not in f"{probe.url} {probe.body.decode()}"
 
 
@@ -313,138 +241,227 @@ def test_what_is_examined_repeats_no_secret(provider: Provider) -> None:
             assert secret not in finding.text
 
 
-@pytest.mark.parametrize(
-    ("outcome", "finding"),
-    [
-        (Accepted("1"), Finding("the question was taken")),
-        (
-            Unregistered(reason="404 UNREGISTERED"),
-            Finding("the service knows us, and not the made-up device (404 UNREGISTERED)"),
-        ),
-        (
-            Busy(9, Scope.BACKEND, "HTTP 503"),
-            Finding("HTTP 503", False, "wait: the service is reached, but it is busy"),
-        ),
-        (Refused("403: no key", alarm=True), Finding("403: no key", False)),
-    ],
-)
-def test_an_outcome_says_whether_a_probe_went_well(outcome: Outcome, finding: Finding) -> None:
-    assert found(outcome) == finding
+# What is sent.
 
 
-# The values.
+def told(provider: Provider, note: Notification, **changes: Any) -> set[str]:
+    """What of a notification's summary a device is told."""
+    sample = SAMPLES[provider.type]
+    request = provider.request(note, device(provider), NOW, sending(**changes))
+    assert sample.size(request) <= sample.limit
+    return set(sample.told(request)) - {"node"}
 
 
-def test_a_summary_has_the_registered_names_and_whole_numbers() -> None:
-    assert FULL.summary() == {
-        "message-count": 3,
-        "pending-subscription-count": 1,
-        "last-message-sender": "romeo@example.net",
-        "last-subscription-sender": "nurse@example.net",
-        "last-message-body": BODY,
+COUNTS = {"message-count", "pending-subscription-count"}
+SENDERS = {"last-message-sender", "last-subscription-sender"}
+
+
+def test_what_a_device_is_told_are_the_registered_names_and_whole_numbers(
+    provider: Provider,
+) -> None:
+    request = provider.request(FULL, device(provider), NOW, sending())
+    content = dict(SAMPLES[provider.type].told(request))
+    assert content.pop("node") == "node-1"
+    assert content == FULL.summary()
+
+
+def test_what_is_too_long_loses_the_body_then_the_senders_then_everything(
+    provider: Provider,
+) -> None:
+    long = "x" * 25_000
+    body = dataclasses.replace(FULL, last_message_body=Secret(long))
+    senders = dataclasses.replace(FULL, last_message_sender=long)
+    subscriber = dataclasses.replace(FULL, last_subscription_sender=long)
+    assert told(provider, FULL) == {*COUNTS, *SENDERS, "last-message-body"}
+    assert told(provider, body) == COUNTS | SENDERS
+    assert told(provider, senders) == told(provider, subscriber) == COUNTS
+    assert told(provider, FULL, shrink=True) == COUNTS
+    assert told(provider, dataclasses.replace(FULL, node=long)) == set()
+    assert told(provider, BARE) == set()
+
+
+def test_what_is_encrypted_is_passed_on_and_goes_when_it_is_too_long(provider: Provider) -> None:
+    sealed = dataclasses.replace(BARE, encrypted=Encrypted(Secret("c2VhbGVk"), "aXY="))
+    assert told(provider, sealed) == {"encrypted", "iv"}
+    long = dataclasses.replace(
+        BARE, message_count=1, encrypted=Encrypted(Secret("c" * 25_000), "aXY=")
+    )
+    assert told(provider, long) == {"message-count"}
+
+
+def test_two_attempts_at_one_content_ask_for_the_same(provider: Provider) -> None:
+    sample, to = SAMPLES[provider.type], device(provider)
+    same = sending(since=NOW)
+    first, later = (provider.request(FULL, to, now, same) for now in (NOW, NOW + 600))
+    assert (first.url, first.link, first.field) == (later.url, later.link, later.field)
+    assert sample.told(first) == sample.told(later)
+
+
+# When, and how fast.
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_times_and_limits_are_such_that_nobody_is_pestered_and_nobody_forgotten(name: str) -> None:
+    found = catalogue.find(name)
+    assert found is not None
+    assert 10 <= found.timeout <= 60
+    assert 5 <= found.floor <= 60
+    assert found.floor <= found.rest <= 3600
+    assert 1 <= found.limits.concurrency <= 1000
+    assert found.limits.rate is None or found.limits.rate > 0
+
+
+def test_a_lane_is_no_secret_and_the_same_for_one_device(provider: Provider) -> None:
+    lane = provider.lane(device(provider))
+    assert lane == provider.lane(device(provider))
+    for text in SAMPLES[provider.type].fields.values():
+        assert text not in lane
+
+
+def test_the_same_options_read_again_lead_to_the_same_connections(
+    provider: Provider, tmp_path: Path
+) -> None:
+    assert made(provider.type, tmp_path).links == provider.links != frozenset()
+
+
+# What a device and an operator may say.
+
+
+WRONG = [
+    pytest.param(name, fields, field, id=f"{name} {field} {number}")
+    for name in TYPES
+    for number, (fields, field) in enumerate(SAMPLES[name].wrong)
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "field"), WRONG)
+def test_a_field_that_cannot_be_right_is_named_and_not_repeated(
+    name: str, fields: dict[str, str], field: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadField, match=field) as raised:
+        made(name, tmp_path).check({**SAMPLES[name].fields, **fields})
+    assert raised.value.field == field
+    assert fields[field] not in str(raised.value)
+
+
+def test_each_field_has_a_sample_of_what_is_wrong(provider: Provider) -> None:
+    named = {field for _, field in SAMPLES[provider.type].wrong}
+    assert provider.register_fields <= named
+    assert named <= provider.register_fields | provider.optional_fields
+
+
+def written(value: Any) -> Any:
+    """An option as it is written in a configuration."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    return str(value) if isinstance(value, Path) else value
+
+
+def problems(name: str, options: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """The key and the words of each mistake in a backend with these options."""
+    hosts = {"register_host": "localhost", "pubsub_host": "push.localhost"}
+    backend = {"type": name, **hosts, **{key: written(value) for key, value in options.items()}}
+    whole = {
+        "domains": ["localhost"],
+        "data": ".",
+        "listen": {"client": [], "client_tls": []},
+        "app_server": {"backends": [backend]},
     }
+    try:
+        read_config(json.dumps(whole), folder / "pushd.yml", catalogue.all_options(), {}, now=NOW)
+    except ConfigErrors as errors:
+        return [(one.key, str(one)) for one in errors.problems]
+    return []
 
 
-def test_a_summary_leaves_out_what_is_not_told() -> None:
-    assert BARE.summary() == {}
-    assert Notification("n", message_count=0).summary() == {"message-count": 0}
+@pytest.mark.parametrize("name", TYPES)
+def test_the_options_of_the_sample_can_be_written_in_a_configuration(
+    name: str, tmp_path: Path
+) -> None:
+    assert problems(name, SAMPLES[name].options(tmp_path), tmp_path) == []
 
 
-def test_a_summary_can_go_without_bodies_and_senders() -> None:
-    assert "last-message-body" not in FULL.summary(bodies=False)
-    assert FULL.summary(bodies=False, senders=False) == {
-        "message-count": 3,
-        "pending-subscription-count": 1,
-    }
+UNUSABLE = [
+    pytest.param(name, options, key, id=f"{name} {key} {number}")
+    for name in TYPES
+    for number, (options, key) in enumerate(SAMPLES[name].unusable)
+]
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("120", 120.0),
-        (" 7 ", 7.0),
-        ("0", 0.0),
-        ("Wed, 18 Nov 2026 11:06:50 GMT", 10.0),
-        ("Wednesday, 18-Nov-26 11:06:50 GMT", 10.0),
-        ("Wed Nov 18 11:06:50 2026", 10.0),
-        ("Wed, 18 Nov 2026 11:06:30 GMT", 0.0),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("٣", None),
-        ("99999999999", None),
-        ("Wed, 99 Nov 2026 11:06:50 GMT", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    assert Response(503, {"RETRY-after": value}).retry_after(NOW) == seconds
+@pytest.mark.parametrize(("name", "options", "key"), UNUSABLE)
+def test_an_option_that_cannot_be_is_named_and_no_secret_is_repeated(
+    name: str, options: Any, key: str, tmp_path: Path
+) -> None:
+    given = {**SAMPLES[name].options(tmp_path), **options(tmp_path)}
+    found = problems(name, given, tmp_path)
+    place = "app_server.backends[0]"
+    assert [one for one, _ in found] == [f"{place}.{key}" if key else place]
+    for proof in (*SAMPLES[name].proofs, "garbage of the operator's"):
+        assert proof not in found[0][1]
 
 
-def test_no_retry_after_is_none() -> None:
-    assert Response(503).retry_after(NOW) is None
+@pytest.mark.parametrize("name", TYPES)
+def test_an_option_that_there_is_not_is_named(name: str, tmp_path: Path) -> None:
+    found = problems(name, {**SAMPLES[name].options(tmp_path), "colour": "red"}, tmp_path)
+    assert [one for one, _ in found] == ["app_server.backends[0].colour"]
 
 
-@pytest.mark.parametrize("body", [*BODIES, b'{"a": ' + b"9" * 5000 + b"}"])
-def test_a_body_that_is_no_json_object_reads_as_an_empty_one(body: bytes) -> None:
-    if body.startswith(b'{"'):
-        body = body[:-1]
-    assert Response(200, body=body).json() == {}
+# Secrets.
 
 
-def test_a_body_is_cut_at_the_limit() -> None:
-    assert len(Response(200, body=b"x" * 100_000).body) == 16_384
+@pytest.mark.parametrize("name", TYPES)
+def test_no_secret_of_the_operators_is_in_what_is_shown(name: str, tmp_path: Path) -> None:
+    provider = made(name, tmp_path)
+    found = catalogue.find(name)
+    assert found is not None
+    options = catalogue.options(found)(**SAMPLES[name].options(tmp_path))
+    credential = provider.credential(provider.lane(device(provider)))
+    asked = credential.request(NOW) if credential is not None else None
+    shown = repr([options, credential, asked, *provider.links, vars(provider)])
+    for proof in SAMPLES[name].proofs:
+        assert proof not in shown
 
 
-def test_header_names_have_no_case() -> None:
-    response = Response(200, {"APNS-Id": "1"})
-    assert response.header("apns-ID") == "1"
-    assert response.header("other") == ""
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What goes to the log, with all its fields."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        lines.append(repr(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
-def test_a_request_writes_json_and_forms() -> None:
-    assert Request("https://a.example/", json={"a": [1]}).body == b'{"a":[1]}'
-    form = Request("https://a.example/", form={"a": "b c", "d": "ü"})
-    assert form.body == b"a=b+c&d=%C3%BC"
-    assert form.headers == {"content-type": "application/x-www-form-urlencoded"}
-    named = Request("https://a.example/", json={}, headers={"content-type": "text/x"})
-    assert named.headers == {"content-type": "text/x"}
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 410, 413, 429, 500])
+def test_neither_log_nor_reports_have_a_secret_whatever_a_service_echoes(
+    status: int, provider: Provider, logged: list[str]
+) -> None:
+    to, clock = device(provider), Clock()
+    reports: list[object] = []
+    clock.advance(NOW)
+    secrets = [BODY, to.token.reveal(), *SAMPLES[provider.type].proofs]
+    said = json.dumps({"error": secrets, "message": BODY, "reason": to.token.reveal()}).encode()
 
+    def answer(request: Request) -> Response:
+        if request.url.endswith(("/token", "accesstoken.srf")):  # the credential, which is granted
+            return Response(200, body=b'{"access_token": "bearer-1", "expires_in": 3600}')
+        return Response(status, {"x-wns-error-description": BODY}, said)
 
-def test_the_repr_of_a_request_names_the_host_alone() -> None:
-    request = Request("https://push.example.net/3/device/abc?x=1", headers={"a": "b"})
-    assert repr(request) == "<Request POST push.example.net>"
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (204, Refused("HTTP 204")),
-        (301, Refused("HTTP 301, a redirect, which is not followed", alarm=True)),
-        (408, Busy(9, Scope.DEVICE, "HTTP 408")),
-        (413, Refused("HTTP 413", shrink=True)),
-        (418, Refused("HTTP 418")),
-        (429, Busy(9, Scope.DEVICE, "HTTP 429")),
-        (500, Busy(9, Scope.BACKEND, "HTTP 500")),
-        (599, Busy(9, Scope.BACKEND, "HTTP 599")),
-    ],
-)
-def test_a_status_that_nobody_documents_has_a_careful_outcome(status: int, outcome: Any) -> None:
-    assert by_status(Response(status, {"retry-after": "9"}), NOW) == outcome
-
-
-def test_a_token_is_to_be_renewed_at_four_fifths_of_its_life() -> None:
-    assert Token(Secret("x"), NOW, NOW + 3600).renew_at == NOW + 2880
-
-
-def test_what_is_wrong_with_an_option_is_a_value_error_that_names_it() -> None:
-    error = BadOption("base_url is not an https address", "base_url")
-    assert isinstance(error, ValueError)
-    assert error.option == "base_url"
-
-
-def test_a_provider_may_leave_most_to_the_defaults() -> None:
-    provider = Obedient()
-    assert Provider.lane(provider, Device(Secret("x"))) == ""
-    assert Provider.credential(provider, "") is None
-    assert Provider.limits == Limits(50, None, 1)
+    dispatcher = Dispatcher(clock, FakeTransport(answer), reports.append, Fixed())
+    dispatcher.add("main", provider)
+    pushed = Deferred.fromCoroutine(
+        dispatcher.push("main", lambda: FULL, lambda: to, lambda *lost: reports.append(lost[1:]))
+    )
+    results: list[Any] = []
+    pushed.addBoth(results.append)
+    clock.pump([60.0] * 5)
+    pushed.cancel()
+    dispatcher.close()
+    assert reports
+    shown = repr([reports, results, logged])
+    for secret in (*secrets, "bearer-1"):
+        assert secret not in shown
