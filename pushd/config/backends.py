@@ -153,6 +153,7 @@ class Backends(Kind):
         entries = entries_of(node, reading, "a mapping with type, register_host and pubsub_host")
         provider = _provider(entries, reading)
         excused = _judge_retired(provider, entries, reading)
+        entries = _with_contact(entries, reading)
         if provider and provider not in reading.providers:
             reading.warn(
                 entries.at("type"),
@@ -203,6 +204,18 @@ def _provider(entries: MapNode, reading: Reading) -> str:
         reading.report.refuse(node.mark, node.key, quoted(node.text), suggestion(node.text, known))
         return ""
     return node.text
+
+
+def _with_contact(entries: MapNode, reading: Reading) -> MapNode:
+    """COMPAT: mod_push's backends of the type mozilla know of no `sub`: that is made up."""
+    node, host = entries.entries.get("type"), entries.entries.get("register_host")
+    is_old = isinstance(node, Scalar) and node.text == "mozilla" and "sub" not in entries.entries
+    if not is_old or not isinstance(host, Scalar) or "webpush" not in reading.providers:
+        return entries
+    made_up = f"https://{host.text}"
+    reading.warn(entries.at("sub"), f"push services are told to turn to {made_up}: name a contact")
+    key = entries.at("sub").key
+    return entries.having({"sub": Scalar(host.mark, host.mark, key, made_up, is_plain=False)})
 
 
 def _judge_expiry(options: Any, entries: MapNode, reading: Reading) -> None:

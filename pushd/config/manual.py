@@ -69,7 +69,9 @@ or under ``modules``, also beside pushd's own sections:
   every apns backend without a credential of its own;
 - the ``host`` of ``mod_pubsub`` has to be the ``pubsub_host`` of the backends;
 - a backend of type ``gcm`` is one of type ``fcm``. An ``auth_key`` is of no use any more: FCM wants
-  a service account.
+  a service account;
+- a backend of type ``mozilla`` is one of type ``webpush``, whose ``sub`` is ``https://`` and the
+  ``register_host`` unless it is given.
 
 What is given in both places is a mistake. ``etc/mod_push-corrected.yml`` is the example of
 mod_push's README as it works today.

@@ -132,6 +132,28 @@ def test_mozilla_is_web_push_today(tmp_path: Path) -> None:
     ]
 
 
+def test_a_backend_as_the_reference_has_it(tmp_path: Path) -> None:
+    """It asks for nothing but hosts."""
+    text = (
+        "mod_push:\n  backends:\n    -\n      type: mozilla\n"
+        "      register_host: 'example.net'\n      pubsub_host: 'push.example.net'\n"
+    )
+    config = read(HEAD + text, tmp_path / "pushd.yml", {"webpush": Options}, {}, now=NOW)
+    (backend,) = config.app_server.backends
+    assert (backend.type, backend.options) == ("webpush", Options("https://example.net"))
+    assert [str(one.text) for one in config.warnings if one.key.startswith("mod_push")] == [
+        "push services are told to turn to https://example.net: name a contact",
+        "'mozilla' is read as 'webpush': SimplePush ended with Firefox OS, Web Push took its place",
+    ]
+
+
+def test_a_contact_is_made_up_from_no_host_that_nobody_else_could_reach(tmp_path: Path) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        config_of("padding: yes", tmp_path, "mozilla")
+    (problem,) = caught.value.problems
+    assert "sub: found 'https://localhost'" in str(problem)
+
+
 def test_a_wrong_host_is_named(tmp_path: Path) -> None:
     (problem,) = problems_of(f"{SUB}, deny_hosts: ['*.example.net']", tmp_path)
     assert problem.startswith(".deny_hosts[0]: found '*.example.net'; expected a host")

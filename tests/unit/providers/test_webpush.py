@@ -75,6 +75,7 @@ def content(request: Request) -> Any:
 # What is sent.
 
 
+@pytest.mark.line(136, 138)
 @pytest.mark.parametrize("kind", [WebPush, UnifiedPush])
 def test_a_notification_goes_sealed_to_its_endpoint(kind: type[Provider]) -> None:
     note = Notification(
@@ -147,6 +148,7 @@ def test_the_length_of_a_body_tells_little() -> None:
     assert len(sent(notes[0], provider=plain).body) + 7 == len(sent(notes[7], provider=plain).body)
 
 
+@pytest.mark.line(142)
 @pytest.mark.parametrize("padding", [True, False])
 @pytest.mark.parametrize(
     ("body", "sender", "kept"),
@@ -461,6 +463,7 @@ TABLE: list[tuple[str, int, dict[str, str], bytes, Outcome]] = [
 ]
 
 
+@pytest.mark.line(140, 143)
 @pytest.mark.parametrize(
     ("status", "headers", "body", "outcome"),
     [row[1:] for row in TABLE],
