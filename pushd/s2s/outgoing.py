@@ -323,7 +323,9 @@ class Outgoing:
             raise StreamError("unsupported-stanza-type", "this stream goes one way")
         if said.recipient != self._local:
             return
-        asked = self._questions.pop((said.name, said.sender, said.id), None)
+        # COMPAT: Prosody 0.12 gives the answer about our stream an id, which has none to have.
+        id = said.id if said.name == "verify" else ""
+        asked = self._questions.pop((said.name, said.sender, id), None)
         if asked is not None:
             asked.callback(said)
 

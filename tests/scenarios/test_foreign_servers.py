@@ -1,0 +1,122 @@
+"""pushd among servers of other makes: Debian's Prosody and ejabberd, both ways."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.accounts import DOMAIN, Population
+from tests.papers import Office
+from tests.scenarios.foreigners import Ejabberd, Foreigner, Prosody, foreigner
+from tests.scenarios.neighbours import Neighbour
+from tests.scenarios.peers import PING
+from tests.scenarios.zone import Zone
+
+HERE = "capulet.example"
+PEOPLE = Population(users=8)
+# How both prove themselves, by what the certificates are worth to the other.
+WAYS = {"certificates": ("require", True), "dialback": ("dialback", False)}
+
+
+class Pair:
+    """A server of ours, and one of another make, which find each other by DNS."""
+
+    def __init__(self, folder: Path, kind: Any, way: str) -> None:
+        policy, is_signed = WAYS[way]
+        self.zone = Zone()
+        self.way = way
+        office, strangers = Office(folder / "office"), Office(folder / "strangers")
+        core = min(os.sched_getaffinity(0))
+        self.other = kind(folder / kind.name, core, tls=False)
+        theirs, paper = office.issue(DOMAIN), office.issue(HERE)
+        believed = office if is_signed else strangers
+        made = folder / HERE
+        made.mkdir()
+        self.ours = Neighbour(made, HERE, office.path)
+        self.ours.configure(
+            [],
+            paper.certificate,
+            paper.key,
+            policy=policy,
+            ca_file=str(believed.path),
+            name_servers=[f"127.0.0.1:{self.zone.port}"],
+        )
+        places = {HERE: int(self.ours.place.rpartition(":")[2])}
+        self.other.emigrate(places, believed.path, theirs.certificate, theirs.key, is_signed)
+        self._names = iter(PEOPLE.names())
+
+    def start(self) -> None:
+        self.other.folder.mkdir()
+        self.other.populate(PEOPLE)
+        self.zone.address("here.example", "127.0.0.1")
+        self.zone.service(DOMAIN, "here.example", self.other.s2s_port)
+        self.zone.service(HERE, "here.example", int(self.ours.place.rpartition(":")[2]))
+        self.other.start()
+        self.ours.start()
+
+    def close(self) -> None:
+        self.ours.close()
+        self.other.end()
+        self.zone.close()
+
+    def foreigner(self) -> Foreigner:
+        return foreigner(self, next(self._names))
+
+
+MATRIX = [(Prosody, "certificates"), (Prosody, "dialback"), (Ejabberd, "certificates")]
+
+
+@pytest.fixture(scope="module", params=MATRIX, ids=lambda one: f"{one[0].name}-{one[1]}")
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    kind, way = request.param
+    if not kind.is_installed():
+        pytest.skip(f"{kind.name} is not installed")
+    pair = Pair(tmp_path_factory.mktemp(kind.name), kind, way)
+    try:
+        pair.start()
+        yield pair
+        pair.ours.check()
+    finally:
+        pair.close()
+
+
+def test_our_user_writes_to_one_of_theirs(pair: Pair) -> None:
+    juliet, romeo = pair.ours.phone("juliet"), pair.foreigner()
+
+    juliet.message(romeo.account, "from here")
+
+    assert romeo.hear("from here")["from"] == juliet.jid
+    method = pair.ours.event("peer-connected", remote=DOMAIN, outgoing=True)["method"]
+    assert method == ("EXTERNAL" if pair.way == "certificates" else "dialback")
+
+
+def test_their_user_writes_to_one_of_ours(pair: Pair) -> None:
+    if isinstance(pair.other, Ejabberd):
+        pytest.skip("ejabberd asks name servers at port 53 alone where a server is")
+    juliet, romeo = pair.ours.phone("juliet"), pair.foreigner()
+
+    romeo.message(juliet.account, "from there")
+
+    assert juliet.hear("from there")["from"] == romeo.jid
+    assert juliet.ask(PING, DOMAIN, "get")["type"] == "result"
+    assert romeo.ask(PING, HERE, "get")["type"] == "result"
+
+
+def test_they_see_each_other(pair: Pair) -> None:
+    if isinstance(pair.other, Ejabberd):
+        pytest.skip("ejabberd asks name servers at port 53 alone where a server is")
+    juliet, romeo = pair.ours.phone("juliet"), pair.foreigner()
+    for phone in (juliet, romeo):
+        phone.ask("<query xmlns='jabber:iq:roster'/>", type="get")
+
+    romeo.say(f"<presence to='{juliet.account}' type='subscribe'/>")
+    juliet.take("a request", lambda one: one.getAttribute("type") == "subscribe")
+    juliet.say(f"<presence to='{romeo.account}' type='subscribed'/>")
+    romeo.take("presence", lambda one: one.name == "presence" and one["from"] == juliet.jid)
+    juliet.hang_up()
+
+    romeo.take("the end", lambda one: one.getAttribute("type") == "unavailable")
