@@ -57,6 +57,7 @@ def configurations(text: str) -> Iterator[tuple[str, str]]:
 
 
 EXAMPLES = [(page, *example) for page, text in TEXTS.items() for example in configurations(text)]
+CLIENTS = list(configurations((PAGES.parent / "clients.rst").read_text("utf-8")))
 
 
 LISTEN = "listen: {client: ['127.0.0.1:5222'], client_tls: []}"  # which takes no certificate
@@ -77,8 +78,8 @@ def furnish(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("page", "text"),
-    [(page, text) for page, _, text in EXAMPLES],
-    ids=[f"{page}-{name}" for page, name, _ in EXAMPLES],
+    [(page, text) for page, _, text in EXAMPLES] + [("index", text) for _, text in CLIENTS],
+    ids=[f"{page}-{name}" for page, name, _ in EXAMPLES] + [name for name, _ in CLIENTS],
 )
 def test_an_example_is_a_configuration_that_loads(page: str, text: str, tmp_path: Path) -> None:
     furnish(tmp_path)
