@@ -193,11 +193,12 @@ class WebPush(contract.Provider):
     probe_lane = None  # nobody in particular could be asked, and nobody without waking a device
 
     def examined(self, now: float) -> Iterator[contract.Finding]:
-        source = self.options.vapid_key or "the server's own"
+        source = f"from {self.options.vapid_key}" if self.options.vapid_key else "the server's own"
         current = self._keys.current or "that it makes at its first start"
         yield contract.Finding(f"new subscriptions are made for the key {current}")
         older = max(0, len(self._keys) - 1)
-        yield contract.Finding(f"it is from {source}; {older} older ones sign, too")
+        beside = f"; subscriptions for {older} older are served, too" if older else ""
+        yield contract.Finding(f"it is {source}{beside}")
         yield contract.Finding(f"push services are told to turn to {self.options.sub}")
         if self.options.allow_private:
             yield contract.Finding(

@@ -290,7 +290,7 @@ def test_the_key_and_the_contact_are_examined(tmp_path: Path) -> None:
     found = list(provider.examined(NOW))
     assert [finding.text for finding in found] == [
         f"new subscriptions are made for the key {public(2)}",
-        f"it is from {path}; 1 older ones sign, too",
+        f"it is from {path}; subscriptions for 1 older are served, too",
         f"push services are told to turn to {SUB}",
     ]
     assert all(finding.is_good for finding in found)
