@@ -88,6 +88,12 @@ def test_each_device_has_one_node_for_its_account_and_one_for_each_room(
         )
         [one] = [one for one in known.of(step.account) if same(one, step)]
         assert kept is None or one.node == kept.node
+        lost = [each for each in mine if known.get(each.node) is None]
+        elsewhere = [each for each in lost if each.room != step.room]
+        is_full = sum(bool(each.room) == bool(step.room) for each in mine) >= (
+            MOST_ROOMS if step.room else MOST
+        )
+        assert all(is_full and each.room and step.room for each in elsewhere)
         assert one in known.called(given.node)
         assert known.admits(one, given.secret.reveal())
     check(stage, shared)
@@ -116,6 +122,11 @@ def check(stage: Stage, shared: bool) -> None:
     for one in every:
         assert one in known.called(one.called)
         assert known.of_device(one.account, one.device, one.dialect, one.room) is one
+
+    accounts = {one.account for one in every}
+    assert {one.node for account in accounts for one in known.of(account)} == set(known._nodes)
+    assert sum(len(known.of(account)) for account in accounts) == len(every)
+    assert {*known._aliases} == {one.alias for one in every if one.alias}  # else they pile up
 
     stage.hall.wait(stage.hall.host.database.committed())
     stored = Registrations(stage.hall.host.database)
