@@ -307,6 +307,14 @@ class Router:
         elif not self._is_overlooked(stanza, to):
             self.refuse(stanza, ServiceUnavailable())
 
+    def is_told(self, sender: str) -> bool:
+        """Count a miss of a stranger (bare JID): whether he is told that nobody is there.
+
+        Not for long, lest he goes through all names; what he hears of one account is what he
+        hears of none.
+        """
+        return self._misses.is_told(sender)
+
     def _is_overlooked(self, stanza: Stanza, to: JID) -> bool:
         """Whether a message to no account vanishes, as if it waited for one (RFC 6121 §8.5.1)."""
         if self._accounts.is_open(to.bare) or self._delivery.offline is None:

@@ -25,6 +25,7 @@ from pushd.wire.stanza import Stanza
 
 PATIENCE = 30.0  # seconds after which a caller is told that nobody gets the call
 MOST = 10  # calls of an account that are followed; of more, the oldest are not any more
+UNREACHABLE = "no device can be reached"
 # What ends a call, in either direction; that of <ringing/> is no end.
 ENDS = frozenset(("accept", "proceed", "reject", "retract", "finish"))
 SIGNALS = frozenset(
@@ -172,16 +173,18 @@ class Calls:
     def _refuse(self, stanza: Stanza, account: str) -> None:
         """Return a call as RFC 6120 §8.3.3.13 asks.
 
-        Who may not see the presence of the account, hears what he hears of one that is not there.
+        Who may not see the presence of the account hears what he hears of one that is not there,
+        and as often.
         """
-        caller, rosters = parse(stanza.attributes["from"]).bare, self._host.rosters
+        caller, host = parse(stanza.attributes["from"]).bare, self._host
 
         def tell() -> None:
-            may_see = rosters[account].may_see(caller) and self._host.accounts.is_open(account)
-            error = RecipientUnavailable if may_see else ServiceUnavailable
-            self._host.router.refuse(stanza, error("no device can be reached"))
+            if host.rosters[account].may_see(caller) and host.accounts.is_open(account):
+                host.router.refuse(stanza, RecipientUnavailable(UNREACHABLE))
+            elif host.router.is_told(caller):
+                host.router.refuse(stanza, ServiceUnavailable(UNREACHABLE))
 
-        rosters.when((account,), tell)
+        host.rosters.when((account,), tell)
 
     def _published(self, event: NotificationPublished) -> None:
         if event.account not in self.ringing:

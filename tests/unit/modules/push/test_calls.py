@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pushd.routing.events import PushDecided, PushSettled
+from pushd.wire.framer import seal
 from pushd.wire.stanza import Stanza
 from tests.hall import Client
 from tests.unit.modules.push.stage import (
@@ -334,15 +335,27 @@ def test_a_call_to_an_account_without_session_and_push_is_returned_at_once() -> 
     assert stage.hall.rows("SELECT count(*) FROM offline") == [(0,)]
 
 
-def test_it_looks_the_same_where_there_is_no_account() -> None:
+@pytest.mark.parametrize("name", ["nobody", "juliet"])
+def test_a_stranger_hears_the_same_of_no_account_and_no_more_often(name: str) -> None:
     stage, caller = scene()
+    stage.hall.add_account(JULIET)
 
     for number in range(30):
-        caller.call(str(number), to="nobody@example.net")
+        caller.call(str(number), to=f"{name}@example.net")
 
-    assert [said for said, _ in caller.heard] == ["service-unavailable"] * 30
-    assert stage.hall.events(PushDecided) == []
+    assert [said for said, _ in caller.heard] == ["service-unavailable"] * 20
     assert stage.push.decider.calls.ringing == {}
+    stage.hall.advance(3600)
+    caller.call("again", to=f"{name}@example.net")
+    assert caller.heard[20:] == [("service-unavailable", "m-again")]
+
+
+def test_calls_to_nobody_are_no_decisions() -> None:
+    stage, caller = scene()
+
+    caller.call(to="nobody@example.net")
+
+    assert stage.hall.events(PushDecided) == []
 
 
 def test_who_may_see_the_presence_hears_that_nobody_is_there() -> None:
@@ -353,9 +366,10 @@ def test_who_may_see_the_presence_hears_that_nobody_is_there() -> None:
     phone.send("<presence type='subscribed' to='romeo@example.org'/>")
     phone.close()
 
-    caller.call()
+    for _ in range(30):
+        caller.call()
 
-    assert caller.heard == [("recipient-unavailable", "m-a")]
+    assert caller.heard == [("recipient-unavailable", "m-a")] * 30
 
 
 def test_a_message_of_another_kind_waits_as_ever() -> None:
@@ -484,6 +498,22 @@ def test_a_session_that_is_there_gets_it() -> None:
 
     assert caller.heard == []
     assert [one.propose["id"] for one in desk.received()] == ["a"]
+
+
+@pytest.mark.parametrize("wishes", ["", muted("paris@example.org"), encrypt()])
+def test_a_letter_is_opened_only_where_it_has_to_be(wishes: str) -> None:
+    """No tree is built for a message with a body, whatever the device wishes of it."""
+    stage, _ = scene()
+    gone(stage, content=wishes)
+    message = seal(
+        f"<message from='{ROMEO}' to='{JULIET}' type='chat'><body>hi</body></message>".encode()
+    )
+
+    stage.hall.host.router.route(message)
+
+    stage.hall.advance(0)
+    assert len(stage.service.publishes) == 1
+    assert message._tree is None
 
 
 def test_a_session_that_takes_no_messages_does_not() -> None:
