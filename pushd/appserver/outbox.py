@@ -21,8 +21,9 @@ from pushd.appserver.passing import Passing
 from pushd.appserver.publishes import Published
 from pushd.appserver.pushes import ROWS, Push, merged
 from pushd.appserver.registrations import Registration, Registrations
+from pushd.providers.attempts import Expired, Result, Withdrawn
 from pushd.providers.contract import Accepted, Device, Notification, Refused, Unregistered
-from pushd.providers.dispatch import Dispatcher, Expired, Result, Withdrawn
+from pushd.providers.dispatch import Dispatcher
 from pushd.storage.sqlite import Database
 
 log = Logger()

@@ -40,7 +40,8 @@ from pushd.components.stream import Components
 from pushd.modules.base import available
 from pushd.net.admission import Admission, Quota
 from pushd.providers import contract
-from pushd.providers.dispatch import Dispatcher, Result
+from pushd.providers.attempts import Result
+from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import ServerStarted
 from pushd.wire import forms
 from pushd.wire.element import child, children

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from pushd.providers.attempts import Expired, Result
 from pushd.providers.contract import (
     Accepted,
     Busy,
@@ -19,7 +20,7 @@ from pushd.providers.contract import (
     Secret,
     Unregistered,
 )
-from pushd.providers.dispatch import Dispatcher, Expired, Result
+from pushd.providers.dispatch import Dispatcher
 from pushd.providers.fcm import DATA_LIMIT, data, size
 from tests.unit.providers.bench import (
     NOW,

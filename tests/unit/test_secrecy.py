@@ -32,7 +32,7 @@ SECRETS = frozenset(
 SECRET_KEYS = frozenset(("stored_key", "server_key", "client_key", "private_key"))
 
 MAY_COMPARE = {
-    ("providers/dispatch.py", "device.token != sent_to.token"): "`Secret` compares like that",
+    ("providers/attempts.py", "device.token != sent_to.token"): "`Secret` compares like that",
     ("appserver/outbox.py", "current.token == used.token"): "`Secret` compares like that",
     (
         "appserver/registrations.py",

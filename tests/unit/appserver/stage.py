@@ -12,7 +12,8 @@ from pushd.appserver.limits import Rules
 from pushd.appserver.registrations import Registration
 from pushd.appserver.service import AppServer
 from pushd.providers import contract
-from pushd.providers.dispatch import Dispatcher, Result
+from pushd.providers.attempts import Result
+from pushd.providers.dispatch import Dispatcher
 from pushd.routing.requests import Refusal
 from pushd.wire import forms
 from pushd.wire.element import Element, child, element, parse, serialize

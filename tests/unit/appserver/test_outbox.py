@@ -9,8 +9,8 @@ from twisted.logger import LogEvent, capturedLogs
 from pushd.appserver import lines
 from pushd.appserver.outbox import SWEEP
 from pushd.appserver.pushes import LIFETIME, RINGS
+from pushd.providers.attempts import Expired, Result, Withdrawn
 from pushd.providers.contract import Accepted, Refused, Unregistered
-from pushd.providers.dispatch import Expired, Result, Withdrawn
 from pushd.routing.events import DeviceUnregistered, PushSettled
 from pushd.storage.errors import StorageError
 from tests.unit.appserver.stage import (

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import Deferred
 
+from pushd.providers.attempts import Result
 from pushd.providers.contract import (
     Accepted,
     Busy,
@@ -32,7 +33,6 @@ from pushd.providers.contract import (
     Token,
     Unregistered,
 )
-from pushd.providers.dispatch import Result
 from pushd.providers.reports import Alarm, Attempt, Recovered
 
 NOW = 1_795_000_000.0

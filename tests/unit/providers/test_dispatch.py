@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pushd.providers.attempts import Expired, Result, Withdrawn
 from pushd.providers.contract import (
     Accepted,
     Busy,
@@ -26,7 +27,7 @@ from pushd.providers.contract import (
     Sending,
     Unregistered,
 )
-from pushd.providers.dispatch import Dispatcher, Expired, Result, Withdrawn
+from pushd.providers.dispatch import Dispatcher
 from pushd.providers.reports import Recovered
 from tests.unit.providers.bench import (
     NOW,
