@@ -407,7 +407,7 @@ class Provider(ABC):
     timeout: ClassVar[float] = 30.0  # seconds for one exchange
     floor: ClassVar[float] = 5.0  # seconds before anything is said again, unless the service asks
     rest: ClassVar[float] = 30.0  # seconds of quiet after several faults of the service in a row
-    limits: ClassVar[Limits] = Limits()
+    limits: Limits = Limits()  # an instance may have its own; it is asked once, at the start
 
     @abstractmethod
     def __init__(self, options: Any) -> None:

@@ -64,6 +64,9 @@ class Options:
     # Whether endpoints may be in private networks and on this machine, there by http, too. That is
     # for tests: whoever may register has this server post to any place that it can reach.
     allow_private: bool = False
+    # How many requests a second go to one host, and as many at once after a pause; many devices
+    # share that of their browser's maker. 0 switches this off. A change takes a restart.
+    requests_per_host: int = 20
     # Whether contents are padded to a few sizes, so that their length tells nothing.
     padding: bool = True
     # How long a push service keeps a notification for a device that it cannot reach.
@@ -91,6 +94,13 @@ def _keys_in(path: Path) -> list[Any]:
         raise contract.BadCredential(f"another file than {path}, {error}", "vapid_key") from None
 
 
+def _limits(rate: int) -> contract.Limits:
+    """Of each host: that many requests a second, and at a time those of a fifth of a second."""
+    if not rate:
+        return contract.Limits()
+    return contract.Limits(max(1, rate // 5), float(rate), rate)
+
+
 class WebPush(contract.Provider):
     type = "webpush"
     aliases = frozenset({"mozilla"})
@@ -98,7 +108,6 @@ class WebPush(contract.Provider):
     optional_fields = frozenset({"vapid"})
     leads_anywhere = True
     own_secret = "vapid"  # noqa: S105  its name
-    limits = contract.Limits(concurrency=4, rate=20.0, burst=20)  # of each host
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -110,6 +119,7 @@ class WebPush(contract.Provider):
             options.allow_private,
             options.base_url or "",
         )
+        self.limits = _limits(options.requests_per_host)
         ca_file = contract.trusted(options.ca_file)
         self._links = {
             is_private: contract.Link(ca_file, proxy=options.proxy, is_public=not is_private)

@@ -14,6 +14,7 @@ from pushd.providers.contract import (
     Busy,
     Device,
     Encrypted,
+    Limits,
     Notification,
     Outcome,
     Provider,
@@ -201,6 +202,14 @@ def test_each_origin_has_a_lane_and_a_signature_of_its_own() -> None:
         claims_of(request.headers["authorization"], origin, NOW)
         assert request.url == endpoint
     assert (PROVIDER.limits.concurrency, PROVIDER.limits.rate) == (4, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "limits"),
+    [(100, Limits(20, 100.0, 100)), (3, Limits(1, 3.0, 3)), (0, Limits(50, None, 1))],
+)
+def test_how_fast_a_host_is_used_is_the_operators_choice(rate: int, limits: Limits) -> None:
+    assert made(requests_per_host=rate).limits == limits
 
 
 # Keys of ours.
