@@ -2,12 +2,13 @@
 
 import secrets
 from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pushd.net.mutual import Authorities
 from pushd.net.tls import CertificateStore
@@ -149,19 +150,22 @@ class Peers:
         if route is not None and isinstance(route.link, Outgoing):
             return route.link.verify(id, key)
         asked: Deferred[Said] = self._calls.run(
-            lambda: Deferred.fromCoroutine(self._verify(pair, id, key))
-        )
+            lambda: Deferred.fromCoroutine(self._caller.call(self, pair, to_verify=True))
+        ).addCallback(self._verify, id, key)
         return asked
 
-    async def _verify(self, pair: Pair, id: str, key: str) -> Said:
-        outgoing = await self._caller.call(self, pair, to_verify=True)
-        asked = outgoing.verify(id, key)
-        try:
-            return await asked.addTimeout(self.options.authentication_timeout, self.clock)
-        except TookTooLong:
-            raise Fault("timeout", "the key is not verified in time") from None
-        finally:
+    def _verify(self, outgoing: Outgoing, id: str, key: str) -> "Deferred[Said]":
+        """Ask one question, and hang up."""
+
+        def done(answer: Said | Failure) -> Said | Failure:
             outgoing.close()
+            if isinstance(answer, Failure) and answer.check(TookTooLong):
+                raise Fault("timeout", "the key is not verified in time")
+            return answer
+
+        asked: Deferred[Any] = outgoing.verify(id, key)
+        asked.addTimeout(self.options.authentication_timeout, self.clock)
+        return asked.addBoth(done)
 
     def adopt(self, pair: Pair, link: Link) -> None:
         """The peer lets us speak on the stream that it opened (XEP-0288)."""

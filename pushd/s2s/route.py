@@ -4,6 +4,7 @@ A queue is bounded, and so is the time in it; what cannot be said goes back to w
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred
@@ -101,11 +102,12 @@ class Route:
         """A stream is gone; what its peer has not acknowledged goes over the next one."""
         if self.link is link:
             self.link = None
+        until = self._peers.clock.seconds() + self._peers.options.patience
         for one in left:
             if self.link is not None:
                 self.link.deliver(one)
-            else:
-                self._append(one)
+            else:  # its time begins anew: it was said once, and may have arrived
+                self._append(replace(one, until=until))
         if self.queue:
             self._call()
         else:

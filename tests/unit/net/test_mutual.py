@@ -1,0 +1,137 @@
+"""For whom a certificate speaks between servers, and whether it is to be believed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
+
+from pushd.net.identities import SRV_NAME, XMPP_ADDRESS, _string, names_of, speaks_for
+from pushd.net.mutual import PURPOSE, Authorities, expiry
+from tests.papers import CLIENT, SERVER, Office, Paper, other_name
+
+NOW = 1_790_000_000.0
+IA5, UTF8 = 0x16, 0x0C
+
+
+class Shown:
+    """A TLS connection whose peer shows this."""
+
+    def __init__(self, paper: Paper | None) -> None:
+        self._paper = paper
+
+    def get_peer_certificate(self) -> crypto.X509 | None:
+        return None if self._paper is None else crypto.X509.from_cryptography(self._paper.read())
+
+    def get_peer_cert_chain(self) -> list[crypto.X509]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
+    return Office(tmp_path_factory.mktemp("office"), NOW)
+
+
+def fault(office: Office, paper: Paper | None, domain: str = "a.example") -> str:
+    shown: Any = Shown(paper)
+    return Authorities(office.path).fault(shown, domain, NOW)
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "for clients and servers": {},
+    "for servers alone": {"purposes": (SERVER,)},
+    "for clients alone": {"purposes": (CLIENT,)},
+    "for everything": {"purposes": (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)},
+    "for no purpose said": {"purposes": ()},
+    "with another common name": {"cn": "other.example"},
+}
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "expired": ({"days": -1}, "expired"),
+    "not valid yet": ({"days": 200}, "not yet valid"),
+    "self-signed": ({"itself": True}, "self-signed"),
+    "for mail": ({"purposes": (ExtendedKeyUsageOID.EMAIL_PROTECTION,)}, PURPOSE),
+}
+
+
+@pytest.mark.parametrize("given", GOOD.values(), ids=GOOD)
+def test_these_are_good(office: Office, given: dict[str, Any]) -> None:
+    assert fault(office, office.issue("a.example", **given)) == ""
+
+
+@pytest.mark.parametrize(("given", "words"), BAD.values(), ids=BAD)
+def test_these_are_not(office: Office, given: dict[str, Any], words: str) -> None:
+    assert words in fault(office, office.issue("a.example", **given)).replace(
+        "self signed", "self-signed"
+    )
+
+
+def test_a_common_name_is_no_name(office: Office) -> None:
+    assert fault(office, office.issue(cn="a.example")) == "it is for no domain"
+    assert fault(office, office.issue("b.example", cn="a.example")) == "it is for b.example"
+
+
+def test_who_shows_nothing_is_nobody(office: Office) -> None:
+    assert fault(office, None) == "there is no certificate"
+    shown: Any = Shown(None)
+    assert expiry(shown) is None
+
+
+def test_another_authority_vouches_for_nobody(office: Office, tmp_path: Path) -> None:
+    stranger = Office(tmp_path, NOW)
+    assert "issuer" in fault(office, stranger.issue("a.example"))
+
+
+NAMES = [
+    ("a.example", "a.example", True),
+    ("a.example", "b.example", False),
+    ("A.Example", "a.example", True),
+    ("*.example.org", "a.example.org", True),
+    ("*.example.org", "a.b.example.org", False),
+    ("*.example.org", "example.org", False),
+    ("*.example", "a.example", False),
+    ("*", "example", False),
+    ("a*.example.org", "ab.example.org", False),
+    ("xn--bcher-kva.example", "bücher.example", True),
+    (other_name(SRV_NAME, IA5, "_xmpp-server.a.example"), "a.example", True),
+    (other_name(SRV_NAME, IA5, "_xmpp-client.a.example"), "a.example", False),
+    (other_name(SRV_NAME, IA5, "_xmpp-server.b.example"), "a.example", False),
+    (other_name(SRV_NAME, UTF8, "_xmpp-server.a.example"), "a.example", False),
+    (other_name(XMPP_ADDRESS, UTF8, "a.example"), "a.example", True),
+    (other_name(XMPP_ADDRESS, UTF8, "bücher.example"), "bücher.example", True),
+    (other_name(XMPP_ADDRESS, UTF8, "*.example.org"), "a.example.org", False),
+    (other_name(XMPP_ADDRESS, UTF8, "user@a.example"), "a.example", False),
+    (other_name(XMPP_ADDRESS, UTF8, ""), "a.example", False),
+    (x509.RFC822Name("postmaster@a.example"), "a.example", False),
+    (x509.UniformResourceIdentifier("https://a.example"), "a.example", False),
+]
+
+
+@pytest.mark.parametrize(("name", "domain", "expected"), NAMES, ids=str)
+def test_for_whom_a_name_speaks(
+    office: Office, name: str | x509.GeneralName, domain: str, expected: bool
+) -> None:
+    certificate = office.issue(name).read()
+    assert speaks_for(certificate, domain) is expected
+
+
+@pytest.mark.parametrize(
+    "der", [b"", b"\x0c", b"\x0c\x20a", b"\x0c\x01ab", b"\x0c\x82\x00\x01a", b"\x0c\x01\xff"]
+)
+def test_what_is_no_string_names_nobody(der: bytes) -> None:
+    assert _string(der, UTF8) == ""
+
+
+def test_the_names_that_count_are_told(office: Office) -> None:
+    names = (
+        x509.DNSName("a.example"),
+        other_name(SRV_NAME, IA5, "_xmpp-server.b.example"),
+        other_name(XMPP_ADDRESS, UTF8, "c.example"),
+        x509.RFC822Name("postmaster@d.example"),
+    )
+    assert names_of(office.issue(*names).read()) == [
+        "a.example",
+        "_xmpp-server.b.example",
+        "c.example",
+    ]

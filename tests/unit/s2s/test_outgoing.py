@@ -1,0 +1,286 @@
+"""Streams that we open: what we accept on the way, and what we do when they end."""
+
+import pytest
+
+from pushd.s2s.faults import Fault
+from pushd.wire.element import Element, child
+from tests.hall import Client
+from tests.unit.s2s.house import EXTERNAL, HERE, THERE, End, House, condition, greet, header
+
+WORD = "<message to='juliet@there.example' id='{}'><body>hi</body></message>"
+SM = "<sm xmlns='urn:xmpp:sm:3'/>"
+ENABLED = "<enabled xmlns='urn:xmpp:sm:3'/>"
+MECHANISMS = (
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
+    "<mechanism>EXTERNAL</mechanism></mechanisms>"
+    "<dialback xmlns='urn:xmpp:features:dialback'/></stream:features>"
+)
+NO_TLS = "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>"
+
+
+def refusals(client: Client) -> list[tuple[str, str]]:
+    """The ids of what came back to a client, and why."""
+    found = []
+    for stanza in client.received():
+        error = child(stanza, "jabber:client", "error")
+        assert error is not None
+        found.append((stanza["id"], str(next(error.elements()).name)))
+    return found
+
+
+def ids(stanzas: list[Element]) -> list[str]:
+    return [one["id"] for one in stanzas if one.name == "message"]
+
+
+def test_what_is_for_others_waits_for_a_stream_and_keeps_its_order() -> None:
+    house = House()
+    for number in range(3):
+        house.romeo.send(WORD.format(number))
+    assert [pair for pair, _, _ in house.caller.calls] == [(HERE, THERE)]
+    end = house.stand()
+    house.romeo.send(WORD.format(3))
+    assert ids(end.heard()) == ["3"]  # the others were said as soon as the stream stood
+    assert not house.peers.waiting
+
+
+def test_all_is_said_once_the_stream_stands() -> None:
+    house = House()
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    greet(end)
+    end.say(MECHANISMS)
+    end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    end.say(header(THERE, HERE, "3"))
+    [message] = end.say("<stream:features/>")
+    assert message["id"] == "1"
+    assert (message["from"], message.uri) == (house.romeo.session.full, "jabber:client")
+    house.romeo.send(WORD.format(2))
+    assert ids(end.heard()) == ["2"]
+
+
+def test_a_failed_external_goes_on_with_dialback() -> None:
+    house = House()
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    greet(end)
+    end.say(MECHANISMS)
+    [result] = end.say(
+        "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"
+    )
+    assert (result.name, result["from"], result["to"]) == ("result", HERE, THERE)
+    assert end.say(f"<db:result from='{THERE}' to='other.example' type='valid'/>") == []
+    assert end.say(f"<db:result from='other.example' to='{HERE}' type='valid'/>") == []
+    assert ids(end.say(f"<db:result from='{THERE}' to='{HERE}' type='valid'/>")) == ["1"]
+
+
+def test_nothing_is_said_without_tls() -> None:
+    house = House()
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    end.say(header(THERE, HERE, "1"))
+    end.say(NO_TLS)
+    assert end.is_closed
+    assert (HERE, THERE) in house.peers.routes
+
+
+@pytest.mark.parametrize("policy", ["require", "dialback"])
+def test_the_certificate_is_that_of_the_domain(policy: str) -> None:
+    house = House(policy=policy)
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    greet(end)
+    assert end.transport.tls is not None
+    assert bool(end.transport.ended) == (policy == "require")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<message from='juliet@there.example' to='romeo@example.net'><body/></message>",
+        "<iq type='get' id='1'><query/></iq>",
+        f"<db:result from='{THERE}' to='{HERE}'>key</db:result>",
+        EXTERNAL,
+    ],
+)
+def test_the_stream_goes_one_way(said: str) -> None:
+    house = House()
+    house.romeo.send(WORD.format(1))
+    end = house.stand()
+    assert condition(end.say(said)) in ("not-authorized", "unsupported-stanza-type")
+    assert not house.romeo.received()
+
+
+def test_a_peer_with_a_good_certificate_may_answer_on_it() -> None:
+    house = House()
+    house.authorities.faults[THERE] = ""
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    greet(end)
+    bidi, _auth = end.say(
+        MECHANISMS.replace("<dialback", "<bidi xmlns='urn:xmpp:features:bidi'/><dialback")
+    )
+    assert bidi.name == "bidi"
+    end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    end.say(header(THERE, HERE, "3"))
+    end.say("<stream:features/>")
+    end.say("<message from='juliet@there.example' to='romeo@example.net'><body/></message>")
+    [message] = house.romeo.received()
+    assert message["from"] == "juliet@there.example"
+    forged = "<message from='juliet@evil.example' to='romeo@example.net'><body/></message>"
+    assert condition(end.say(forged)) == "invalid-from"
+
+
+def test_an_incoming_stream_takes_what_is_for_its_domain() -> None:
+    house = House()
+    house.authorities.faults[THERE] = ""
+    end = house.secure()
+    end.say("<bidi xmlns='urn:xmpp:bidi'/>" + EXTERNAL)
+    house.romeo.send(WORD.format(1))
+    said = end.say(header())
+    assert ids(said) == ["1"]
+    house.romeo.send(WORD.format(2))
+    assert ids(end.heard()) == ["2"]
+    end.lose()
+    house.romeo.send(WORD.format(3))
+    assert house.caller.calls[-1][0] == (HERE, THERE)
+
+
+def test_what_is_not_acknowledged_goes_over_the_next_stream() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand(SM)
+    for number in range(1, 4):
+        house.romeo.send(WORD.format(number))
+    end.say(ENABLED + "<a xmlns='urn:xmpp:sm:3' h='2'/>")
+    end.lose()
+    assert ids(heard_after(house)) == ["2", "3"]
+
+
+def heard_after(house: House) -> list[Element]:
+    """What we say on the next stream as soon as it stands."""
+    end = house.take_up()
+    greet(end)
+    end.say(MECHANISMS)
+    end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
+    end.say(header(THERE, HERE, "3"))
+    return end.say("<stream:features/>")
+
+
+def test_more_is_not_acknowledged_than_was_said() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand(SM)
+    assert condition(end.say("<a xmlns='urn:xmpp:sm:3' h='9'/>")) == "undefined-condition"
+
+
+def test_a_peer_that_acknowledges_nothing_is_left() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand(SM)
+    for _ in range(4):
+        house.hall.advance(30)
+    assert end.transport.ended
+    assert ids(heard_after(house)) == ["0"]
+
+
+def test_a_stream_that_is_idle_is_closed_and_opened_again() -> None:
+    house = House(idle=100.0)
+    house.romeo.send(WORD.format(0))
+    end = house.stand()
+    for _ in range(5):
+        house.hall.advance(30)
+    end.heard()
+    assert end.is_closed
+    assert not house.peers.routes
+    house.romeo.send(WORD.format(1))
+    assert len(house.caller.calls) == 1
+
+
+# What does not get there.
+
+
+def fail(house: House, step: str = "connect") -> None:
+    house.caller.calls.pop(0)[2].errback(Fault(step, "there is no way"))
+    house.hall.advance(0)
+
+
+def test_a_domain_that_is_nowhere_is_told_at_once_and_not_asked_again_soon() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    fail(house, "absent")
+    assert refusals(house.romeo) == [("0", "remote-server-not-found")]
+    house.romeo.send(WORD.format(1))
+    assert refusals(house.romeo) == [("1", "remote-server-not-found")]
+    assert not house.caller.calls
+    house.hall.advance(5)
+    assert not house.peers.routes
+    house.romeo.send(WORD.format(2))
+    assert house.caller.calls
+
+
+def test_it_is_tried_three_times_with_pauses_before_all_goes_back() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    for pause in (2, 4):
+        fail(house)
+        assert refusals(house.romeo) == []
+        house.hall.advance(pause)
+    house.romeo.send(WORD.format(1))
+    fail(house)
+    assert refusals(house.romeo) == [(n, "remote-server-timeout") for n in ("0", "1")]
+
+
+def test_nothing_waits_longer_than_its_time() -> None:
+    house = House(patience=20.0)
+    house.romeo.send(WORD.format(0))
+    house.hall.advance(15)
+    house.romeo.send(WORD.format(1))
+    assert refusals(house.romeo) == []
+    house.hall.advance(6)
+    assert refusals(house.romeo) == [("0", "remote-server-timeout")]
+    house.hall.advance(15)
+    assert refusals(house.romeo) == [("1", "remote-server-timeout")]
+    assert not house.peers.waiting
+
+
+def test_a_queue_has_its_end() -> None:
+    house = House(queue_stanzas=2)
+    for number in range(3):
+        house.romeo.send(WORD.format(number))
+    assert refusals(house.romeo) == [("2", "resource-constraint")]
+
+
+def test_a_domain_that_is_denied_is_not_written_to() -> None:
+    house = House(policy="deny", rules={"friend.example": "require"})
+    house.romeo.send(WORD.format(0))
+    assert refusals(house.romeo) == [("0", "not-allowed")]
+    assert not house.caller.calls
+    house.romeo.send(WORD.format(1).replace(THERE, "rooms.friend.example"))
+    assert [pair for pair, _, _ in house.caller.calls] == [(HERE, "rooms.friend.example")]
+
+
+def test_answers_and_errors_that_go_nowhere_are_dropped() -> None:
+    house = House()
+    house.romeo.send("<iq type='result' id='1' to='juliet@there.example/x'/>")
+    house.romeo.send("<message type='error' id='1' to='juliet@there.example/x'/>")
+    fail(house, "absent")
+    assert house.romeo.received() == []
+
+
+def test_a_stop_gives_back_what_waits() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    house.peers.stop()
+    assert refusals(house.romeo) == [("0", "remote-server-timeout")]
+
+
+def test_a_stream_error_of_the_peer_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end: End = house.take_up()
+    end.say(
+        header(THERE, HERE, "1")
+        + "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+    )
+    [route] = house.peers.routes.values()
+    assert "host-unknown" in str(route.fault)
