@@ -26,6 +26,10 @@ LABELS = {
     "auth": "Authentication secret of the device",
     "vapid": "Public key of this server, to subscribe with",
     "device-id": "Device (your resource, if empty)",
+    "android-id": "Device, by an id that stays the same",
+    "muc": "Room (your account, if empty)",
+    "type": "Provider",
+    "node": "Node: the id of the device, which stays the same",
     "device-name": "A name to tell your devices by",
     "app": "App",
 }
@@ -156,6 +160,13 @@ def offered(apps: Sequence[App]) -> Element:
         "Fill in what your app got from the provider.",
         fields,
     )
+
+
+def blank(title: str, required: Sequence[str], optional: Sequence[str] = ()) -> Element:
+    """The form of another dialect's command, without FORM_TYPE, as its clients have none."""
+    fields = [_field(name, required=True) for name in required]
+    fields += [_field(name) for name in optional]
+    return forms.offer(None, title, "Fill in what your app knows.", fields)
 
 
 def _fixed(apps: Sequence[App]) -> Iterator[forms.Field]:

@@ -206,9 +206,9 @@ class Ledger:
     def _registered(self, event: DeviceRegistered) -> None:
         key = (event.account, REGISTRATION, event.service, event.node)
         if event.is_new:
-            what = f"{event.type}, device {event.device}, by {event.dialect}"
-            whose = f", for {event.room}" if event.room else ""
-            self._change(key, "created", event.by, what + whose)
+            room = f"for {event.room}, " if event.room else ""
+            what = f"{room}{event.type}, device {event.device}, by {event.dialect}"
+            self._change(key, "created", event.by, what)
         else:
             self._count(key, "renewed", event.by, event.type)
 

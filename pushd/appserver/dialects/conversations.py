@@ -24,9 +24,9 @@ from collections.abc import Sequence
 
 from pushd.appserver.apps import App
 from pushd.appserver.desk import Desk, Place, Speaker
-from pushd.appserver.device_forms import chosen_app, provider_fields, text_of, value_of
+from pushd.appserver.device_forms import blank, chosen_app, provider_fields, text_of, value_of
 from pushd.appserver.registrations import Registration
-from pushd.routing.commands import Completed, Handler, Invocation, Reply, bad_payload
+from pushd.routing.commands import Completed, Executing, Handler, Invocation, Reply, bad_payload
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.errors import ItemNotFound, JIDMalformed
@@ -63,8 +63,12 @@ class Conversations:
     # register-push-TYPE
 
     def _registrar(self, apps: Sequence[App]) -> Handler:
+        optional = ("muc", "device-name", *(("app",) if len(apps) > 1 else ()))
+
         async def register(request: IQ, invocation: Invocation) -> Reply:
-            form = _submitted(invocation)
+            if invocation.form is None:
+                return Executing(blank("Register for push", ("token", "android-id"), optional))
+            form = _submitted(invocation.form)
             app = chosen_app(apps, value_of(form, "app"))
             given = await self._desk.register(
                 request.sender,
@@ -84,7 +88,9 @@ class Conversations:
 
     def _remover(self, type: str) -> Handler:
         async def remove(request: IQ, invocation: Invocation) -> Reply:
-            form = _submitted(invocation)
+            if invocation.form is None:
+                return Executing(blank("Unregister from push", ("android-id",), ("muc",)))
+            form = _submitted(invocation.form)
             device, room, channel = _device(form), _room(form), text_of(form, "channel")
             found = [one for one in self._of(request.sender, device) if one.type == type]
             if room:
@@ -109,13 +115,11 @@ def _is_ours(invocation: Invocation) -> bool:
     return invocation.form is not None and not OWN_FIELDS.isdisjoint(invocation.form.fields)
 
 
-def _submitted(invocation: Invocation) -> forms.Form:
-    """What was submitted, whatever its FORM_TYPE."""
-    if invocation.form is None:
-        raise bad_payload("a form is expected, with token and android-id or device-id")
-    if invocation.form.type == "cancel":
+def _submitted(form: forms.Form) -> forms.Form:
+    """Whatever its FORM_TYPE."""
+    if form.type == "cancel":
         raise bad_payload("the form was cancelled")
-    return invocation.form
+    return form
 
 
 def _device(form: forms.Form) -> str:

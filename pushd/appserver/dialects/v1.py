@@ -12,8 +12,8 @@ there, `not-acceptable`, with a text that names the field.
 
 from pushd.appserver.apps import App
 from pushd.appserver.desk import Desk, Place, Speaker
-from pushd.appserver.device_forms import chosen_app, provider_fields, text_of, value_of
-from pushd.routing.commands import Completed, Invocation, Reply
+from pushd.appserver.device_forms import blank, chosen_app, provider_fields, text_of, value_of
+from pushd.routing.commands import Completed, Executing, Invocation, Reply
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.errors import BadRequest, ItemNotFound, NotAcceptable
@@ -34,8 +34,11 @@ class V1:
             desk.offer(place, node, name, Speaker(NAME, handler))
 
     async def _register(self, request: IQ, invocation: Invocation) -> Reply:
+        if invocation.form is None:
+            optional = ("app",) if len(self._place.apps) > 1 else ()
+            return Executing(blank("Register for push", ("type", "node", "token"), optional))
         try:
-            form = _submitted(invocation)
+            form = _submitted(invocation.form)
             apps, node = self._apps(form), _node(form)
             app = chosen_app(apps, value_of(form, "app"))
             fields = provider_fields(app, form)
@@ -48,8 +51,10 @@ class V1:
         return Completed(forms.result(None, told))
 
     async def _remove(self, request: IQ, invocation: Invocation) -> Reply:
+        if invocation.form is None:
+            return Executing(blank("Unregister from push", ("type", "node")))
         try:
-            form = _submitted(invocation)
+            form = _submitted(invocation.form)
             apps, node = self._apps(form), _node(form)
         except BadRequest as error:
             raise NotAcceptable(error.text) from None
@@ -70,12 +75,10 @@ class V1:
         return apps
 
 
-def _submitted(invocation: Invocation) -> forms.Form:
-    if invocation.form is None:
-        raise BadRequest("a form is expected, with type, node and token")
-    if invocation.form.type == "cancel":
+def _submitted(form: forms.Form) -> forms.Form:
+    if form.type == "cancel":
         raise BadRequest("the form was cancelled")
-    return invocation.form
+    return form
 
 
 def _node(form: forms.Form) -> str:

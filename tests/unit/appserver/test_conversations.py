@@ -11,6 +11,7 @@ from pushd.appserver.limits import Rate, Rules
 from pushd.appserver.outbox import device
 from pushd.providers import contract
 from pushd.routing.events import DeviceRegistered, DeviceUnregistered
+from pushd.wire import forms
 from pushd.wire.element import Element
 from tests.unit.appserver.stage import (
     JULIET,
@@ -181,10 +182,14 @@ def test_a_bad_token_is_named(token: str) -> None:
     assert house.nodes() == []
 
 
-def test_no_form_and_a_cancelled_one_are_refused() -> None:
+def test_without_a_form_one_is_offered_and_a_cancelled_one_is_refused() -> None:
     house = stage(ALONE)
     for command in (REGISTERS, UNREGISTERS):
-        assert outcome(execute(house.client(), command)) == BAD
+        answer = execute(house.client(), command)
+        assert answer.command["status"] == "executing"
+        asked = forms.read(answer.command.x).fields
+        assert "android-id" in asked
+        assert ("token" in asked) == (command == REGISTERS)
         cancelled = "<x xmlns='jabber:x:data' type='cancel'/>"
         assert outcome(execute(house.client(), command, form=cancelled)) == BAD
 

@@ -11,6 +11,7 @@ from pushd.appserver.limits import Rate, Rules
 from pushd.appserver.registrations import Wanted
 from pushd.appserver.shown import Shown
 from pushd.routing.events import PublishReceived
+from pushd.wire import forms
 from pushd.wire.element import Element
 from pushd.wire.secret import Secret
 from tests.unit.appserver.stage import (
@@ -166,10 +167,14 @@ def test_a_bad_token_is_not_acceptable(token: str) -> None:
     assert house.nodes() == []
 
 
-def test_no_form_and_a_cancelled_one_are_refused() -> None:
+def test_without_a_form_one_is_offered_and_a_cancelled_one_is_refused() -> None:
     house = stage()
     for command in (REGISTERS, UNREGISTERS):
-        assert outcome(execute(house.client(), command)) == "not-acceptable"
+        answer = execute(house.client(), command)
+        assert answer.command["status"] == "executing"
+        asked = forms.read(answer.command.x).fields
+        assert "node" in asked
+        assert ("token" in asked) == (command == REGISTERS)
         cancelled = "<x xmlns='jabber:x:data' type='cancel'/>"
         assert outcome(execute(house.client(), command, form=cancelled)) == "not-acceptable"
 

@@ -94,7 +94,7 @@ def kept() -> Kept:
                 JULIET, SERVICE, NODE, "fcm", "phone", PHONE, dialect="d", room="hall@muc.example"
             ),
             "registration",
-            ("created", PHONE, "fcm, device phone, by d, for hall@muc.example"),
+            ("created", PHONE, "for hall@muc.example, fcm, device phone, by d"),
         ),
         (
             DeviceRegistered(JULIET, SERVICE, NODE, "fcm", "phone", PHONE, is_new=False),
