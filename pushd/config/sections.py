@@ -242,7 +242,8 @@ class Dialects:
     """The ways in which devices may register, each by its own commands.
 
     What is switched off is neither announced nor taken; devices that registered with it are
-    pushed all the same.
+    pushed all the same. Where a provider has several apps at one host, the field ``app`` of a form
+    names one of them; apps whose clients know no such field need a ``register_host`` of their own.
     """
 
     # The commands of mod_push: ``register-push-TYPE``, ``list-push-registrations`` and

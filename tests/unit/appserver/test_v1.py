@@ -60,6 +60,7 @@ def given(answer: Element) -> str:
     return values["secret"][0]
 
 
+@pytest.mark.mistake(15)
 @pytest.mark.parametrize("type", ["post", "mail"])
 def test_a_device_registers_by_its_own_node(type: str) -> None:
     house = stage()
