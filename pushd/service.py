@@ -314,6 +314,7 @@ class Server:
                     backend.app_name,
                     backend.tigase_names,
                     backend.push_modules,
+                    getattr(backend.options, "topic", None) or "",
                 )
             )
         return AppServer(self.host, apps, self._dispatcher, measures.rules(self.config))

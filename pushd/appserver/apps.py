@@ -16,6 +16,7 @@ class App:
     app_name: str
     tigase_names: tuple[str, ...] = ()  # of its provider, in Tigase's commands
     push_modules: tuple[str, ...] = ()  # as apps without registrations name it
+    topic: str = ""  # where a provider has such
 
     @property
     def type_names(self) -> frozenset[str]:

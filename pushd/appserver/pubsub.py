@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Banned, Blocked, Publishers
+from pushd.appserver.dialects.fpush import Fpush
+from pushd.appserver.dialects.mongooseim import NAME as MONGOOSEIM
+from pushd.appserver.dialects.mongooseim import NS_OWNER, MongooseIM
 from pushd.appserver.limits import Limiter, TooMany
 from pushd.appserver.publishes import (
     PUBLISH,
@@ -34,11 +37,9 @@ from pushd.wire.errors import (
     ServiceUnavailable,
     StanzaError,
 )
-from pushd.wire.jid import JID
 from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 
-NS_OWNER = f"{NS_PUBSUB}#owner"
 # What is honoured. Publish-options are taken, but announcing them would oblige us to refuse
 # a `secret`, which is no option of a node (XEP-0060 §7.1.5).
 FEATURES = (
@@ -50,8 +51,6 @@ FEATURES = (
 )
 
 Accept = Callable[[Registration, Published], Awaitable[bool]]
-# Finds who never registered, by the sender, the node and all that is said.
-Find = Callable[[JID, str, Node], Registration | None]
 
 
 class PubsubHost:
@@ -69,7 +68,8 @@ class PubsubHost:
         publishers: Publishers,
         limiter: Limiter,
         accept: Accept,
-        find: Find,
+        fpush: Fpush,
+        mongooseim: MongooseIM,
     ) -> None:
         self._domain = domain
         self._apps = apps
@@ -77,14 +77,15 @@ class PubsubHost:
         self._publishers = publishers
         self._limiter = limiter
         self._accept = accept
-        self._find = find
+        self._fpush = fpush
+        self._mongooseim = mongooseim
         self._clock = host.clock
         self._emit = host.events.emit
         add = host.requests.add
         add("set", NS_PUBSUB, "pubsub", domain, self.answer)
         add("get", NS_PUBSUB, "pubsub", domain, _closed)
         for kind in ("get", "set"):
-            add(kind, NS_OWNER, "pubsub", domain, _not_yours)
+            add(kind, NS_OWNER, "pubsub", domain, mongooseim.manage)
         host.disco.add_identity(domain, "pubsub", "push")
         for feature in FEATURES:
             host.disco.add_feature(domain, feature)
@@ -96,7 +97,7 @@ class PubsubHost:
         if not publishes:
             if pubsub.find(RETRACT) is not None:
                 raise Forbidden("items are not kept here")
-            return _closed(request)
+            return await self._mongooseim.create(request, pubsub) or _closed(request)
         if len(publishes) > 1:
             raise BadRequest("one publish is expected", condition("invalid-payload"))
         publish = publishes[0]
@@ -129,7 +130,10 @@ class PubsubHost:
         self._publishers.check(registration.account)
         item = only_item(publish)
         check_size(request.stanza)
-        at_once = await self._accept(registration, read(item))
+        published = read(item)
+        if registration.dialect == MONGOOSEIM:
+            registration = self._mongooseim.aim(registration, pubsub)
+        at_once = await self._accept(registration, published)
         id = item.get("id") or secrets.token_urlsafe(9)
         echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
         echoed.attributes["node"] = node
@@ -154,7 +158,7 @@ class PubsubHost:
             raise BadRequest("node: it is missing", condition("nodeid-required"))
         known = [one for one in self._registrations.called(node) if self._is_here(one)]
         if not known:
-            passer = self._find(request.sender, node, pubsub)
+            passer = self._fpush.find(request.sender, node, pubsub)
             if passer is not None:
                 return passer
             raise ItemNotFound("no such node")
@@ -177,14 +181,13 @@ class PubsubHost:
     def _may_publish(self, request: IQ, registration: Registration, given: str) -> bool:
         """Whether that is its account, or room, or the server of one, and knows the secret."""
         publisher, sender = registration.publisher, request.sender
+        allowed = registration.publishers
         return (
-            sender.bare == publisher or sender.full == publisher.rpartition("@")[2]
+            sender.bare == publisher
+            or sender.full == publisher.rpartition("@")[2]
+            or (bool(allowed) and (sender.bare in allowed or sender.full in allowed))
         ) and self._registrations.admits(registration, given)
 
 
 def _closed(request: IQ) -> Element:
     raise NotAllowed("this node is for publishing only", condition("closed-node"))
-
-
-def _not_yours(request: IQ) -> Element:
-    raise Forbidden("nodes are made by registering")

@@ -13,7 +13,7 @@ import hmac
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pushd.storage.sqlite import Database
@@ -22,7 +22,9 @@ from pushd.wire.secret import Secret
 
 UNUSED = 8  # new secrets that may go unused before the oldest one is forgotten
 MINUTE = 60.0
-WITHOUT_SECRET = frozenset({"tigase"})  # dialects whose publishers know the node alone
+WITHOUT_SECRET = frozenset(
+    {"tigase", "mongooseim"}
+)  # dialects whose publishers know the node alone
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -47,6 +49,7 @@ class Registration:
     renewed_at: float
     last_push_at: float | None
     alias: str = field(default="", repr=False)  # the node, as its device has chosen it
+    allowed: str = ""  # who else may publish: bare JIDs, set apart by spaces
 
     def provider_fields(self) -> dict[str, str]:
         found: dict[str, str] = json.loads(self.fields.reveal())
@@ -60,6 +63,11 @@ class Registration:
     def called(self) -> str:
         """The node, as servers and the device know it; of one account, no two are the same."""
         return self.alias or self.node
+
+    @property
+    def publishers(self) -> tuple[str, ...]:
+        """The bare JIDs that may publish besides `publisher`."""
+        return tuple(self.allowed.split())
 
     @property
     def publisher(self) -> str:
@@ -201,6 +209,7 @@ class Registrations:
             renewed_at=now,
             last_push_at=old.last_push_at if old is not None else None,
             alias=wanted.alias,
+            allowed=old.allowed if old is not None else "",
         )
         self._store(registration)
         return registration, Secret(secret)
@@ -241,6 +250,35 @@ class Registrations:
         changed = replace(registration, fields=Secret(json.dumps(fields)))
         self._store(changed)
         return changed
+
+    def let_publish(self, node: str, publishers: Iterable[str]) -> None:
+        """These may publish there besides the account and its server, and no others."""
+        self._store(replace(self._nodes[node], allowed=" ".join(publishers)))
+
+    def aim(
+        self,
+        node: str,
+        backend: str,
+        type: str,
+        app: str,
+        token: Secret,
+        fields: Mapping[str, str],
+        now: float,
+    ) -> Registration:
+        """Have a node stand for this device, as who publishes there says."""
+        registration = self._nodes[node]
+        aimed = replace(
+            registration,
+            backend=backend,
+            type=type,
+            app=app,
+            token=token,
+            fields=Secret(json.dumps(dict(fields))),
+        )
+        if aimed != registration:
+            aimed = replace(aimed, renewed_at=now)
+            self._store(aimed)
+        return aimed
 
     def remove(self, node: str) -> Registration | None:
         """Forget a registration, and tell which it was."""

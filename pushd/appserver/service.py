@@ -12,6 +12,7 @@ from pushd.appserver.desk import Desk, Place
 from pushd.appserver.dialects.conversations import Conversations
 from pushd.appserver.dialects.fpush import Fpush
 from pushd.appserver.dialects.mod_push import ModPush
+from pushd.appserver.dialects.mongooseim import MongooseIM
 from pushd.appserver.dialects.tigase import Tigase
 from pushd.appserver.dialects.v1 import V1
 from pushd.appserver.limits import Limiter, Rules
@@ -86,7 +87,8 @@ class AppServer:
             self.publishers,
             self._limiter,
             self.outbox.accept,
-            Fpush(self.desk, apps, self.passing).find,
+            Fpush(self.desk, apps, self.passing),
+            MongooseIM(self.desk, Place(domain, apps)),
         )
         Tigase(self.desk, Place(domain, apps))
 

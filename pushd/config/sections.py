@@ -261,6 +261,9 @@ class Dialects:
     # Monal and whoever uses fpush: nobody registers, servers publish to the token of a device,
     # with a ``pushModule`` that a backend lists (``push_modules``).
     fpush: bool = False
+    # Clients of MongooseIM: they make a node of type ``push`` at the ``pubsub_host``, and servers
+    # publish with the options ``service`` and ``device_id``.
+    mongooseim: bool = False
 
     @classmethod
     def every(cls) -> "Dialects":

@@ -9,8 +9,10 @@ from pushd.wire.element import Element, child, element
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUBSUB, NS_PUSH
 from tests.scenarios.devices.conversations import AppleClient, Conversations
 from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_left_alone, is_woken, play
+from tests.scenarios.devices.generic import Converse, Smack
 from tests.scenarios.devices.mod_push import ModPushDevice
 from tests.scenarios.devices.monal import Monal, MonalSandbox
+from tests.scenarios.devices.mongooseim import MongooseIMClient
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
 from tests.scenarios.devices.v1 import OldMonal
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
@@ -26,12 +28,20 @@ DEVICES = (
     Stork,
     Monal,
     MonalSandbox,
+    MongooseIMClient,
+    Converse,
+    Smack,
 )
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    yield from opened(tmp_path_factory, networks=("fcm", "apns"), app_server={"dialects": SPOKEN})
+    yield from opened(
+        tmp_path_factory,
+        networks=("fcm", "apns"),
+        app_server={"dialects": SPOKEN},
+        push={"coalesce": 0, "max_enablements": 2 * len(DEVICES)},
+    )
 
 
 @pytest.mark.parametrize("kind", DEVICES)
