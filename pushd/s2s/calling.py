@@ -57,7 +57,7 @@ class Caller:
         raise fault
 
     async def _targets(self, peers: "Peers", remote: str, tell: Told | None) -> list[Target]:
-        place = peers.options.places.get(remote)
+        place = peers.options.place_of(remote)
         if place is not None:
             return [Target(*place)]
         try:

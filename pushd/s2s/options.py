@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pushd.wire.framer import Limits
+
+T = TypeVar("T")
 
 REQUIRE = "require"  # a certificate that is valid for the domain
 DIALBACK = "dialback"  # that, or dialback
@@ -28,10 +31,19 @@ class Options:
     backlog: int = 16 << 20  # for a peer that does not read
 
     def policy_for(self, domain: str) -> str:
-        """What a domain has to prove: the rule of the nearest domain that has one."""
-        name = domain
-        while name:
-            if name in self.rules:
-                return self.rules[name]
-            name = name.partition(".")[2]
-        return self.policy
+        """What a domain has to prove."""
+        return _nearest(domain, self.rules) or self.policy
+
+    def place_of(self, domain: str) -> tuple[str, int] | None:
+        """Where its server is, if that is not for name servers to say."""
+        return _nearest(domain, self.places)
+
+
+def _nearest(domain: str, known: Mapping[str, T]) -> T | None:
+    """What is known of the domain, or else of the nearest one above it."""
+    name = domain
+    while name:
+        if name in known:
+            return known[name]
+        name = name.partition(".")[2]
+    return None

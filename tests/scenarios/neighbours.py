@@ -143,15 +143,21 @@ class Town:
         self.authority = DevelopmentCA(folder / "ca", time.time())
         self.neighbours: list[Neighbour] = []
 
+    def add(self, domain: str, **sections: Any) -> Neighbour:
+        """A server that does not run yet; `sections` are added to its configuration."""
+        folder = self.folder / domain
+        folder.mkdir()
+        self.neighbours.append(Neighbour(folder, domain, self.authority.path, **sections))
+        return self.neighbours[-1]
+
     def settle(self, *domains: str, **s2s: Any) -> list[Neighbour]:
-        """Start a server for each domain; `s2s` changes that section of all."""
+        """Add a server for each domain, and start all; `s2s` changes that section of all."""
         for domain in domains:
-            folder = self.folder / domain
-            folder.mkdir()
-            self.neighbours.append(Neighbour(folder, domain, self.authority.path))
+            self.add(domain)
         for one in self.neighbours:
             others = [(two.domain, two.place) for two in self.neighbours if two is not one]
-            one.configure(others, *issued(self.folder, self.authority, one.domain), **s2s)
+            names = (one.domain, f"*.{one.domain}")
+            one.configure(others, *issued(self.folder, self.authority, *names), **s2s)
             one.start()
         return self.neighbours
 
