@@ -55,7 +55,7 @@ class Answer:
         _whole(self.retry_after_date, "retry_after_date", -(10**9), 10**9)
         _whole(self.times, "times", 1)
         _whole(self.code, "code", 0, 2**32 - 1)
-        _whole(self.lifetime, "lifetime", 0)
+        _whole(self.lifetime, "lifetime", 0, 10**9)
         if self.retry_after is not None and self.retry_after_date is not None:
             raise ScriptError("retry_after and retry_after_date exclude each other")
         if not _is_number(self.delay) or not 0 <= self.delay <= LONGEST:

@@ -23,7 +23,15 @@ from pushd.simulators.control import Control
 from pushd.simulators.fcm_errors import Refusal
 from pushd.simulators.fcm_tokens import ReceivedAssertion, ServiceAccount, TokenEndpoint
 from pushd.simulators.http2_web import Door
-from pushd.simulators.web import QuietSite, Replies, Reply, content_of, is_of_type, length_of
+from pushd.simulators.web import (
+    QuietSite,
+    Replies,
+    Reply,
+    content_of,
+    header_of,
+    is_of_type,
+    length_of,
+)
 
 SCOPES = frozenset(
     f"https://www.googleapis.com/auth/{name}" for name in ("firebase.messaging", "cloud-platform")
@@ -162,7 +170,7 @@ class FCMSimulator(Simulator[ReceivedMessage]):
 
     def _authorize(self, request: Request, now: float) -> tuple[str, Refusal | None]:
         """Whose access token a request carries ("" for nobody's), and why it is not let in."""
-        header = request.getHeader("authorization") or ""
+        header = header_of(request, "authorization")
         if not header:
             return "", fcm_errors.no_credentials()
         scheme, _, value = header.partition(" ")

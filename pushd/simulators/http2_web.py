@@ -11,13 +11,14 @@ from twisted.internet.interfaces import IAddress, IHandshakeListener, IPushProdu
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
+from twisted.web.http_headers import Headers, InvalidHeaderName
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from pushd.simulators.http2 import Connection, Owner, Stream, is_preface
 
 ALPN = (b"h2", b"http/1.1")
+PROTOCOL_ERROR = 1  # RFC 9113 §7
 MAX_STREAMS = 100  # at once, unless the owner has another number
 
 # Of one connection alone, and unknown to HTTP/2 (RFC 9113 §8.2.2).
@@ -37,9 +38,13 @@ class Channel:
     def begin(self) -> None:
         """Let the resources answer."""
         stream, request = self.stream, self._request
-        for name, value in stream.headers:
-            if not name.startswith(b":"):
-                request.requestHeaders.addRawHeader(bytes(name), bytes(value))
+        try:
+            for name, value in stream.headers:
+                if not name.startswith(b":"):
+                    request.requestHeaders.addRawHeader(bytes(name), bytes(value))
+        except InvalidHeaderName:  # malformed (RFC 9113 §8.2.1)
+            stream.reset(PROTOCOL_ERROR)
+            return
         request.requestHeaders.setRawHeaders(b"host", [stream.header(b":authority")])
         request.gotLength(len(stream.body))
         request.handleContentChunk(stream.body)

@@ -21,7 +21,15 @@ from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
-from pushd.simulators.web import QuietSite, Replies, Reply, content_of, is_of_type, length_of
+from pushd.simulators.web import (
+    QuietSite,
+    Replies,
+    Reply,
+    content_of,
+    has_header,
+    is_of_type,
+    length_of,
+)
 
 MOST = 4_096  # bytes of a request
 MOST_DATA = 2_048  # bytes of its data
@@ -177,7 +185,7 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
 def _read(request: Request) -> Any:
     if request.method != b"POST":
         raise Refused("method")
-    if request.getHeader("content-length") is None and request.clientproto != b"HTTP/2":
+    if not has_header(request, "content-length") and request.clientproto != b"HTTP/2":
         raise Refused("no-length")
     if not is_of_type(request, "application/json"):
         raise Refused("content-type")

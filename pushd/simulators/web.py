@@ -74,9 +74,24 @@ def length_of(request: Request) -> int:
     return length
 
 
+def headers_of(request: Request, name: str) -> list[str]:
+    """The values of a header. Bytes beyond ASCII, which HTTP leaves open, are no errors."""
+    raw = request.requestHeaders.getRawHeaders(name.encode(), [])
+    return [value.decode("utf-8", "replace").strip() for value in raw]
+
+
+def header_of(request: Request, name: str) -> str:
+    """The last value of a header, "" where it is absent."""
+    return next(reversed(headers_of(request, name)), "")
+
+
+def has_header(request: Request, name: str) -> bool:
+    return request.requestHeaders.hasHeader(name)
+
+
 def is_of_type(request: Request, wanted: str) -> bool:
     """Whether a request says that its body is of this media type, whatever its parameters."""
-    return (request.getHeader("content-type") or "").partition(";")[0].strip().lower() == wanted
+    return header_of(request, "content-type").partition(";")[0].strip().lower() == wanted
 
 
 class QuietSite(Site):

@@ -22,7 +22,15 @@ from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
-from pushd.simulators.web import QuietSite, Replies, Reply, content_of, is_of_type
+from pushd.simulators.web import (
+    QuietSite,
+    Replies,
+    Reply,
+    content_of,
+    header_of,
+    headers_of,
+    is_of_type,
+)
 from pushd.simulators.webhook_signatures import Refused, Signed
 from pushd.wire.secret import Secret
 
@@ -204,9 +212,9 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
                 authorized_by=by[0] if by else "",
                 status=reply.status_seen(answer),
                 error=fault,
-                id=request.getHeader("webhook-id") or "",
+                id=header_of(request, "webhook-id"),
                 timestamp=signed.timestamp if signed else None,
-                signatures=len((request.getHeader("webhook-signature") or "").split()),
+                signatures=len(header_of(request, "webhook-signature").split()),
                 signed_by=tuple(by),
                 attempt=self._seen.get(signed.id, (b"", 0))[1] if signed else 0,
                 kind=str(said.get("type", "")),
@@ -237,10 +245,10 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
 
 def _one(request: Request, name: str) -> str:
     """A header that must not be there twice, "" where it is absent. Raises Refused."""
-    values = request.requestHeaders.getRawHeaders(name, [])
+    values = headers_of(request, name)
     if len(values) > 1:
         raise Refused("missing-header", f"{name} is there {len(values)} times")
-    return values[0].strip() if values else ""
+    return values[0] if values else ""
 
 
 def _read(body: bytes) -> Any:

@@ -25,7 +25,15 @@ from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
-from pushd.simulators.web import QuietSite, Replies, Reply, content_of
+from pushd.simulators.web import (
+    QuietSite,
+    Replies,
+    Reply,
+    content_of,
+    has_header,
+    header_of,
+    headers_of,
+)
 from pushd.simulators.webpush_crypto import (
     Opened,
     Undecryptable,
@@ -225,8 +233,8 @@ class WebPushSimulator(Simulator[ReceivedPush]):
                 authorized_by="" if signer is None else signer.key,
                 service=service.name,
                 ttl=push.ttl,
-                urgency=request.getHeader("urgency") or "",
-                topic=request.getHeader("topic") or "",
+                urgency=header_of(request, "urgency"),
+                topic=header_of(request, "topic"),
                 size=len(push.body),
                 padding=0 if opened is None else opened.padding,
                 claims={} if signer is None else signer.claims,
@@ -296,7 +304,7 @@ class WebPushSimulator(Simulator[ReceivedPush]):
         if encoding.lower() != "aes128gcm":
             raise Refused("bad-crypto", "Unknown Content-Encoding header")
         for name in ("encryption", "crypto-key"):  # of the drafts before RFC 8291
-            if request.getHeader(name) is not None:
+            if has_header(request, name):
                 raise Refused("bad-crypto", f"{name.title()} is not for aes128gcm")
         try:
             opened = subscription.receiver.open(body)
@@ -318,10 +326,10 @@ class WebPushSimulator(Simulator[ReceivedPush]):
 
 def _one(request: Request, name: str, fault: str) -> str | None:
     """A header that may be there once. Raises Refused."""
-    values = request.requestHeaders.getRawHeaders(name, [])
+    values = headers_of(request, name)
     if len(values) > 1:
         raise Refused(fault, f"{name} is there {len(values)} times")
-    return values[0].strip() if values else None
+    return values[0] if values else None
 
 
 def _ttl(request: Request, service: Service) -> int:

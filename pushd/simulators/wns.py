@@ -6,6 +6,7 @@ and "Quickstart: Push notifications in the Windows App SDK". A channel is any pa
 """
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,16 @@ from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
-from pushd.simulators.web import QuietSite, Replies, Reply, content_of, is_of_type, length_of
+from pushd.simulators.web import (
+    QuietSite,
+    Replies,
+    Reply,
+    content_of,
+    has_header,
+    header_of,
+    is_of_type,
+    length_of,
+)
 
 MOST = 5_000  # bytes of a payload
 SCOPES = ("notify.windows.com", "https://wns.windows.com/.default")
@@ -30,6 +40,8 @@ TYPES = {
     "wns/tile": "text/xml",
     "wns/badge": "text/xml",
 }
+
+_DIGITS = re.compile(r"[0-9]{1,12}")
 
 # By the names that a script may use: status, X-WNS-Status, X-WNS-Error-Description.
 FAULTS: dict[str, tuple[int, str, str]] = {
@@ -197,7 +209,6 @@ class WNSSimulator(Simulator[ReceivedNotification]):
         except Refused as wrong:
             fault = str(wrong)
         reply = _reply(fault, answer).as_scripted(answer)
-        ttl = request.getHeader("x-wns-ttl") or ""
         self._replies.send(request, reply, answer)
         self.received(
             self.messages,
@@ -208,10 +219,10 @@ class WNSSimulator(Simulator[ReceivedNotification]):
                 authorized_by="" if fault == "unauthorized" else self.client_id,
                 status=reply.status_seen(answer),
                 error=fault,
-                kind=request.getHeader("x-wns-type") or "",
-                priority=request.getHeader("x-wns-priority") or "",
-                cache_policy=request.getHeader("x-wns-cache-policy") or "",
-                ttl=int(ttl) if ttl.isdecimal() else None,
+                kind=header_of(request, "x-wns-type"),
+                priority=header_of(request, "x-wns-priority"),
+                cache_policy=header_of(request, "x-wns-cache-policy"),
+                ttl=_ttl(request),
             ),
         )
 
@@ -219,29 +230,36 @@ class WNSSimulator(Simulator[ReceivedNotification]):
         """Raises Refused for what the service would refuse."""
         if request.method != b"POST":
             raise Refused("method")
-        scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+        scheme, _, token = header_of(request, "authorization").partition(" ")
         if scheme.lower() != "bearer" or self._tokens.get(token, 0.0) <= now:
             raise Refused("unauthorized")
         if address in self.channels:
             raise Refused(self.channels[address])
-        if request.getHeader("content-length") is None and request.clientproto != b"HTTP/2":
+        if not has_header(request, "content-length") and request.clientproto != b"HTTP/2":
             raise Refused("no-length")
-        wanted = TYPES.get(request.getHeader("x-wns-type") or "")
+        wanted = TYPES.get(header_of(request, "x-wns-type"))
         if wanted is None or not is_of_type(request, wanted):
             raise Refused("bad-header")
         for name, known in (
             ("x-wns-cache-policy", ("cache", "no-cache")),
             ("x-wns-priority", ("1", "2", "3", "4")),
         ):
-            if (request.getHeader(name) or known[0]) not in known:
+            if (header_of(request, name) or known[0]) not in known:
                 raise Refused("bad-header")
-        ttl = request.getHeader("x-wns-ttl") or "1"
-        if not ttl.isdecimal() or not int(ttl) or request.getHeader("x-wns-suppresspopup"):
+        if has_header(request, "x-wns-ttl") and not _ttl(request):
+            raise Refused("bad-header")
+        if has_header(request, "x-wns-suppresspopup"):
             raise Refused("bad-header")
         if not length_of(request):
             raise Refused("bad-header")
         if length_of(request) > MOST:
             raise Refused("too-large")
+
+
+def _ttl(request: Request) -> int | None:
+    """In seconds; None where it is absent, or is no number."""
+    text = header_of(request, "x-wns-ttl")
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def _content(body: bytes) -> Any:

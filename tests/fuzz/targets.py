@@ -12,6 +12,7 @@ from typing import Any
 CORPUS = Path(__file__).parents[1] / "corpus"
 SHARES = {
     "acks": 200,
+    "simulators": 10,
     "jid": 350,
     "sasl": 140,
     "forms": 90,

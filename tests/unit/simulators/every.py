@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from pushd.simulators import webhook_signatures
 from pushd.simulators.base import Simulator
@@ -211,7 +214,7 @@ def webpush(service: str) -> Callable[[], Peer]:
 def webhook() -> Peer:
     clock = _clock()
     simulator = WebhookSimulator(clock, "https://hook.test")
-    count = iter(range(1000))
+    count = itertools.count()
 
     def send(name: str) -> Sent:
         content = {"type": "push.message", "timestamp": "2026-11-18T11:06:40Z", "token": name}
@@ -252,9 +255,11 @@ def _clock() -> Clock:
 
 
 class Narrow(Transport):
-    """A socket that takes so many bytes until they are read."""
+    """A socket that takes so many bytes until they are read. A protocol hears of the end when
+    it has returned (`settle`), as it does from a reactor."""
 
     room = 65_536
+    has_settled = False
 
     def write(self, data: bytes) -> None:
         super().write(data)  # type: ignore[no-untyped-call]
@@ -271,6 +276,19 @@ class Narrow(Transport):
         if self.producer is not None and came:
             self.producer.resumeProducing()
         return came
+
+    def loseConnection(self) -> None:
+        self.disconnected_at = self.disconnected_at or "closed"
+        self.connected, self.disconnecting = False, True
+
+    def unregisterProducer(self) -> None:
+        if self.producer is not None:  # sockets do not mind
+            super().unregisterProducer()  # type: ignore[no-untyped-call]
+
+    def settle(self) -> None:
+        if not self.connected and not self.has_settled:
+            self.has_settled = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
 
     def _choke(self) -> None:
         if self.producer is not None and len(self.value()) > self.room:  # type: ignore[no-untyped-call]
@@ -320,6 +338,7 @@ class Connection:
             head = {"host": parts.netloc, "content-length": str(len(sent.body))} | sent.headers
             lines = [f"{sent.method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in head.items())]
             self._protocol.dataReceived("\r\n".join(lines).encode() + b"\r\n\r\n" + sent.body)
+            self._narrow.settle()
         return self.see()
 
     def see(self) -> Asked:
@@ -329,6 +348,7 @@ class Connection:
             got = self._answer
             return Asked(got.status, got.headers, got.body, got.is_whole)
         self._came += self._narrow.read()
+        self._narrow.settle()
         head, end, body = self._came.partition(b"\r\n\r\n")
         if not end:
             return Asked()
@@ -341,4 +361,6 @@ class Connection:
 
     def leave(self) -> None:
         """The client goes away."""
-        self.transport.loseConnection()  # type: ignore[no-untyped-call]
+        self.transport.loseConnection()
+        if self._line is None:
+            self._narrow.settle()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.logger import LogLevel, capturedLogs
 
 from pushd.simulators.answers import Answer, Ending
 from tests.unit.simulators.every import EVERY, Asked, Connection, Peer, Sent
@@ -190,6 +191,22 @@ def test_a_mistake_uses_up_no_answer(case: Case) -> None:
     assert wrong is not None
     assert 400 <= wrong < 500
     assert case.push().status == 503
+
+
+def test_headers_beyond_ascii_and_endless_numbers_are_no_accident(case: Case) -> None:
+    names = ("authorization", "content-type", "ttl", "topic", "x-wns-ttl", "webhook-timestamp")
+    with capturedLogs() as logged:
+        for value in ("\u00e9", "9" * 5_000):
+            for name in names:
+                sent = case.peer.send(PHONE)
+                sent.headers[name] = value
+                connection = case.connect()
+                asked = connection.ask(sent)
+                assert asked.status is not None
+                assert asked.status < 500
+                connection.leave()
+    assert not [event for event in logged if event["log_level"] >= LogLevel.error]
+    json.dumps([one.as_json() for one in case.record])
 
 
 def test_what_is_due_is_shown_and_forgotten(case: Case) -> None:
