@@ -6,14 +6,10 @@ Production and sandbox are services of their own: a backend has one of them by d
 a device may register for the other.
 """
 
-import json
-import math
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -32,15 +28,23 @@ from pushd.config.proxies import ProxyAddress
 from pushd.providers import apns_answers, contract
 from pushd.providers.apns_answers import read
 from pushd.providers.apns_credentials import Identity, ProviderToken, provider_token
+from pushd.providers.apns_payload import (
+    PAYLOAD_LIMIT,
+    RINGING,
+    SILENT,
+    VOIP_LIMIT,
+    as_json,
+    collapse_id,
+    expiration,
+    payload,
+    token,
+)
 
 PRODUCTION, SANDBOX = "production", "sandbox"
 HOSTS = {PRODUCTION: "api.push.apple.com", SANDBOX: "api.sandbox.push.apple.com"}
 ENVIRONMENTS = {PRODUCTION: PRODUCTION, SANDBOX: SANDBOX, "development": SANDBOX}
 PORTS = (443, 2197)
-PAYLOAD_LIMIT, VOIP_LIMIT = 4096, 5120  # bytes
 VOIP = "voip-token"  # the field with a second token, of PushKit, that calls go to
-LONGEST_LIFE = 2_592_000  # seconds that Apple keeps a notification
-LEAST_TOKEN, LONGEST_TOKEN = 32, 512  # bytes; Apple says that lengths vary
 NOBODY = b"pushd probe".hex()  # no device's token, and too short for one
 
 AppleId = Annotated[str, Pattern(r"[A-Z0-9]{10}", "ten capital letters and digits")]
@@ -248,7 +252,7 @@ class APNs(contract.Provider):
             "apns-push-type": push_type,
             # Apple takes no other for background.
             "apns-priority": "5" if push_type == "background" else "10",
-            "apns-expiration": str(_expiration(lifetime, note, now)),
+            "apns-expiration": str(expiration(lifetime, note, now)),
             "apns-collapse-id": collapse_id(note.node),
         }
         if sending.id:
@@ -306,7 +310,7 @@ class APNs(contract.Provider):
         return contract.Request(
             f"{self._urls[lane]}/3/device/{NOBODY}",
             headers=headers,
-            body=_json({"aps": SILENT}),
+            body=as_json({"aps": SILENT}),
             link=self._links[lane],
         )
 
@@ -331,75 +335,6 @@ def _certificate_found(
     remedy = "renew the certificate in Apple's developer portal, put it there, and reload"
     is_due = expires_at <= now + SOON.total_seconds()
     return contract.Finding(text, now < expires_at, remedy if is_due else "")
-
-
-# The notification.
-
-SILENT: Mapping[str, object] = {"content-available": 1}
-
-
-RINGING: Mapping[str, object] = {}  # PushKit hands it to the app, which rings
-
-
-def _expiration(lifetime: float, note: contract.Notification, now: float) -> int:
-    """Whole seconds since the epoch; 0 is "now or never"."""
-    ends_at = now + min(lifetime, LONGEST_LIFE)
-    if note.expires_at is not None:
-        ends_at = min(ends_at, note.expires_at)
-    return math.ceil(ends_at) if ends_at > now else 0
-
-
-def payload(
-    note: contract.Notification,
-    aps: Mapping[str, object],
-    shrink: bool = False,
-    limit: int = PAYLOAD_LIMIT,
-) -> bytes:
-    """The summary and the node beside `aps`; less of it until it fits.
-
-    First the body goes, then the senders, then the counts.
-    """
-    for summary in note.summaries(shrink):
-        made = _json({"aps": aps, "node": note.node, **summary})
-        if len(made) <= limit:
-            return made
-    return _json({"aps": aps})
-
-
-def _json(content: object) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
-
-
-def collapse_id(node: str) -> str:
-    """One per registration, so that the newest count replaces the one before; 64 bytes."""
-    return sha256(node.encode()).hexdigest()
-
-
-def token(text: str, field: str = "token") -> bytes:
-    """A device's token, in this field, given as hexadecimal digits or as base64. Raises BadField.
-
-    What is both is hexadecimal. base64 may have either alphabet, with or without its padding.
-    """
-    if re.fullmatch(r"(?:[0-9a-fA-F]{2}){32,512}", text, re.ASCII):
-        return bytes.fromhex(text)
-    plain = text.rstrip("=")
-    if re.fullmatch(r"[A-Za-z0-9+/]+|[A-Za-z0-9_-]+", plain, re.ASCII) and _is_padded(text, plain):
-        standard = plain.replace("-", "+").replace("_", "/")
-        found = b64decode(standard + "=" * (-len(standard) % 4)) if len(plain) % 4 != 1 else b""
-        if (
-            LEAST_TOKEN <= len(found) <= LONGEST_TOKEN
-            and b64encode(found).decode().rstrip("=") == standard
-        ):
-            return found
-    raise contract.BadField(
-        field, "is no token of APNs, neither in base64 nor in hexadecimal digits"
-    )
-
-
-def _is_padded(text: str, plain: str) -> bool:
-    """As base64 asks for, or not at all."""
-    return len(text) - len(plain) in (0, -len(plain) % 4)
 
 
 def _url(options: Options, environment: str) -> str:

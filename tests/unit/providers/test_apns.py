@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers.apns import APNs, Options, collapse_id, token
+from pushd.providers.apns import APNs, Options
+from pushd.providers.apns_payload import collapse_id, token
 from pushd.providers.contract import (
     BadCredential,
     BadField,
