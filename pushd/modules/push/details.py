@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pushd.modules.push.judge import PROPOSALS, proposal
-from pushd.wire.element import Element, children
+from pushd.wire.element import Element, child, children, text
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_JINGLE_RTP
 from pushd.wire.secret import Secret
@@ -15,6 +15,8 @@ from pushd.wire.stanza import Stanza
 LONGEST_SID = 256  # characters
 MOST_MEDIA = 8
 LONGEST_MEDIA = 32
+LONGEST_NICKNAME = 1_023
+MIX = "urn:xmpp:mix:core:1 mix"
 
 CHAT, GROUPCHAT, SUBSCRIBE, CALL = "chat", "groupchat", "subscribe", "call"
 
@@ -36,8 +38,7 @@ def details(stanza: Stanza, *, is_encrypted: bool) -> Details:
     if stanza.name == "presence":
         return Details(SUBSCRIBE, parse(sender).bare)
     if stanza.type == "groupchat":
-        nickname = sender.partition("/")[2]
-        return Details(GROUPCHAT, sender, nickname, is_encrypted=is_encrypted)
+        return Details(GROUPCHAT, sender, _nickname(stanza, sender), is_encrypted=is_encrypted)
     if not PROPOSALS.isdisjoint(stanza.children):
         proposed = proposal(stanza)
         sid = "" if proposed is None else proposed.attributes.get("id", "")
@@ -45,6 +46,16 @@ def details(stanza: Stanza, *, is_encrypted: bool) -> Details:
             CALL, sender, sid=sid if len(sid) <= LONGEST_SID else "", media=_media(proposed)
         )
     return Details(CHAT, sender, is_encrypted=is_encrypted)
+
+
+def _nickname(message: Stanza, sender: str) -> str:
+    """Who speaks in a room (XEP-0045), or in a channel, where addresses say nothing (XEP-0369)."""
+    if MIX not in message.children:
+        return sender.partition("/")[2]
+    namespace, _, name = MIX.partition(" ")
+    mix = child(message.tree, namespace, name)
+    nickname = "" if mix is None else text(child(mix, namespace, "nick"))
+    return nickname if len(nickname) <= LONGEST_NICKNAME else ""
 
 
 def _media(proposed: Element | None) -> tuple[str, ...]:

@@ -90,12 +90,20 @@ def test_the_tag_is_checked_by_who_opens_it() -> None:
             opened(KEY, b64decode(iv), changed)
 
 
-def test_a_room_has_the_nickname() -> None:
+@pytest.mark.parametrize(
+    ("occupant", "beside"),
+    [
+        ("Romeo M.", ""),
+        ("123456", "<mix xmlns='urn:xmpp:mix:core:1'><nick>Romeo M.</nick></mix>"),
+    ],
+    ids=["room", "channel"],
+)
+def test_a_room_has_the_nickname(occupant: str, beside: str) -> None:
     stage = asleep(wishes=groupchat(verona="always"))
 
     stage.hall.route(
-        f"<message from='verona@chat.example.org/Romeo M.' to='{JULIET}/phone' type='groupchat'>"
-        "<body>hi</body></message>"
+        f"<message from='verona@chat.example.org/{occupant}' to='{JULIET}/phone' type='groupchat'>"
+        f"<body>hi</body>{beside}</message>"
     )
 
     assert decrypted(stage.service.publishes[0]) == {
