@@ -22,7 +22,20 @@ from benchmarks.clients import LoadError
 from benchmarks.component import Component
 from benchmarks.load import PATIENCE, Loop, Pace
 from benchmarks.processes import Server
-from benchmarks.providers import APNS, FCM, FCM_H2, Kind, StandIn, backend
+from benchmarks.providers import (
+    APNS,
+    FCM,
+    FCM_H2,
+    NOWHERE,
+    UBUNTU,
+    UNIFIEDPUSH,
+    WEBHOOK,
+    WEBPUSH,
+    WNS,
+    Kind,
+    StandIn,
+    backend,
+)
 from benchmarks.routing import latency
 from benchmarks.scenario import Bench, Budget, Line, Result, Scenario
 from benchmarks.servers import Pushd
@@ -33,16 +46,27 @@ WINDOW = 50
 RATE = 200  # publishes a second, paced
 FIELDS = re.compile(rb"var=['\"](node|secret)['\"][^>]*><value>([^<]+)")
 NS_PUBSUB = "http://jabber.org/protocol/pubsub"
-KINDS = {"fcm": FCM, "fcm-h2": FCM_H2, "apns": APNS}
+KINDS = {
+    "fcm": FCM,
+    "fcm-h2": FCM_H2,
+    "apns": APNS,
+    "webpush": WEBPUSH,
+    "unifiedpush": UNIFIEDPUSH,
+    "webhook": WEBHOOK,
+    "ubuntu": UBUNTU,
+    "wns": WNS,
+}
+MIX = (FCM_H2, APNS, WEBPUSH, WEBHOOK)  # beside one that is stalled
 BODY = "Neither, fair saint, if either thee dislike. " * 3
 
 
 class Publisher(Component):
     """A server of elsewhere, and so many devices of its accounts."""
 
-    def __init__(self, port: int, place: int, kind: Kind, count: int) -> None:
+    def __init__(self, port: int, place: int, kind: Kind, count: int, url: str) -> None:
         super().__init__(port, _elsewhere(place))
         self._host = _host(place)
+        self._url = url
         self._kind = kind
         self.count = count
         self.given: dict[int, tuple[str, str]] = {}  # nodes and secrets
@@ -55,11 +79,15 @@ class Publisher(Component):
         """Register all devices. Raises LoadError."""
         command = f"register-push-{self._kind.type}"
         for number in range(self.count):
+            fields = "".join(
+                f"<field var='{name}'><value>{value}</value></field>"
+                for name, value in self._kind.fields(number, self._url).items()
+            )
             self.post(
                 f"<iq type='set' id='r{number}' from='d{number}@{self.domain}/phone' "
                 f"to='{self._host}'><command xmlns='http://jabber.org/protocol/commands' "
-                f"node='{command}'><x xmlns='jabber:x:data' type='submit'><field var='token'>"
-                f"<value>{self._kind.token(number)}</value></field></x></command></iq>".encode()
+                f"node='{command}'><x xmlns='jabber:x:data' type='submit'>{fields}</x>"
+                "</command></iq>".encode()
             )
             if number % 200 == 199 or number == self.count - 1:
                 loop.flush(self)
@@ -134,9 +162,13 @@ class Stage:
     """A server with backends, the stand-ins behind them, and who publishes to each."""
 
     def __init__(
-        self, stack: contextlib.ExitStack, bench: Bench, kinds: Sequence[tuple[Kind, str]]
+        self,
+        stack: contextlib.ExitStack,
+        bench: Bench,
+        kinds: Sequence[tuple[Kind, str]],
+        devices: int = DEVICES,
     ) -> None:
-        """`kinds` are providers, each "well", "stalled" or "absent"."""
+        """`kinds` are providers, each "well", "stalled" or "absent", with so many devices."""
         self.stand_ins: list[StandIn | None] = []
         lines = []
         for place, (kind, state) in enumerate(kinds):
@@ -150,10 +182,10 @@ class Stage:
         own = type("Gateway", (Gateway,), {"backends": "".join(lines)})
         domains = [_elsewhere(place) for place in range(len(kinds))]
         self.server = stack.enter_context(bench.server(own, NOBODY, components=domains))
-        count = bench.some(DEVICES)
+        count = bench.some(devices)
         self.publishers = [
-            Publisher(self.server.component_port, place, kind, count)
-            for place, (kind, _) in enumerate(kinds)
+            Publisher(self.server.component_port, place, kind, count, _url(stand_in))
+            for place, ((kind, _), stand_in) in enumerate(zip(kinds, self.stand_ins, strict=True))
         ]
         self.loop = Loop(self.publishers)
         stack.callback(self.loop.close)
@@ -170,6 +202,18 @@ class Stage:
             ended = max(at for _, at in came)
         missing = publisher.count - len(came) if stand_in is not None else 0
         return span.cost / publisher.count * 1e6, publisher.count / (ended - began), missing
+
+    def all_of(self, publishers: Sequence[Publisher]) -> tuple[float, int]:
+        """One publish to each of their devices: how many a second, and missing."""
+        began = ended = time.perf_counter()
+        for publisher in publishers:
+            publisher.all_at_once(self.loop)
+        missing = 0
+        for place, publisher in enumerate(publishers):
+            came = self._await(place, publisher.count)
+            missing += publisher.count - len(came)
+            ended = max(ended, *(at for _, at in came), began)
+        return sum(one.count for one in publishers) / (ended - began), missing
 
     def paced(self, seconds: float, rate: float = RATE) -> list[float]:
         """Latencies in seconds, sorted: to the provider, where there is one, else to the answer."""
@@ -264,6 +308,30 @@ def measure_stalled(bench: Bench, kind: type[Server]) -> Result:
         return Result(values, f"{missing} pushes missing" if missing else "")
 
 
+def measure_mix(bench: Bench, kind: type[Server]) -> Result:
+    """Healthy providers of several kinds, alone and beside one that answers nothing."""
+    if kind is not Pushd:
+        return Result((None,) * 4)
+    with contextlib.ExitStack() as stack:
+        kinds = [*((one, "well") for one in MIX), (FCM, "stalled")]
+        stage = Stage(stack, bench, kinds, DEVICES // len(MIX))
+        *well, stalled = stage.publishers
+        for publisher in stage.publishers:
+            publisher.register(stage.loop)
+        stage.server.settle()
+        values: list[float | None] = []
+        missing = 0
+        stage.all_of(well)  # credentials, connections
+        for is_beside in (False, True):
+            if is_beside:
+                stalled.all_at_once(stage.loop)
+            with bench.measuring(stage.server) as span:
+                rate, lost = stage.all_of(well)
+            missing += lost
+            values += [span.cost / sum(one.count for one in well) * 1e6, rate]
+        return Result(values, f"{missing} pushes missing" if missing else "")
+
+
 def _scenario(to: str, what: str, budget: float) -> Scenario:
     return Scenario(
         f"gateway-{to}",
@@ -294,6 +362,12 @@ SCENARIOS = (
     _scenario("fcm", "FCM, HTTP/1.1", 833),
     _scenario("fcm-h2", "FCM, HTTP/2", 278),
     _scenario("apns", "APNs", 233),
+    # What is sealed costs two keys and three hashes more (RFC 8291): 1,300 a second and core.
+    _scenario("webpush", "Web Push", 769),
+    _scenario("unifiedpush", "UnifiedPush", 769),
+    _scenario("webhook", "webhook", 278),
+    _scenario("ubuntu", "Ubuntu Push", 278),
+    _scenario("wns", "WNS", 278),
     Scenario(
         "gateway-stalled",
         (
@@ -306,7 +380,21 @@ SCENARIOS = (
         ),
         measure_stalled,
     ),
+    Scenario(
+        "gateway-mix",
+        (
+            Line("publish to four providers", "CPU µs"),
+            Line("publish to four providers: rate", "1/s"),
+            Line("publish to four providers, another stalled", "CPU µs"),
+            Line("publish to four providers, another stalled: rate", "1/s"),
+        ),
+        measure_mix,
+    ),
 )
+
+
+def _url(stand_in: StandIn | None) -> str:
+    return stand_in.base_url if stand_in is not None else NOWHERE
 
 
 def _host(place: int) -> str:

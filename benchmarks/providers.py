@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
 from benchmarks.processes import ServerError
@@ -29,16 +32,42 @@ class Kind:
     """A provider, and how it is spoken to."""
 
     type: str
-    alpn: str
+    alpn: str = "h2"
 
-    def token(self, number: int) -> str:
-        """What a device with this number registers."""
-        return f"{number:064}" if self.type == "apns" else f"device:{number:07}"
+    def fields(self, number: int, url: str) -> dict[str, str]:
+        """What a device with this number registers; `url` is where the stand-in is."""
+        match self.type:
+            case "apns":
+                return {"token": f"{number:064}"}
+            case "ubuntu":
+                return {"token": f"device:{number:07}", "application-id": "bench.example_bench"}
+            case "wns":
+                return {"token": f"{url}/channel/?token={number:07}"}
+            case "webpush" | "unifiedpush":
+                return {
+                    "endpoint": f"{url}/push/{number:07}",
+                    "p256dh": _subscription(),
+                    "auth": _base64url(b"sixteen bytes ok"),
+                }
+        return {"token": f"device:{number:07}"}
 
 
 FCM = Kind("fcm", "http/1.1")
-FCM_H2 = Kind("fcm", "h2")
-APNS = Kind("apns", "h2")
+FCM_H2 = Kind("fcm")
+APNS = Kind("apns")
+WEBPUSH, UNIFIEDPUSH = Kind("webpush"), Kind("unifiedpush")
+WEBHOOK, UBUNTU, WNS = Kind("webhook"), Kind("ubuntu"), Kind("wns")
+
+
+@cache
+def _subscription() -> str:
+    """A browser's public key; one serves all, since each push is sealed with a key of its own."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    return _base64url(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class StandIn:
@@ -101,16 +130,31 @@ def backend(folder: Path, kind: Kind, host: str, stand_in: StandIn | None) -> st
     if stand_in is not None:
         options["ca_file"] = str(stand_in.ca_file)
     folder.mkdir(parents=True, exist_ok=True)
-    if kind.type == "apns":
-        key = folder / "AuthKey_BENCHBENCH.p8"
-        made = ec.generate_private_key(ec.SECP256R1())
-        key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        key.chmod(0o600)
-        options |= {"key_file": str(key), "team_id": "BENCHBENCH", "topic": "example.bench"}
-    else:
-        account = folder / "account.json"
-        text = json.dumps(ServiceAccount.made_up("bench").as_file(options["base_url"]))
-        account.write_text(text)
-        account.chmod(0o600)
-        options["service_account"] = str(account)
+    options |= _own(folder, kind, options["base_url"])
     return f"    - {json.dumps(options)}\n"
+
+
+def _own(folder: Path, kind: Kind, url: str) -> dict[str, Any]:
+    """What a provider has besides, its files made."""
+    match kind.type:
+        case "apns":
+            key = folder / "AuthKey_BENCHBENCH.p8"
+            made = ec.generate_private_key(ec.SECP256R1())
+            key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            key.chmod(0o600)
+            return {"key_file": str(key), "team_id": "BENCHBENCH", "topic": "example.bench"}
+        case "fcm":
+            account = folder / "account.json"
+            text = json.dumps(ServiceAccount.made_up("bench").as_file(url))
+            account.write_text(text)
+            account.chmod(0o600)
+            return {"service_account": str(account)}
+        case "webpush" | "unifiedpush":
+            # All devices are at one host here, and it takes what there is.
+            return {"sub": "mailto:bench@example.net", "requests_per_host": 0}
+        case "webhook":
+            return {"url": f"{url}/push", "secret": f"whsec_{'A' * 32}"}
+        case "wns":
+            sid = "ms-app://s-1-15-2-1-2-3"
+            return {"package_sid": sid, "auth_key": "bench", "token_uri": f"{url}/token"}
+    return {}

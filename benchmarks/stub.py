@@ -1,14 +1,14 @@
-"""A stand-in for FCM and APNs that costs little, in a process of its own.
+"""A stand-in for any provider that costs little, in a process of its own.
 
     python -m benchmarks.stub CERTIFICATE KEY ALPN [stalled]
 
 It listens on a free port of the loopback address, prints the port, and answers every push
-at once: 200, as either provider would, whatever was sent; and every request for a token.
-Stalled, it takes pushes and says nothing. `report` on its standard input has it print what
-came since the last one: a line of JSON with the number of each device and the instant
-(`time.perf_counter`, which is the same clock in all processes of a machine).
+at once: 200, with all that a provider could want to read there, whatever was sent; and every
+request for a token. Stalled, it takes pushes and says nothing. `report` on its standard input
+has it print what came since the last one: a line of JSON with the number of each device and the
+instant (`time.perf_counter`, which is the same clock in all processes of a machine).
 
-A device's number is in its token: the last seven decimal digits of it.
+A device's number is the last seven decimal digits of its token, or of the path.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from hpack import Decoder, Encoder
 TOKEN = re.compile(rb'"token": ?"[^"]*?(\d{7})"')
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 GRANT = b'{"access_token": "ya29.bench", "expires_in": 3600, "token_type": "Bearer"}'
-TAKEN = b'{"name": "projects/bench/messages/1"}'
+TAKEN = b'{"name": "projects/bench/messages/1", "ok": true}'
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
 END_STREAM, END_HEADERS, PADDED, PRIORITY = 1, 4, 8, 32
@@ -67,10 +67,13 @@ class HTTP11(Protocol):
 
     def _answer(self, request: bytes) -> None:
         body = TAKEN
-        if b"/token" in request[:64]:
+        path = request.split(b" ", 2)[1]
+        if path.endswith(b"/token"):
             body = GRANT
-        elif found := TOKEN.search(request):
-            self._record.came.append((int(found.group(1)), time.perf_counter()))
+        else:
+            found = TOKEN.search(request)
+            number = int(found.group(1) if found else path[-7:])
+            self._record.came.append((number, time.perf_counter()))
             if self._record.is_stalled:
                 return
         self._transport.write(

@@ -3,8 +3,11 @@
 import json
 import socket
 import sys
+import time
 from array import array
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +17,21 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 from benchmarks.clients import LoadError
 from benchmarks.component import PushService
-from benchmarks.gateway import Publisher
-from benchmarks.providers import APNS, FCM
-from benchmarks.stub import HTTP2, HTTP11, Record
+from benchmarks.gateway import KINDS, Publisher
+from benchmarks.providers import APNS, FCM, backend
+from benchmarks.stub import HTTP2, HTTP11, TAKEN, Record
+from pushd import measures
+from pushd.config.load import load
+from pushd.net.certificates import DevelopmentCA
+from pushd.providers import catalogue
+from pushd.providers.contract import (
+    Accepted,
+    Device,
+    Notification,
+    Response,
+    Secret,
+    Sending,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks use epoll")
 
@@ -61,7 +76,7 @@ def test_each_publish_is_counted_once_and_accepted(
 
 
 def test_a_publisher_tells_results_from_errors(ends: tuple[socket.socket, socket.socket]) -> None:
-    publisher = Publisher(0, 0, FCM, 2)
+    publisher = Publisher(0, 0, FCM, 2, "")
     publisher.said_at[1] = 1.0
     latencies = array("d")
     form = b"<field var='node'><value>n</value></field><field var='secret'><value>s</value></field>"
@@ -113,11 +128,44 @@ def test_a_stalled_one_takes_note_and_says_nothing() -> None:
     assert b"access_token" in stand_in._transport.written
 
 
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_each_provider_pushes_so_that_the_stand_in_knows_the_device(
+    name: str, tmp_path: Path
+) -> None:
+    kind, url = KINDS[name], "https://127.0.0.1:4321"
+    stub: Any = SimpleNamespace(base_url=url, ca_file=DevelopmentCA(tmp_path, time.time()).path)
+    line = backend(tmp_path, kind, "push.example", stub)
+    file = tmp_path / "pushd.yml"
+    file.write_text(
+        f"domains: [example]\ndata: {tmp_path}\nlisten: {{client_tls: [], "
+        f"client: ['127.0.0.1:5222']}}\napp_server:\n  backends:\n" + line
+    )
+    [read] = load(file, catalogue.all_options(), now=time.time()).app_server.backends
+    provider = measures.provider(read)
+    if provider.own_secret:
+        provider.keep(bytes(32))
+    given = kind.fields(42, url)
+    provider.check(given)
+    fields = provider.stored(given)
+    device = Device(Secret(fields["token"]), fields=fields)
+    request = provider.request(Notification("n", 1), device, 1.0, Sending(credential=Secret("x")))
+    assert request.url.startswith(f"{url}/")
+    record = Record(is_stalled=False)
+    stand_in = HTTP11(record)
+    stand_in.connection_made(Transport())
+    path = request.url.removeprefix(url).encode()
+    length = len(request.body)
+    stand_in.data_received(b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path, length))
+    stand_in.data_received(request.body)
+    assert [number for number, _ in record.came] == [42]
+    assert isinstance(provider.outcome(Response(200, {}, TAKEN), 1.0), Accepted)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
         ("/v1/projects/bench/messages:send", TOKEN, b'"name"'),
-        (f"/3/device/{APNS.token(42)}", b'{"aps": {}}', b""),
+        (f"/3/device/{APNS.fields(42, '')['token']}", b'{"aps": {}}', b""),
         ("/token", b"grant_type=x", b"access_token"),
     ],
 )
