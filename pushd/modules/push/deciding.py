@@ -124,9 +124,9 @@ class Decider:
         if ringing is None:
             return False
         sessions = self._host.sessions.of(account).values()
-        ringing.may_come_back = any(session.is_detached for session in sessions)
-        if any(session.stream is not None and self._takes(session) for session in sessions):
-            ringing.is_heard = True
+        doubtful = [one for one in sessions if one.is_detached or one.overdue]
+        ringing.may_come_back = bool(doubtful)
+        ringing.is_heard = any(one not in doubtful and self._takes(one) for one in sessions)
         if not self._obstacle(account):
             away = [
                 one

@@ -538,6 +538,35 @@ def test_a_session_that_may_come_back_is_waited_for() -> None:
     assert caller.heard == [("service-unavailable", "m-a")]
 
 
+def test_a_connection_that_seems_dead_is_no_answer() -> None:
+    stage, caller = scene()
+    desk = stage.phone("desk", enabled=False)
+    stage.write()
+    stage.overdue(desk)
+
+    caller.call("a")
+    stage.hall.advance(30)
+    assert caller.heard == [("service-unavailable", "m-a")]
+
+    caller.call("b")
+    desk.acknowledge()
+    stage.hall.advance(60)
+    assert len(caller.heard) == 1
+
+
+def test_a_push_for_a_connection_that_seems_dead_is_one() -> None:
+    stage, caller = scene()
+    phone = stage.phone()
+    stage.write()
+    stage.overdue(phone)
+
+    caller.call()
+    stage.hall.advance(60)
+
+    assert is_urgent(stage) == [False, True]
+    assert caller.heard == []
+
+
 def test_one_that_comes_back_in_time_gets_it() -> None:
     stage, caller = scene()
     phone = stage.phone(enabled=False)
