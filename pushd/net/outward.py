@@ -19,6 +19,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from pushd.config.checks import key_fault, load_key, read_file
+from pushd.net.bounded import Bound
 from pushd.net.http import CONNECT_TIMEOUT, Road, authorities
 from pushd.net.proxy import Tunnel
 from pushd.net.public import PublicOnly, may_be_public
@@ -26,6 +27,7 @@ from pushd.net.spread import Spreading
 
 log = Logger()
 
+STRANGERS = 500  # connections at a time to all the hosts that strangers name
 REMEMBERED = 20  # hosts whose TLS context is kept: to make one reads all trusted certificates
 
 State = tuple[tuple[int, int, int], ...]
@@ -42,6 +44,7 @@ class Outward:
     def __init__(self, reactor: Any, road: Road) -> None:
         is_judged = road.is_public and road.proxy is None
         self._reactor = Spreading(PublicOnly(reactor) if is_judged else reactor)
+        self._bound = Bound(STRANGERS)
         self._road = road
         self._files = [file for file in (road.ca_file, road.certificate, road.key) if file]
         self._state = self._look()
@@ -55,6 +58,8 @@ class Outward:
     ) -> IStreamClientEndpoint:
         """Names are looked up whenever it connects. TLS, unless the scheme is http."""
         way = self.way(host, port)
+        if self._road.is_public:
+            way = self._bound.on(way)
         if scheme == "http":
             return way
         tls: IStreamClientEndpoint = wrapClientTLS(self.tls(host, alpn), way)

@@ -251,7 +251,7 @@ def test_a_proxy_is_asked_for_no_host_that_cannot_be_public(host: str) -> None:
 def test_a_proxy_may_be_in_the_house() -> None:
     net = Net(BAD)
     proxy = Proxy("proxy.example.net", 3128)
-    way = Outward(net.reactor, Road(proxy=proxy, is_public=True)).endpoint("http", "a.example", 80)
+    way = Outward(net.reactor, Road(proxy=proxy, is_public=True)).way("a.example", 80)
     assert isinstance(way, Tunnel)
     assert net.connect(way) == ["127.0.0.1"]
 
