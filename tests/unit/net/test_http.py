@@ -170,6 +170,23 @@ class TestExchanges(TestCase):
         assert ("retry-after", "7") in headers
         assert [value for name, value in headers if name == "x-many"] == ["a", "b"]
 
+    async def test_a_client_that_is_closed_ends_what_is_under_way_with_its_answer(self) -> None:
+        asked: Deferred[Request] = Deferred()
+
+        def answer(request: Request) -> int:
+            asked.callback(request)
+            return NOT_DONE_YET
+
+        url, _, server = self.serve(answer)
+        posting = Deferred.fromCoroutine(self.post(url))
+        request = await asked
+        await self.client.close()
+
+        request.finish()
+
+        assert (await posting).status == 200
+        await DeferredList(server.ends)  # it is not kept for the next one
+
     @pytest.mark.line(146)
     @pytest.mark.mistake(16)
     async def test_a_certificate_of_another_authority_is_refused_before_anything_is_sent(
