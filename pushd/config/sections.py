@@ -255,7 +255,7 @@ class Dialects:
     # Those of Tigase's push component, ``register-device`` and ``unregister-device``, for Siskin,
     # Snikket on iOS and Stork; at the ``pubsub_host``, which these find if it is a host of its own.
     tigase: bool = False
-    # The commands of mod_push_appserver, of former Monals: ``v1-register-push`` and
+    # The commands of mod_push_appserver, of yaxim and former Monals: ``v1-register-push`` and
     # ``v1-unregister-push``.
     v1: bool = False
     # Monal and whoever uses fpush: nobody registers, servers publish to the token of a device,

@@ -109,7 +109,6 @@ class House:
 
     def configure(self, **sections: Any) -> None:
         """Write the configuration; what is not given is as usual. Nothing is coalesced."""
-        backend = self._backend("fcm")
         usual: dict[str, Any] = {
             "listen": {
                 "client": [free_port()],
@@ -124,7 +123,8 @@ class House:
         }
         backends = sections.get("app_server", {}).get("backends", ())
         for changed in backends:
-            for key, value in backend.items():
+            kind = changed.get("type", "")
+            for key, value in self._backend(kind if kind in self.stand_ins else "fcm").items():
                 changed.setdefault(key, value)
             for key in [key for key, value in changed.items() if value is None]:
                 del changed[key]

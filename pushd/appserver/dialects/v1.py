@@ -1,13 +1,16 @@
-"""The commands of mod_push_appserver, as Monal had them before it went over to fpush.
+"""The commands of mod_push_appserver: of yaxim, and of Monal before it went over to fpush.
 
     v1-register-push      type, node, token  -> completed, with jid, node and secret
     v1-unregister-push    type, node         -> completed, with jid and node
 
-The device names its node itself, and the answer repeats it: the app disables push by the name
+The device names its node itself, and the answer repeats it: Monal disables push by the name
 that it gave, whatever the answer said. It is the same for all accounts of a device, so here
-it is the account's own, and told apart from others' of that name by who publishes. The forms
-have a FORM_TYPE, the address of a web page, which is passed over. What is wrong is answered as
-there, `not-acceptable`, with a text that names the field.
+it is the account's own, and told apart from others' of that name by who publishes.
+
+yaxim enables push with the address where it registered, whatever `jid` says: for it the
+register_host has to be the pubsub_host. Monal's forms have a FORM_TYPE, the address of a web
+page, yaxim's have none; it is passed over. What is wrong is answered as there,
+`not-acceptable`, with a text that names the field.
 """
 
 from pushd.appserver.apps import App

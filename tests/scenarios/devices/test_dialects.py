@@ -1,6 +1,7 @@
 """Each device is woken, resumes and unregisters, and all of them side by side."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.scenarios.devices.mod_push import ModPushDevice
 from tests.scenarios.devices.monal import Monal, MonalSandbox
 from tests.scenarios.devices.mongooseim import MongooseIMClient
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
-from tests.scenarios.devices.v1 import OldMonal
+from tests.scenarios.devices.v1 import OldMonal, Yaxim
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
 from tests.scenarios.reading import items, refusal, succeeded
 
@@ -23,6 +24,7 @@ DEVICES = (
     Conversations,
     AppleClient,
     OldMonal,
+    Yaxim,
     Siskin,
     Snikket,
     Stork,
@@ -34,12 +36,18 @@ DEVICES = (
 )
 
 
+def app_server(**dialects: bool) -> dict[str, Any]:
+    """All dialects but those that are switched off; and one address for both halves besides."""
+    backends = [{"type": "fcm"}, {"type": "apns"}, {"type": "fcm", "register_host": PUSH_HOST}]
+    return {"dialects": SPOKEN | dialects, "backends": backends}
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield from opened(
         tmp_path_factory,
         networks=("fcm", "apns"),
-        app_server={"dialects": SPOKEN},
+        app_server=app_server(),
         push={"coalesce": 0, "max_enablements": 2 * len(DEVICES)},
     )
 
@@ -95,7 +103,7 @@ def test_a_dialect_is_switched_off_and_on_as_the_server_runs(house: House) -> No
     device = OldMonal(house)
     device.register()
     device.enable()
-    house.configure(app_server={"dialects": SPOKEN | {"v1": False}})
+    house.configure(app_server=app_server(v1=False))
     assert house.operate("reload")["changed"] == ["app_server.dialects.v1"]
 
     assert not {node for node in commands(device) if node.startswith("v1-")}
@@ -104,7 +112,7 @@ def test_a_dialect_is_switched_off_and_on_as_the_server_runs(house: House) -> No
     assert refusal(unknown) == ("cancel", "item-not-found")
     is_woken(device)
 
-    house.configure(app_server={"dialects": SPOKEN})
+    house.configure(app_server=app_server())
     house.operate("reload")
     device.unregister()
     is_left_alone(device)
