@@ -144,7 +144,9 @@ class Webhook(contract.Provider):
         self.options = options
         self._keys = [key(secret) for secret in options.secrets]
         self._url = _placed(options.url, options.base_url)
-        self._link = contract.Link(contract.trusted(options.ca_file), proxy=options.proxy)
+        # Plain http does not leave this machine, and no proxy leads back to it.
+        proxy = None if self._url.startswith("http:") else options.proxy
+        self._link = contract.Link(contract.trusted(options.ca_file), proxy=proxy)
 
     @property
     def links(self) -> frozenset[contract.Link]:

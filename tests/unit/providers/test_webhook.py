@@ -21,6 +21,7 @@ from pushd.providers.contract import (
     Encrypted,
     Notification,
     Outcome,
+    Proxy,
     Refused,
     Request,
     Response,
@@ -213,6 +214,12 @@ def test_what_was_too_big_goes_as_another_content() -> None:
 )
 def test_it_goes_to_the_operators_address(url: str, base_url: str | None, posted: str) -> None:
     assert sent(Notification("n"), url=url, base_url=base_url).url == posted
+
+
+def test_what_stays_on_this_machine_goes_through_no_proxy() -> None:
+    proxy = Proxy("proxy.example.net", 3128)
+    for url, way in ((URL, proxy), ("http://127.0.0.1:8080/push", None), ("http://[::1]/x", None)):
+        assert sent(Notification("n"), url=url, proxy=proxy).link.proxy == way
 
 
 # Who registers.
