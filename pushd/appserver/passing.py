@@ -7,7 +7,7 @@ this is bounded, as strangers choose the tokens.
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +29,7 @@ MOST_DEAD = 100_000
 class Passer:
     """A device for which something waits."""
 
-    node: str  # its token
+    node: str = field(repr=False)  # its token
     publisher: str  # a domain
     backend: str
     type: str

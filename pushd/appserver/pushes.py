@@ -1,6 +1,6 @@
 """What waits for a node: one push, into which newer publishes are merged."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pushd.appserver.extras import kept_call, kept_encrypted, read_call, read_encrypted
 from pushd.appserver.publishes import Published
@@ -19,7 +19,7 @@ class Push:
     Instants are seconds since the epoch.
     """
 
-    node: str
+    node: str = field(repr=False)
     version: int
     message_count: int | None
     subscription_count: int | None

@@ -32,7 +32,7 @@ DIGEST = hashlib.sha256().digest_size
 class Registration:
     """One device at one backend, as it is stored. Instants are seconds since the epoch."""
 
-    node: str  # known to us alone where there is an alias
+    node: str = field(repr=False)  # known to us alone where there is an alias
     account: str  # bare JID
     device: str
     device_name: str | None

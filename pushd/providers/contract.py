@@ -84,7 +84,7 @@ class Call:
 class Notification:
     """What a device is to learn. None is "not told", which is not the same as nought."""
 
-    node: str  # names the registration; its device knows it
+    node: str = field(repr=False)  # names the registration; its device knows it
     message_count: int | None = None
     pending_subscription_count: int | None = None
     last_message_sender: str | None = None

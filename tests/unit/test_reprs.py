@@ -19,10 +19,7 @@ OURS = "a name that our own push service makes up, of no use without its secret"
 DIGEST = "a digest already"
 COMMAND = "the name of a command or of a node of disco"
 MAY_SHOW = {
-    "appserver.pushes.Push.node": OURS,
-    "appserver.registrations.Registration.node": OURS,
     "cli.demopushes.Registration.node": OURS,
-    "providers.contract.Notification.node": OURS,
     "providers.reports.Attempt.node": DIGEST,
     "routing.decisions.Record.node": DIGEST,
     "routing.ledger.Line.node": DIGEST,

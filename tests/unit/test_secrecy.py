@@ -33,6 +33,7 @@ SECRET_KEYS = frozenset(("stored_key", "server_key", "client_key", "private_key"
 
 MAY_COMPARE = {
     ("providers/attempts.py", "device.token != sent_to.token"): "`Secret` compares like that",
+    ("appserver/dialects/tigase.py", "one.token == Secret(token)"): "`Secret` compares like that",
     ("appserver/outbox.py", "current.token == used.token"): "`Secret` compares like that",
     (
         "appserver/registrations.py",

@@ -22,6 +22,7 @@ from pushd.wire.element import Element
 from pushd.wire.errors import ItemNotFound
 from pushd.wire.jid import JID
 from pushd.wire.namespaces import NS_PRIORITY, NS_PUSH_ENCRYPT, NS_PUSH_JINGLE
+from pushd.wire.secret import Secret
 
 NAME = "tigase"
 VOIP = "voip-token"  # where a provider has a second token
@@ -97,7 +98,7 @@ class Tigase:
         return [
             one
             for one in self._desk.registrations.of(sender.bare)
-            if one.dialect == NAME and one.backend == app.name and one.token.reveal() == token
+            if one.dialect == NAME and one.backend == app.name and one.token == Secret(token)
         ]
 
     def _wanted(self, form: forms.Form) -> tuple[App, str]:
