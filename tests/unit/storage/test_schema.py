@@ -134,3 +134,37 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Clock) -> 
     with pytest.raises(StorageError, match="file is not a database"):
         Database(str(path), clock, InlineRunner()).open()
     assert path.read_bytes() == b"dear diary, " * 1000
+
+
+def test_registrations_from_before_the_dialects_are_mod_pushs(
+    connection: sqlite3.Connection,
+) -> None:
+    """And they go with their accounts, as before."""
+    known = steps()
+    migrate(connection, known[:14], 0.0)
+    connection.execute(
+        "INSERT INTO registrations (node, account, device, backend, type, app, token, fields, "
+        "secret_hash, registered_at, renewed_at, last_push_at) VALUES "
+        "('n1', 'juliet@example.net', 'phone', 'fcm', 'fcm', 'any', 'tok', '{\"a\": 1}', "
+        "x'0102', 1.0, 2.0, 3.0)"
+    )
+    connection.execute("INSERT INTO outbox (node, version, accepted_at, expires_at) "
+                       "VALUES ('n1', 1, 0, 9)")  # fmt: skip
+    migrate(connection, known, 0.0)
+
+    asked = "SELECT node, device, dialect, room, alias, token, fields, secret_hash, last_push_at"
+    [row] = connection.execute(f"{asked} FROM registrations").fetchall()
+    assert row == ("n1", "phone", "mod_push", "", "", "tok", '{"a": 1}', b"\x01\x02", 3.0)
+    same = (
+        "INSERT INTO registrations (node, account, device, dialect, room, backend, type, token, "
+        "secret_hash, registered_at) "
+        "VALUES ('n2', 'juliet@example.net', 'phone', ?, ?, 'fcm', 'fcm', 'tok', x'00', 1.0)"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(same, ("mod_push", ""))
+    connection.execute(same, ("conversations", "hall@rooms.example"))
+
+    connection.execute("INSERT INTO accounts (jid, created_at) VALUES ('juliet@example.net', 0)")
+    connection.execute("DELETE FROM accounts")
+    for table in ("registrations", "outbox"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
