@@ -71,7 +71,8 @@ def test_every_table_and_column_of_push_is_named() -> None:
     hall = Hall()
     rows = hall.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
     tables = [str(name) for (name,) in rows]
-    about_push = [one for one in tables if re.search(r"push|registration|outbox|publisher|passers|token", one)]
+    about = r"push|registration|outbox|publisher|passers|token"
+    about_push = [one for one in tables if re.search(about, one)]
     assert len(about_push) >= 6
     cells = {table: re.findall(r"``(\w+)``", cell) for table, cell in examples.CELL.findall(PAGE)}
     assert set(cells) == set(about_push)
