@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from pushd import measures
 from pushd.admin.harness import Journal, PushWaits
+from pushd.admin.neighbours import Neighbours
 from pushd.admin.operations import Operations
 from pushd.admin.probes import Probes
 from pushd.admin.pushes import Pushes, PushRecords, Whose
@@ -63,12 +64,14 @@ from pushd.providers.transport import Scout, over_https
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
 from pushd.s2s.calling import Caller
+from pushd.s2s.checking import check_all
 from pushd.s2s.door import ServerFactory
 from pushd.s2s.peers import Peers
 from pushd.storage.errors import StorageError
 from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
 from pushd.wire.framer import Limits
+from pushd.wire.jid import parse
 
 log = Logger()
 
@@ -178,9 +181,17 @@ class Server:
         self._watch.start()
         if self.attachment is not None:
             self.attachment.start()
+        self._check_push_services()
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+    def _check_push_services(self) -> None:
+        """Those of other servers that our users have enabled: the log says who is not reached."""
+        if self.peers is not None:
+            domains = {parse(one.service).domain for one in self.host.push.enabled()}
+            is_served = self.host.router.is_served
+            check_all(self.peers, (domain for domain in domains if not is_served(domain)))
 
     async def stop(self) -> None:
         """Stop in order: no new connections, a word to the old ones, everything committed.
@@ -464,6 +475,7 @@ class Server:
             sessions,
             self._status,
             Reloads(lambda: self.reread),
+            Neighbours(self.peers),
             PushRecords(whose, host.push, host.push, host.ledger),
             pushes,
             Probes(self._dispatcher, Prober(self._reactor, lambda: Scout(self._reactor))),
@@ -485,7 +497,9 @@ class Server:
 
         doors = dict(zip(("client", "component", "server"), self._admissions, strict=False))
         tallies = Tallies(self.events)
-        sources = Sources(self.host, self._status, self._door, doors, tallies, self._lag)
+        sources = Sources(
+            self.host, self._status, self._door, doors, tallies, self._lag, self.peers
+        )
         watched = self._watched = WatchFactory(
             self._reactor, Pages(Metrics(sources).page, self.obstacle)
         )

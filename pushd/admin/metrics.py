@@ -17,12 +17,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from pushd.admin.families import counter, counters, gauge, gauges
+from pushd.admin.peermetrics import PeerTallies, peers
 from pushd.admin.pushmetrics import push
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies
 from pushd.c2s.options import Door
 from pushd.net.admission import Admission
 from pushd.routing.host import Host
+from pushd.s2s.peers import Peers
 from pushd.storage.sqlite import Database
 from pushd.wire.stream import State
 
@@ -37,6 +39,7 @@ class Sources:
     crowds: Mapping[str, Admission]  # who is connected, by the kind of door
     tallies: Tallies
     lag: Lag
+    peers: Peers | None = None
 
 
 class Metrics(Collector):
@@ -44,6 +47,7 @@ class Metrics(Collector):
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self._peers = PeerTallies(sources.host.events)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -64,6 +68,7 @@ class Metrics(Collector):
         yield from _doors(sources)
         yield from _messages(sources)
         yield from push(sources.tallies.push, told)
+        yield from peers(self._peers, sources.peers)
         yield from _storage(sources.host.database, told["database"])
         yield from _process(sources.lag)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pushd.cli import backups, harness, pushes, tables
+from pushd.cli import backups, harness, neighbours, pushes, tables
 from pushd.cli.commands import (
     INTERRUPTED,
     REFUSED,
@@ -187,12 +187,14 @@ COMMANDS = (
         _restore,
         (_file("to read"),),
     ),
+    *neighbours.COMMANDS,
     *pushes.COMMANDS,
     *harness.COMMANDS,
     Command("demo", "watch a message to a sleeping phone become a push", _demo, (NETWORK, READY)),
 )
 GROUPS = {
     "user": "accounts: add, passwd, del, disable, enable, list",
+    "s2s": "other servers: check, list",
     "push": "push: registrations, enablements, decisions, ledger, queue, test, probe, pause, ...",
 }
 
@@ -229,8 +231,8 @@ def _overview() -> str:
         "Without --config, --data and --socket: the development server that you run, or else\n"
         "the server of /etc/pushd/pushd.yml. Exit codes: 0 done, 1 refused, or a backend\n"
         "that would not get pushes through (push probe), 2 not understood,\n"
-        "3 something is wrong (status), a push did not arrive (push test, wait-push), or did\n"
-        "(assert-no-push)."
+        "3 something is wrong (status, s2s check), a push did not arrive (push test,\n"
+        "wait-push), or did (assert-no-push)."
     )
 
 

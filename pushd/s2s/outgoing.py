@@ -51,6 +51,7 @@ class Facts:
     """What became of a stream, for who looks at it."""
 
     target: str
+    address: str = ""
     tls: str = ""  # the version
     certificate: str = "unknown"  # why it is not valid for the domain; empty if it is
     expires_at: float | None = None  # the certificate, seconds since the epoch
@@ -100,6 +101,7 @@ class Outgoing:
             self._fail,
             Fault("timeout", "the stream is not negotiated in time"),
         )
+        self.facts.address = self._stream.peer()
         self._stream.give_up_after(UNCONFIRMED)
         self._stream.meter(MOST, self._flooded)
         self._open()

@@ -69,7 +69,7 @@ class Peers:
         self.routes: dict[Pair, Route] = {}
         self.waiting = 0  # bytes in all queues
         self.is_stopping = False
-        self._caller = caller
+        self.caller = caller
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
         self._calls = DeferredSemaphore(CALLS)
         self._timer: IDelayedCall | None = None
@@ -137,7 +137,7 @@ class Peers:
     def call(self, pair: Pair) -> "Deferred[Outgoing]":
         """Open a stream; fires once it stands, and fails with a Fault."""
         called: Deferred[Outgoing] = self._calls.run(
-            lambda: Deferred.fromCoroutine(self._caller.call(self, pair))
+            lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
         )
         return called.addCallback(self._connected)
 
@@ -150,7 +150,7 @@ class Peers:
         if route is not None and isinstance(route.link, Outgoing):
             return route.link.verify(id, key)
         asked: Deferred[Said] = self._calls.run(
-            lambda: Deferred.fromCoroutine(self._caller.call(self, pair, to_verify=True))
+            lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
         ).addCallback(self._verify, id, key)
         return asked
 

@@ -90,3 +90,25 @@ def test_a_domain_that_is_nowhere_is_told_of(capulet: Neighbour) -> None:
     assert error is not None
     names = {one.name for one in error.elements()}
     assert names & {"remote-server-not-found", "remote-server-timeout"}
+
+
+def test_a_server_is_checked_step_by_step(town: Town, capulet: Neighbour) -> None:
+    result = capulet.operate("s2s-check", domain=MONTAGUE)
+    assert result["ok"], result
+    said = {step["name"]: step["text"] for step in result["steps"]}
+    assert town.method in said["authentication"]
+    assert said["tls"] == "TLSv1.3"
+    assert "127.0.0.1" in said["address"]
+    assert ("until 20" in said["certificate"]) == (town.method == "EXTERNAL")
+    assert "answered" in said["round trip"]
+    done = capulet.operator.pushdctl("--config", "pushd.yml", "s2s", "check", "nowhere.invalid")
+    assert done.returncode == 3, done.stderr
+    assert "nowhere.invalid is not reached from capulet.example" in done.stdout
+
+
+def test_the_streams_between_servers_are_listed(town: Town, capulet: Neighbour) -> None:
+    assert capulet.phone("juliet").ask(PING, MONTAGUE, "get")["type"] == "result"
+    rows = capulet.operate("s2s-list")["streams"]
+    assert (MONTAGUE, "out", town.method) in {
+        (row["remote"], row["direction"], row["method"]) for row in rows
+    }

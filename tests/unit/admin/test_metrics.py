@@ -26,6 +26,8 @@ from pushd.routing.events import (
     Cause,
     DeviceRegistered,
     DeviceUnregistered,
+    PeerConnected,
+    PeerUnreachable,
     PublishAnswered,
     PublishReceived,
     PushDecided,
@@ -38,6 +40,7 @@ from pushd.wire.sasl import SASLFailure
 from pushd.wire.stream import State
 from tests.hall import Hall
 from tests.unit.providers.bench import FakeTransport, Obedient
+from tests.unit.s2s.house import House
 
 DOCS = Path(__file__).parents[3] / "docs"
 JULIETS = ("juliet@example.net", "push.example.net", "node")
@@ -148,6 +151,7 @@ class Watched:
                 {"client": self.crowd},
                 Tallies(self.events),
                 self.lag,
+                House(self.hall).peers,
             )
         )
 
@@ -180,6 +184,8 @@ def busy(watched: Watched) -> None:
     watched.logins.outcomes["success"] += 1
     watched.door.resumptions["resumed"] += 1
     for event in (
+        PeerConnected("example.net", "a.example", True, "EXTERNAL"),
+        PeerUnreachable("example.net", "b.example", "dns"),
         PushEnabled(*JULIETS, "juliet@example.net/phone"),
         PushDecided(*JULIETS, True, "detached", "message"),
         PublishAnswered(*JULIETS, "1", "accepted", "", 0.3),
@@ -398,6 +404,22 @@ def test_certificates_and_time(watched: Watched) -> None:
     left = watched.value("pushd_certificate_left_seconds", domain="example.net")
     assert 0 < left < 400 * 86_400
     assert watched.value("pushd_problems") == 0
+
+
+def test_streams_between_servers(watched: Watched) -> None:
+    watched.events.emit(PeerConnected("example.net", "a.example", True, "EXTERNAL"))
+    watched.events.emit(PeerConnected("example.net", "a.example", False, "dialback"))
+    for _ in range(2):
+        watched.events.emit(PeerUnreachable("example.net", "b.example", "dns"))
+    sender = watched.hall.login("romeo@example.net/orchard")
+    sender.send("<message to='juliet@b.example'><body/></message>")
+
+    came = watched.value("pushd_peer_connections_total", direction="in", method="dialback")
+    assert came == 1
+    assert watched.value("pushd_peer_failures_total", step="dns") == 2
+    assert watched.value("pushd_peer_streams", direction="out") == 0
+    assert watched.value("pushd_peer_waiting_stanzas") == 1
+    assert watched.value("pushd_peer_waiting_bytes") > 40
 
 
 def test_the_documentation_has_every_metric_with_its_type_and_its_labels(

@@ -25,7 +25,7 @@ from pushd.s2s.peers import Peers
 from pushd.wire.element import Element
 from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
-from tests.hall import Hall
+from tests.hall import Client, Hall
 from tests.support import Transport
 
 HERE, THERE = "example.net", "there.example"
@@ -142,8 +142,12 @@ class Caller:
 
 
 class House:
-    def __init__(self, **options: Any) -> None:
-        self.hall = Hall()
+    """`romeo` is a user of ours, unless the hall was there before."""
+
+    romeo: Client
+
+    def __init__(self, hall: Hall | None = None, **options: Any) -> None:
+        self.hall = hall or Hall()
         self.authorities = Authorities()
         self.caller = Caller()
         made: Any = Peers
@@ -158,7 +162,8 @@ class House:
         self.peers.start()
         admission = Admission(self.hall.clock, Quota(50, 50), Quota(90, 90))
         self.door = ServerFactory(self.peers, admission)
-        self.romeo = self.hall.login("romeo@example.net/orchard")
+        if hall is None:
+            self.romeo = self.hall.login("romeo@example.net/orchard")
 
     # What comes in.
 
