@@ -295,6 +295,9 @@ class APNs(contract.Provider):
             )
         elif self._expires_at is not None:
             yield _certificate_found(options, self._topic, self._expires_at, now)
+            if not self._takes_calls:
+                text = f"it is not for {self._topic}.voip: calls go as alerts, to no {VOIP}"
+                yield contract.Finding(text)
 
     def probe(self, now: float, sending: contract.Sending) -> contract.Request:
         """A silent push to no device: `BadDeviceToken` comes from who has taken all the rest."""

@@ -132,6 +132,30 @@ def test_a_new_key_signs_what_comes_and_the_connection_of_the_old_one_ends(
     friend.settled()
 
 
+def test_keys_that_come_and_go_lose_and_double_nothing(house: RotatingHouse) -> None:
+    config = house.folder / "pushd.yml"
+    text = config.read_text()
+    used = next(file for file in house.folder.rglob("AuthKey_*.p8") if str(file) in text)
+    made = house.tell("apns", "/keys", {})
+    other = house.folder / f"AuthKey_{made['key_id']}.p8"
+    other.write_text(made["private_key"])
+    devices = [house.device("keyed") for _ in range(40)]
+    for to in devices:
+        house.answer_with("apns", to.token, {"delay": 0.3})
+
+    for place, to in enumerate(devices):
+        succeeded(house.publish(to, place + 1))
+        if place % 10 == 5:
+            used, other = other, used
+            config.write_text(config.read_text().replace(str(other), str(used)))
+            house.operate("reload")
+
+    for place, to in enumerate(devices):
+        assert settled(house, to)["seconds"] < 5.0
+        [push] = house.came("keyed", to, 1)
+        assert (push["status"], push["message"]["message-count"]) == (200, place + 1)
+
+
 def test_a_renewed_certificate_leaves_no_connection_of_the_old_one(house: RotatingHouse) -> None:
     def open_ones() -> list[int]:
         found = [one for one in house.connections() if one["client_certificate"]]

@@ -136,6 +136,8 @@ def test_a_certificate_says_whether_it_is_for_calls(
     file = certificate(tmp_path, *topics)
     provider = APNs(options(tmp_path, key_file=None, team_id=None, topic=None, certfile=file))
     assert is_call(sent(provider)) is rings
+    said = [one.text for one in provider.examined(NOW) if "voip" in one.text]
+    assert bool(said) is not rings
 
 
 # What a device says.

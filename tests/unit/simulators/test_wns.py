@@ -10,7 +10,16 @@ from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from pushd.providers.contract import Device, Notification, Request, Response, Secret, Sending, Token
+from pushd.providers.contract import (
+    Device,
+    Notification,
+    Refused,
+    Request,
+    Response,
+    Secret,
+    Sending,
+    Token,
+)
 from pushd.providers.wns import WNS, Options, read
 from pushd.simulators.answers import Answer
 from pushd.simulators.wns import FAULTS, WNSSimulator
@@ -172,3 +181,49 @@ def test_what_the_provider_sends_is_taken(note: Notification, silent: str) -> No
     assert received.kind == ("wns/toast" if is_toast else "wns/raw")
     if not is_toast:
         assert received.message == json.loads(request.body)
+
+
+ENTRA = {"application_id": "6f0cbd54-0000-4000-8000-000000000001", "tenant": "chat.example"}
+
+
+@pytest.mark.parametrize(
+    ("options", "client", "expires_in"),
+    [
+        ({"package_sid": "ms-app://s-1-15-2-1-2-3"}, "ms-app://s-1-15-2-1-2-3", 86_400),
+        (ENTRA, ENTRA["application_id"], "86399"),
+    ],
+    ids=["login.live.com", "Entra"],
+)
+def test_either_login_gives_a_token_that_is_taken(
+    options: dict[str, str], client: str, expires_in: int | str
+) -> None:
+    bench = Bench(client_id=client, expires_in=expires_in)
+    secret = Secret(bench.simulator.client_secret)
+    provider = WNS(Options(secret, base_url=URL, token_uri=f"{URL}/token", **options))  # type: ignore[arg-type]
+    asked = provider.credential("").request(NOW)
+    assert isinstance(asked, Request)
+    token = provider.credential("").accept(bench.ask(asked.url, asked.body, asked.headers), NOW)
+    assert isinstance(token, Token)
+    assert token.expires_at == NOW + int(expires_in)
+    to = Device(Secret(bench.channel))
+    request = provider.request(Notification("n", 1), to, NOW, Sending(credential=token.value))
+    assert bench.ask(request.url, request.body, request.headers).status == 200
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_request", "invalid_scope"])
+def test_a_login_that_fails_is_an_alarm(error: str) -> None:
+    bench = Bench()
+    bench.simulator.logins.script.add(None, [Answer(error=error)])
+    provider = WNS(
+        Options(
+            Secret(bench.simulator.client_secret),
+            bench.simulator.client_id,
+            token_uri=f"{URL}/token",
+        )
+    )
+    asked = provider.credential("").request(NOW)
+    assert isinstance(asked, Request)
+    got = provider.credential("").accept(bench.ask(asked.url, asked.body, asked.headers), NOW)
+    assert isinstance(got, Refused)
+    assert got.alarm
+    assert error in got.reason
