@@ -77,7 +77,7 @@ class Conversations:
                 dialect=NAME,
                 device=_device(form),
                 device_name=text_of(form, "device-name"),
-                room=_room(form),
+                room=self._room(form),
             )
             told = {"jid": given.jid, "node": given.node, "secret": given.secret.reveal()}
             return Completed(forms.result(None, told))
@@ -91,7 +91,7 @@ class Conversations:
             if invocation.form is None:
                 return Executing(blank("Unregister from push", ("android-id",), ("muc",)))
             form = _submitted(invocation.form)
-            device, room, channel = _device(form), _room(form), text_of(form, "channel")
+            device, room, channel = _device(form), self._room(form), text_of(form, "channel")
             found = [one for one in self._of(request.sender, device) if one.type == type]
             if room:
                 found = [one for one in found if one.room == room]
@@ -103,6 +103,19 @@ class Conversations:
             return Completed()
 
         return remove
+
+    def _room(self, form: forms.Form) -> str:
+        """The bare JID of the room, or ""; it is no account of ours."""
+        muc = value_of(form, "muc")
+        if not muc:
+            return ""
+        try:
+            room = parse(muc)
+        except JIDMalformed:
+            raise bad_payload("muc: an address is expected") from None
+        if not room.local or room.resource or room.domain in self._desk.host.domains:
+            raise bad_payload("muc: the bare address of a room is expected")
+        return room.bare
 
     def _of(self, sender: JID, device: str) -> list[Registration]:
         """What a device of this id has."""
@@ -128,20 +141,6 @@ def _device(form: forms.Form) -> str:
         if device := (text_of(form, name) or "").strip():
             return device
     raise bad_payload("android-id: it is missing, and so is device-id")
-
-
-def _room(form: forms.Form) -> str:
-    """The bare JID of the room, or ""."""
-    muc = value_of(form, "muc")
-    if not muc:
-        return ""
-    try:
-        room = parse(muc)
-    except JIDMalformed:
-        raise bad_payload("muc: an address is expected") from None
-    if not room.local or room.resource:
-        raise bad_payload("muc: the bare address of a room is expected")
-    return room.bare
 
 
 # What the app is told.

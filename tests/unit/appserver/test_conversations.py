@@ -154,6 +154,7 @@ def test_switched_off_as_the_server_runs_it_is_gone() -> None:
         ({"token": "tok", "android-id": "x" * (LONGEST_NAME + 1)}, "android-id"),
         ({"token": "tok", "android-id": ID, "muc": f"{HALL}/nick"}, "muc"),
         ({"token": "tok", "android-id": ID, "muc": "rooms.example"}, "muc"),
+        ({"token": "tok", "android-id": ID, "muc": "romeo@example.net"}, "muc"),
         ({"token": "tok", "android-id": ID, "muc": "@rooms.example"}, "muc"),
         ({"token": "tok", "muc": HALL}, "device-id"),
     ],
