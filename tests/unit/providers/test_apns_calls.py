@@ -39,6 +39,7 @@ def is_call(request: Request) -> bool:
     return bool(request.field)
 
 
+@pytest.mark.mistake(14)
 def test_a_call_goes_to_the_token_for_calls(provider: APNs) -> None:
     request = sent(provider)
     assert request.field == "voip-token"
@@ -109,6 +110,7 @@ def test_a_call_may_be_longer_than_an_alert(provider: APNs) -> None:
     assert "last-message-sender" not in json.loads(sent(provider, shrink=True).body)
 
 
+@pytest.mark.mistake(12)
 @pytest.mark.parametrize(
     ("lifetime", "expires_at", "expiration"),
     [(60.0, NOW + 100, NOW + 60), (60.0, NOW + 5, NOW + 5), (0.0, NOW + 100, 0)],

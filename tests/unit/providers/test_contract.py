@@ -166,6 +166,7 @@ def test_no_repr_gives_a_secret_away(provider: Provider) -> None:
         assert secret not in shown
 
 
+@pytest.mark.mistake(16)
 def test_any_answer_has_an_outcome_and_none_that_is_unknown_deletes(provider: Provider) -> None:
     known = SAMPLES[provider.type].deleting
     for status in range(100, 600):

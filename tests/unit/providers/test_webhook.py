@@ -345,6 +345,7 @@ def test_each_answer_has_its_outcome(status: int, body: bytes, outcome: Outcome)
     assert read(Response(status, body=body), NOW) == outcome
 
 
+@pytest.mark.mistake(16)
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_signature_that_is_not_taken_is_an_alarm_and_removes_nothing(status: int) -> None:
     outcome = read(Response(status, body=GONE), NOW)
