@@ -309,6 +309,9 @@ EXAMPLES: Mapping[str, Callable[[], str]] = {
     "APNs by default": lambda: to_apns({}, message_count=1),
     "APNs with everything": lambda: to_apns({}, **EVERYTHING_TOLD),
     "APNs silently": lambda: to_apns({"silent-push": "true"}, message_count=1),
+    "APNs of a call": lambda: to_apns(
+        {"voip-token": "cd" * 32}, message_count=1, urgent=True, call=contract.Call()
+    ),
     "Ubuntu by default": lambda: to_ubuntu(message_count=1),
     "Ubuntu with everything": lambda: to_ubuntu(**EVERYTHING_TOLD),
     "WebPush identity": to_web_push_for_identity,
