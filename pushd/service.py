@@ -279,7 +279,7 @@ class Server:
             self.attachment.secret = config.component.secret
             self.attachment.limits = Limits(config.limits.stanza_bytes)
         if self.peers is not None:
-            self.peers.options = measures.s2s_options(config)
+            self.peers.rule(measures.s2s_options(config))
         self.host.delivery.limit(measures.queue_limits(self.config))
         self.host.lifecycle.resume_within(config.sessions.resume_timeout)
         self.app_server.rule(measures.rules(self.config))

@@ -157,6 +157,9 @@ class Incoming:
         if self._sent is not None:
             self._sent.sent(one, self.used_at)
 
+    def remotes(self) -> set[str]:
+        return {remote for _, remote in self.pairs}
+
     def end(self, error: StreamError) -> None:
         """Say why, and close."""
         if not self._is_open:

@@ -159,6 +159,9 @@ class Outgoing:
         """Ask whether this key is theirs, of their stream `id` to us; fails with a `Fault`."""
         return self._ask("verify", key, id)
 
+    def remotes(self) -> tuple[str, ...]:
+        return (self._remote,)
+
     def close(self, reason: str = "") -> None:
         """It is needed no more."""
         self._finish(Fault("closed", reason or "it is needed no more"), CLOSING)

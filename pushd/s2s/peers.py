@@ -2,9 +2,10 @@
 
 import secrets
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -22,6 +23,7 @@ from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
+from pushd.s2s.turns import Turns
 from pushd.wire.dialback import Said
 from pushd.wire.errors import JIDMalformed, StanzaError, StreamError
 from pushd.wire.jid import JID, parse
@@ -29,7 +31,7 @@ from pushd.wire.stanza import Stanza
 
 log = Logger()
 
-CALLS = 50  # streams that are being opened at a time
+CALLS = 100  # streams that are being opened at a time
 ROUTES = 20_000  # domains that are written to, or were a moment ago
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
 LOOK = 30.0  # seconds between two looks at the streams
@@ -43,6 +45,9 @@ class Stream(Protocol):
 
     def end(self, error: StreamError) -> None:
         """Say why, and close."""
+
+    def remotes(self) -> Iterable[str]:
+        """The domains at the other end."""
 
 
 class Peers:
@@ -71,7 +76,7 @@ class Peers:
         self.is_stopping = False
         self.caller = caller
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
-        self._calls = DeferredSemaphore(CALLS)
+        self._calls = Turns(CALLS)
         self._timer: IDelayedCall | None = None
         host.router.remote = self.send
         host.router.reaches = self.reaches
@@ -88,6 +93,13 @@ class Peers:
             route.stop()
         for stream in list(self.streams):
             stream.end(StreamError("system-shutdown"))
+
+    def rule(self, options: Options) -> None:
+        """From now on these hold; whoever is denied by them is left."""
+        self.options = options
+        for stream in list(self.streams):
+            if any(not self.reaches(remote) for remote in stream.remotes()):
+                stream.end(StreamError("policy-violation", "this server talks with you no more"))
 
     # Stanzas on their way out.
 
@@ -134,10 +146,13 @@ class Peers:
 
     # Streams.
 
-    def call(self, pair: Pair) -> "Deferred[Outgoing]":
-        """Open a stream; fires once it stands, and fails with a Fault."""
+    def call(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
+        """Open a stream, in the turn of who has asked; fires once it stands.
+
+        Fails with a Fault.
+        """
         called: Deferred[Outgoing] = self._calls.run(
-            lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
+            who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
         )
         return called.addCallback(self._connected)
 
@@ -148,24 +163,28 @@ class Peers:
         """
         route = self.routes.get(pair)
         if route is not None and isinstance(route.link, Outgoing):
-            return route.link.verify(id, key)
+            return self._in_time(route.link.verify(id, key))
         asked: Deferred[Said] = self._calls.run(
-            lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
+            pair[1], lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
         ).addCallback(self._verify, id, key)
         return asked
 
     def _verify(self, outgoing: Outgoing, id: str, key: str) -> "Deferred[Said]":
         """Ask one question, and hang up."""
 
-        def done(answer: Said | Failure) -> Said | Failure:
+        def done(answer: Any) -> Any:
             outgoing.close()
-            if isinstance(answer, Failure) and answer.check(TookTooLong):
-                raise Fault("timeout", "the key is not verified in time")
             return answer
 
-        asked: Deferred[Any] = outgoing.verify(id, key)
+        return self._in_time(outgoing.verify(id, key)).addBoth(done)
+
+    def _in_time(self, asked: "Deferred[Said]") -> "Deferred[Said]":
+        def late(failure: Failure) -> Said:
+            failure.trap(TookTooLong)
+            raise Fault("timeout", "the key is not verified in time")
+
         asked.addTimeout(self.options.authentication_timeout, self.clock)
-        return asked.addBoth(done)
+        return asked.addErrback(late)
 
     def adopt(self, pair: Pair, link: Link) -> None:
         """The peer lets us speak on the stream that it opened (XEP-0288)."""

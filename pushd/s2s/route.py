@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-ATTEMPTS = 3  # in a row, before what waits is refused and the domain is left alone for a while
+ATTEMPTS = 5  # in a row, before what waits is refused and the domain is left alone for a while
 FIRST_PAUSE = 2.0  # seconds; the next ones are twice as long, each
 LONGEST_PAUSE = 600.0
 FULL = ResourceConstraint("too much waits for this server")
@@ -131,7 +131,8 @@ class Route:
         if self._is_calling or self._again is not None or self._peers.is_stopping:
             return
         self._is_calling = True
-        called: Deferred[Outgoing] = self._peers.call(self.pair)
+        sender = self.queue[0].stanza.attributes["from"].partition("/")[0]
+        called: Deferred[Outgoing] = self._peers.call(self.pair, sender)
         called.addCallbacks(self._called, self._failed)
         called.addErrback(self._broke)
 

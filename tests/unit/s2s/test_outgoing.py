@@ -3,6 +3,7 @@
 import pytest
 
 from pushd.s2s.faults import Fault
+from pushd.s2s.options import Options
 from pushd.wire.element import Element, child
 from tests.hall import Client
 from tests.unit.s2s.house import EXTERNAL, HERE, THERE, End, House, condition, greet, header
@@ -218,10 +219,10 @@ def test_a_domain_that_is_nowhere_is_told_at_once_and_not_asked_again_soon() -> 
     assert house.caller.calls
 
 
-def test_it_is_tried_three_times_with_pauses_before_all_goes_back() -> None:
+def test_it_is_tried_five_times_with_pauses_before_all_goes_back() -> None:
     house = House()
     house.romeo.send(WORD.format(0))
-    for pause in (2, 4):
+    for pause in (2, 4, 8, 16):
         fail(house)
         assert refusals(house.romeo) == []
         house.hall.advance(pause)
@@ -257,6 +258,16 @@ def test_a_domain_that_is_denied_is_not_written_to() -> None:
     assert not house.caller.calls
     house.romeo.send(WORD.format(1).replace(THERE, "rooms.friend.example"))
     assert [pair for pair, _, _ in house.caller.calls] == [(HERE, "rooms.friend.example")]
+
+
+def test_who_is_denied_from_now_on_is_left() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand()
+    other = house.external("other.example")
+    house.peers.rule(Options(policy="dialback", rules={THERE: "deny"}))
+    assert condition(end.heard()) == "policy-violation"
+    assert other.heard() == []
 
 
 def test_answers_and_errors_that_go_nowhere_are_dropped() -> None:
