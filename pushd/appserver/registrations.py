@@ -80,16 +80,10 @@ class Registration:
         return max(self.renewed_at, self.last_push_at or 0.0)
 
     def is_of(self, wanted: "Wanted") -> bool:
-        """Whether it is the same device that asks, whatever it is called.
-
-        Where a provider knows no tokens, an endpoint tells devices apart.
-        """
-        if self.backend != wanted.backend:
+        """Whether it is the same device that asks, whatever it is called."""
+        if self.backend != wanted.backend or not wanted.token:
             return False
-        if wanted.token:
-            return self.token.reveal() == wanted.token.reveal()  # no secret between these two
-        endpoint = wanted.fields.get("endpoint", "")
-        return bool(endpoint) and self.provider_fields().get("endpoint") == endpoint
+        return self.token.reveal() == wanted.token.reveal()  # no secret between these two
 
     def hashes(self) -> list[bytes]:
         """Of all secrets that are valid, the oldest first."""

@@ -420,7 +420,11 @@ class Provider(ABC):
                 raise BadField(name, "is missing or empty")
 
     def stored(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """The same fields, each in the one form in which it is kept. `check` passed them."""
+        """The same fields, each in the one form in which it is kept. `check` passed them.
+
+        Among them is a `token`, whatever the device calls it: where it is reached, and what
+        tells it from others.
+        """
         return dict(fields)
 
     def completed(self, fields: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:

@@ -152,6 +152,15 @@ def test_a_request_is_made_for_any_notification(provider: Provider) -> None:
         assert not any(c in value for value in request.headers.values() for c in "\r\n")
 
 
+def test_what_is_kept_of_a_device_has_a_token_and_is_taken_again(provider: Provider) -> None:
+    given = SAMPLES[provider.type].fields
+    stored = provider.stored(given)
+    assert stored["token"]
+    completed = provider.completed(stored, {})
+    assert completed.keys() >= stored.keys()
+    assert provider.completed(provider.stored(given), completed) == completed
+
+
 def test_a_shrunk_request_is_smaller_and_without_text(provider: Provider) -> None:
     full = provider.request(FULL, device(provider), NOW, sending())
     shrunk = provider.request(FULL, device(provider), NOW, sending(shrink=True))
