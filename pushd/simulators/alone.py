@@ -136,7 +136,13 @@ class WNS(Network):
     def reached(self, urls: dict[str, str]) -> dict[str, Any]:
         self.simulator.base_url = urls["listen"]
         _write(self._file, self.simulator.credentials())
-        return {**self.simulator.credentials(), "token_uri": f"{urls['listen']}/token"}
+        return {
+            **self.simulator.credentials(),
+            "token_uri": f"{urls['listen']}/token",
+            "application_id": self.simulator.application_id,
+            "tenant": self.simulator.tenant,
+            "entra_uri": self.simulator.entra_uri,
+        }
 
 
 class WebPush(Network):

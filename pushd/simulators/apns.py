@@ -63,6 +63,7 @@ class APNsSimulator(Simulator[ReceivedPush]):
 
     type = "apns"
     vendor = "the Apple Push Notification service"
+    states_known = ("Unregistered", "ExpiredToken", "BadDeviceToken", "DeviceTokenNotForTopic")
 
     def __init__(
         self,
@@ -154,9 +155,9 @@ class APNsSimulator(Simulator[ReceivedPush]):
         refused: Refused | None = None
         try:
             by = self._check(push, stream, environment, now)
-            answer = self.messages.script.take(push.token)
-            if answer is not None and answer.error:
-                refused = Refused(answer.error, now if REASONS[answer.error] == 410 else None)
+            answer, reason = self.due(push.token)
+            if reason:
+                refused = Refused(reason, now if REASONS[reason] == 410 else None)
         except Refused as wrong:
             refused = wrong
         said = Said(push.id or str(uuid4()))

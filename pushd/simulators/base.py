@@ -200,6 +200,7 @@ class Simulator(Generic[R]):
 
     type: ClassVar[str]  # as in the configuration of providers
     vendor: ClassVar[str]  # who is stood in for, in words
+    states_known: ClassVar[tuple[str, ...]] = ()  # errors that a token may have come to for good
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, base_url: str, messages: Endpoint[R]) -> None:
@@ -207,6 +208,7 @@ class Simulator(Generic[R]):
         self._base_url = base_url.rstrip("/")
         self.messages = messages
         self.endpoints: dict[str, Endpoint[Any]] = {"messages": messages}
+        self.states: dict[str, str] = {}  # the name of an error, by token
 
     @property
     def base_url(self) -> str:
@@ -230,15 +232,37 @@ class Simulator(Generic[R]):
         """
         self.messages.script.add(token, answers)
 
+    def due(self, token: str) -> tuple[Answer | None, str]:
+        """What a valid request for `token` is to be answered: the script's answer if there is
+        one, and the name of an error, "" for none. What the token has come to goes first."""
+        state = self.states.get(token)
+        if state is not None:
+            return None, state
+        answer = self.messages.script.take(token)
+        return answer, "" if answer is None else answer.error
+
+    def set_state(self, token: str, state: str) -> None:
+        """Have all requests for `token` refused so from here on; "" makes it well again.
+
+        Raises ScriptError.
+        """
+        if state not in ("", *self.states_known):
+            known = ", ".join(self.states_known)
+            raise ScriptError(f"a token here may be {known} or '', but not {state!r}")
+        self.states.pop(token, None)
+        if state:
+            self.states[token] = state
+
     async def next_request(self, token: str | None = None, timeout: float = 10.0) -> R:
         """The oldest notification that this has not given before; see `Record.next`."""
         return await self.messages.record.next(token, timeout)
 
     def forget(self) -> None:
-        """Drop every record and every script."""
+        """Drop every record, every script, and what tokens have come to."""
         for endpoint in self.endpoints.values():
             endpoint.record.clear()
             endpoint.script.clear()
+        self.states.clear()
 
     def about(self) -> Mapping[str, Any]:
         """What else the vendor's page under /control should say."""

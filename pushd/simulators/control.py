@@ -32,6 +32,8 @@ HELP = (
     '"endpoint": "messages" when absent}',
     "GET /control/script: what is still due",
     "DELETE /control/script: forget it",
+    'POST /control/states: {"token": text, "is": one of the states, or ""}: what a token has '
+    "come to; GET lists them",
     "GET /control/credentials: what to sign in with here, in the vendor's own form",
 )
 ANSWER = {
@@ -69,6 +71,7 @@ class Control(Resource):
             "requests": {"GET": self._requests, "DELETE": self._forget_requests},
             "script": {"GET": self._script, "POST": self._add, "DELETE": self._forget_script},
             "credentials": {"GET": self._credentials},
+            "states": {"GET": self._states, "POST": self._set_state},
         }
         for name, methods in simulator.rooms().items():
             self._rooms[name] = {method: _room(act) for method, act in methods.items()}
@@ -122,6 +125,7 @@ class Control(Resource):
                     }
                     for name, endpoint in simulator.endpoints.items()
                 },
+                "states": simulator.states_known,
                 "answer": ANSWER,
                 "control": HELP,
             },
@@ -181,6 +185,19 @@ class Control(Resource):
         for endpoint in self._simulator.endpoints.values():
             endpoint.script.clear()
         return Reply.json(200, {})
+
+    def _states(self, request: Request) -> Reply:
+        _query(request)
+        return Reply.json(200, {"states": self._simulator.states})
+
+    def _set_state(self, request: Request) -> Reply:
+        _query(request)
+        order = _body(request)
+        token, state = order.get("token"), order.get("is")
+        if not isinstance(token, str) or not isinstance(state, str) or len(order) != 2:
+            raise _Mistake("this takes a token, and what it is, both as text")
+        self._simulator.set_state(token, state)
+        return Reply.json(200, {"states": self._simulator.states})
 
     def _credentials(self, request: Request) -> Reply:
         _query(request)

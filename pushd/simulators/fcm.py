@@ -59,6 +59,7 @@ class FCMSimulator(Simulator[ReceivedMessage]):
 
     type = "fcm"
     vendor = "Firebase Cloud Messaging (HTTP v1)"
+    states_known = ("UNREGISTERED", "SENDER_ID_MISMATCH", "INVALID_ARGUMENT")
 
     def __init__(
         self,
@@ -141,13 +142,13 @@ class FCMSimulator(Simulator[ReceivedMessage]):
         if refusal is None:
             try:
                 message = fcm_message.check(body)
-                answer = self.messages.script.take(message.token)
+                answer, error = self.due(message.token)
+                if error:
+                    refusal = fcm_errors.scripted(error, answer.status if answer else None)
             except fcm_message.Unreadable as wrong:
                 refusal = fcm_errors.unreadable(wrong)
             except fcm_message.Invalid as wrong:
                 refusal = fcm_errors.invalid(wrong)
-        if answer is not None and answer.error:
-            refusal = fcm_errors.scripted(answer.error, answer.status)
         validate_only = message is not None and message.validate_only
         reply = refusal.reply if refusal else self._accepted(validate_only, now)
         reply = reply.as_scripted(answer)

@@ -47,7 +47,8 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "bad-json": Fault(400, "invalid-request", "Request body is not valid JSON"),
+    "bad-json": Fault(400, "invalid-request", "Malformed JSON Object"),
+    "empty": Fault(400, "invalid-request", "Request body empty"),
     "missing-id": Fault(400, "invalid-request", "Missing id field"),
     "missing-data": Fault(400, "invalid-request", "Missing data field"),
     "bad-expiry": Fault(400, "invalid-request", "Invalid expiration date"),
@@ -61,7 +62,8 @@ FAULTS = {
     "no-length": Fault(411, "invalid-request", "A Content-Length must be provided"),
     "too-large": Fault(413, "invalid-request", "Request body too large"),
     "too-many-pending": Fault(413, "too-many-pending", "Too many pending notifications"),
-    "content-type": Fault(415, "invalid-request", "Wrong content type"),
+    "content-type": Fault(415, "invalid-request", "Wrong content type, should be application/json"),
+    "too-many": Fault(429, "too-many-requests", "Too many requests"),
     "internal": Fault(500, "internal", "Unknown error"),
     "unavailable": Fault(503, "unavailable", "Message store unavailable"),
 }
@@ -91,6 +93,7 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
 
     type = "ubuntu"
     vendor = "Ubuntu Push (UBports)"
+    states_known = ("unknown-token", "unauthorized")
 
     def __init__(self, clock: IReactorTime, base_url: str = "", limit: int = LIMIT) -> None:
         messages: Endpoint[ReceivedNotification] = Endpoint(clock, FAULTS, limit)
@@ -142,10 +145,10 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
         try:
             content = _read(request)
             _check(content, now)
-            answer = self.messages.script.take(content["token"])
-            if answer is not None and answer.error:
-                raise Refused(answer.error)
-            self._deliver(content)
+            answer, fault = self.due(content["token"])
+            if fault:
+                raise Refused(fault)
+            self._deliver(content, now)
         except Refused as wrong:
             refused = wrong
         reply = _reply(refused, answer).as_scripted(answer)
@@ -167,11 +170,12 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
             ),
         )
 
-    def _deliver(self, content: Mapping[str, Any]) -> None:
+    def _deliver(self, content: Mapping[str, Any], now: float) -> None:
         """To a phone that is online at once; for another it is kept. Raises Refused."""
         waiting = self.pending.get(content["token"])
         if waiting is None:
             return
+        waiting[:] = [one for one in waiting if _instant(one["expire_on"]) > now]
         if content.get("clear_pending"):
             waiting.clear()
         tag = content.get("replace_tag")
@@ -187,10 +191,12 @@ def _read(request: Request) -> Any:
         raise Refused("method")
     if not has_header(request, "content-length") and request.clientproto != b"HTTP/2":
         raise Refused("no-length")
-    if not is_of_type(request, "application/json"):
-        raise Refused("content-type")
+    if not length_of(request):
+        raise Refused("empty")
     if length_of(request) > MOST:
         raise Refused("too-large")
+    if not is_of_type(request, "application/json"):
+        raise Refused("content-type")
     try:
         return json.loads(content_of(request))
     except (ValueError, RecursionError):

@@ -76,7 +76,6 @@ FAULTS = {
     "moved": Fault(301, "elsewhere"),
     "redirect": Fault(307, "elsewhere"),
 }
-STATES = ("unregistered", "gone", "")  # that a token may be put into
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +103,7 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
 
     type = "webhook"
     vendor = "a receiver of webhooks"
+    states_known = ("unregistered", "gone")
 
     def __init__(
         self,
@@ -115,7 +115,6 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
         messages: Endpoint[ReceivedWebhook] = Endpoint(clock, FAULTS, limit)
         super().__init__(clock, base_url, messages)
         self.secrets = list(secrets) or [webhook_signatures.made_up()]
-        self.states: dict[str, str] = {}  # the name of a fault, by token
         self._seen: OrderedDict[str, tuple[bytes, int]] = OrderedDict()  # digest and count, by id
         self._replies = Replies(clock)
         self.site = QuietSite(_Root(self, self._replies), clock)
@@ -136,13 +135,11 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
         return {
             "push": self.url,
             "secrets": 'POST /control/secrets: {"secrets": [whsec_..., ...]}, for the next posts',
-            "tokens": 'POST /control/tokens: {"token", "is": "unregistered", "gone" or ""}',
         }
 
     def rooms(self) -> Mapping[str, Mapping[str, Act]]:
         return {
             "secrets": {"GET": self._list, "POST": self._exchange},
-            "tokens": {"GET": lambda order: self.states, "POST": self._set_state},
         }
 
     def _list(self, order: Mapping[str, Any]) -> Any:
@@ -161,18 +158,8 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
         self.secrets = given
         return {"secrets": self.secrets}
 
-    def _set_state(self, order: Mapping[str, Any]) -> Any:
-        token, state = order.get("token"), order.get("is")
-        if not isinstance(token, str) or state not in STATES or len(order) != 2:
-            raise ScriptError("this takes a token, and what it is")
-        self.states[token] = state
-        if not state:
-            del self.states[token]
-        return self.states
-
     def forget(self) -> None:
         super().forget()
-        self.states.clear()
         self._seen.clear()
 
     def close(self) -> None:
@@ -192,10 +179,7 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
             content = _read(body)
             token = _check_content(content)
             self._count(signed, body)
-            if token in self.states:
-                raise Refused(self.states[token], "")
-            answer = self.messages.script.take(token)
-            fault = answer.error if answer is not None else ""
+            answer, fault = self.due(token)
         except Refused as wrong:
             fault, words = wrong.name, str(wrong)
         reply = _reply(fault, words, self.url).as_scripted(answer)

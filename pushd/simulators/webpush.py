@@ -47,7 +47,6 @@ from pushd.simulators.webpush_vapid import Signer
 MOST = 4_096  # bytes of a body (RFC 8030 §7.2)
 URGENCIES = ("very-low", "low", "normal", "high")
 MAX_SENDERS = 10_000  # ephemeral keys that are remembered
-STATES = ("gone", "not-found", "no-subscriber", "")  # that an endpoint may be put into
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -99,6 +98,7 @@ class WebPushSimulator(Simulator[ReceivedPush]):
 
     type = "webpush"
     vendor = "the push services of browsers and a UnifiedPush server"
+    states_known = ("gone", "not-found", "no-subscriber", "key-mismatch")
 
     def __init__(
         self, clock: IReactorTime, base_url: str = "", seed: bytes = b"", limit: int = LIMIT
@@ -107,7 +107,6 @@ class WebPushSimulator(Simulator[ReceivedPush]):
         super().__init__(clock, base_url, messages)
         paths = {service.name: service.path for service in SERVICES.values()}
         self.subscriptions = Subscriptions(paths, seed or secrets.token_bytes(32))
-        self.states: dict[str, str] = {}  # the name of a fault, by endpoint
         self._senders: OrderedDict[bytes, bytes] = OrderedDict()  # digests of bodies, by their key
         self._replies = Replies(clock)
         self.site = QuietSite(_Root(self, self._replies), clock)
@@ -154,16 +153,11 @@ class WebPushSimulator(Simulator[ReceivedPush]):
                 '{"service": "' + '", "'.join(SERVICES) + '", "name", "vapid": public key that '
                 "it is bound to}, each of which may be absent"
             ),
-            "states": (
-                'POST /control/states: {"endpoint": URL, "is": "gone", "not-found", '
-                '"no-subscriber" or ""}'
-            ),
         }
 
     def rooms(self) -> Mapping[str, Mapping[str, Act]]:
         return {
             "subscriptions": {"GET": self._list, "POST": self._make},
-            "states": {"GET": lambda order: self.states, "POST": self._set_state},
         }
 
     def _list(self, order: Mapping[str, Any]) -> Any:
@@ -176,18 +170,8 @@ class WebPushSimulator(Simulator[ReceivedPush]):
                 raise ScriptError(f"this takes service, name and vapid as texts; what is {name!r}?")
         return self.subscribe(**order)
 
-    def _set_state(self, order: Mapping[str, Any]) -> Any:
-        endpoint, state = order.get("endpoint"), order.get("is")
-        if not isinstance(endpoint, str) or state not in STATES or len(order) != 2:
-            raise ScriptError("this takes an endpoint, and what it is")
-        self.states[endpoint] = state
-        if not state:
-            del self.states[endpoint]
-        return self.states
-
     def forget(self) -> None:
         super().forget()
-        self.states.clear()
         self.subscriptions.clear()
 
     def close(self) -> None:
@@ -205,12 +189,8 @@ class WebPushSimulator(Simulator[ReceivedPush]):
         refused: Refused | None = None
         try:
             self._check(push, request, service, subscription, now)
-            state = self.states.get(endpoint)
-            if state:
-                raise Refused(state)
-            answer = self.messages.script.take(endpoint)
-            if answer is not None and answer.error:
-                refused = Refused(answer.error)
+            answer, fault = self.due(endpoint)
+            refused = Refused(fault) if fault else None
         except Refused as wrong:
             refused = wrong
         reply = self._reply(service, endpoint, push, refused).as_scripted(answer)

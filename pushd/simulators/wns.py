@@ -1,8 +1,9 @@
-"""A stand-in for WNS, the Windows Push Notification Services, and for the login that it needs.
+"""A stand-in for WNS, the Windows Push Notification Services, and for the logins that it needs.
 
-Read from Microsoft's "Push notification service request and response headers", "WNS overview"
-and "Quickstart: Push notifications in the Windows App SDK". A channel is any path below
-`/channel/`; a test may say that one has expired, or is another app's.
+Read from Microsoft's "Push notification service request and response headers", "WNS overview",
+"Quickstart: Push notifications in the Windows App SDK" and "Raw notification overview". Any address
+below `/channel/` is a channel of an app of the Store, any below `/sdk/` one of the Windows App SDK.
+What WNS takes and drops in silence is on record with `remarks`; a toast that is no XML is dropped.
 """
 
 import json
@@ -11,14 +12,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from xml.etree import ElementTree
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from pushd.simulators.answers import Answer, ScriptError
-from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
+from pushd.simulators.answers import Answer
+from pushd.simulators.base import LIMIT, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
 from pushd.simulators.web import (
@@ -28,20 +29,18 @@ from pushd.simulators.web import (
     content_of,
     has_header,
     header_of,
+    headers_of,
     is_of_type,
-    length_of,
 )
+from pushd.simulators.wns_tokens import SDK, UWP, Client, Logins
 
 MOST = 5_000  # bytes of a payload
-SCOPES = ("notify.windows.com", "https://wns.windows.com/.default")
 TYPES = {
     "wns/raw": "application/octet-stream",
     "wns/toast": "text/xml",
     "wns/tile": "text/xml",
     "wns/badge": "text/xml",
 }
-
-_DIGITS = re.compile(r"[0-9]{1,12}")
 
 # By the names that a script may use: status, X-WNS-Status, X-WNS-Error-Description.
 FAULTS: dict[str, tuple[int, str, str]] = {
@@ -60,7 +59,16 @@ FAULTS: dict[str, tuple[int, str, str]] = {
     "internal": (500, "", "An internal failure caused notification delivery to fail"),
     "unavailable": (503, "", "The server is currently unavailable"),
 }
-LOGIN_FAULTS = ("invalid_client", "invalid_request", "invalid_scope", "unavailable")
+# What a header may say, where it is there (RFC 9110 leaves out what is about the connection).
+GRAMMAR = {
+    "x-wns-cache-policy": re.compile(r"cache|no-cache"),
+    "x-wns-priority": re.compile(r"[1-4]"),
+    "x-wns-ttl": re.compile(r"[1-9][0-9]{0,11}"),
+    "x-wns-requestforstatus": re.compile(r"true|false"),
+    "x-wns-tag": re.compile(r"[A-Za-z0-9]{1,16}"),
+}
+NOT_HERE = ("x-wns-suppresspopup", "x-wns-group")  # of phones, which are no more
+SINGLE = (*GRAMMAR, "authorization", "content-type", "x-wns-type")
 
 
 class Refused(Exception):
@@ -69,22 +77,28 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedNotification(Received):
-    """A post to a channel, whose address is the `token`. `message` is text where it is no JSON."""
+    """A post to a channel, whose address is the `token`. `message` is text where it is no JSON.
+
+    `ttl` is in seconds. `remarks` are what WNS takes, and nobody will have meant.
+    """
 
     kind: str = ""  # as "wns/raw"
     priority: str = ""
     cache_policy: str = ""
     ttl: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class WNSSimulator(Simulator[ReceivedNotification]):
     """The stand-in; `door` is to be put on a port, and `base_url` to say where that is.
 
-    `expires_in` of an access token is a number, or a string as Microsoft Entra writes it.
+    One app is known by `client_id`, as those of the Store are; the other by `application_id` in
+    the directory `tenant`. They have the same secret.
     """
 
     type = "wns"
     vendor = "the Windows Push Notification Services"
+    states_known = ("expired", "forbidden", "not-found", "blocked")
 
     def __init__(
         self,
@@ -93,17 +107,22 @@ class WNSSimulator(Simulator[ReceivedNotification]):
         *,
         client_id: str = "ms-app://s-1-15-2-1-2-3",
         client_secret: str = "",
+        application_id: str = "6c0e9a3a-3b1c-4f0e-8a53-5f6c0f2f3f11",
+        tenant: str = "pushd-simulator",
         expires_in: int | str = 86_400,
         limit: int = LIMIT,
     ) -> None:
         messages: Endpoint[ReceivedNotification] = Endpoint(clock, FAULTS, limit)
         super().__init__(clock, base_url, messages)
-        self.endpoints["tokens"] = self.logins = Endpoint[Received](clock, LOGIN_FAULTS, limit)
         self.client_id = client_id
         self.client_secret = client_secret or secrets.token_urlsafe(24)
-        self.expires_in = expires_in
-        self.channels: dict[str, str] = {}  # the name of a fault, by address
-        self._tokens: dict[str, float] = {}  # until when they hold
+        self.application_id = application_id
+        self.tenant = tenant
+        self.endpoints["tokens"] = self.logins = Logins(clock, expires_in, limit)
+        self.logins.clients = [
+            Client(UWP, client_id, self.client_secret),
+            Client(SDK, application_id, self.client_secret),
+        ]
         self._replies = Replies(clock)
         self.site = QuietSite(_Root(self, self._replies), clock)
 
@@ -111,9 +130,19 @@ class WNSSimulator(Simulator[ReceivedNotification]):
         """What to put on a port."""
         return Door(self.site)
 
-    def channel(self, name: str) -> str:
-        """The address of a channel."""
-        return f"{self.base_url}/channel/?token={name}"
+    def channel(self, name: str, kind: str = UWP) -> str:
+        """The address of a channel, of an app of this kind."""
+        return f"{self.base_url}/{'sdk' if kind == SDK else 'channel'}/?token={name}"
+
+    @property
+    def live_uri(self) -> str:
+        """Where apps of the Store sign in."""
+        return f"{self.base_url}/accesstoken.srf"
+
+    @property
+    def entra_uri(self) -> str:
+        """Where the others do."""
+        return f"{self.base_url}/{self.tenant}/oauth2/v2.0/token"
 
     def credentials(self) -> Mapping[str, str]:
         return {"package_sid": self.client_id, "auth_key": self.client_secret}
@@ -121,94 +150,45 @@ class WNSSimulator(Simulator[ReceivedNotification]):
     def about(self) -> Mapping[str, Any]:
         return {
             "token": f"{self.base_url}/token",
+            "accesstoken": self.live_uri,
+            "entra": self.entra_uri,
+            "application_id": self.application_id,
+            "tenant": self.tenant,
             "channel": self.channel("NAME"),
-            "channels": (
-                'POST /control/channels: {"channel": address, "is": "expired", "forbidden", '
-                '"not-found" or ""}'
-            ),
+            "channel_of_sdk": self.channel("NAME", SDK),
         }
-
-    def rooms(self) -> Mapping[str, Mapping[str, Act]]:
-        return {"channels": {"GET": lambda order: self.channels, "POST": self._set_channel}}
-
-    def _set_channel(self, order: Mapping[str, Any]) -> Any:
-        address, fault = order.get("channel"), order.get("is")
-        if not isinstance(address, str) or fault not in ("", "expired", "forbidden", "not-found"):
-            raise ScriptError("this takes a channel, and what it is")
-        if fault:
-            self.channels[address] = fault
-        else:
-            self.channels.pop(address, None)
-        return self.channels
 
     def revoke(self) -> None:
         """Let no access token hold any longer."""
-        self._tokens.clear()
-
-    def forget(self) -> None:
-        super().forget()
-        self.channels.clear()
+        self.logins.revoke()
 
     def close(self) -> None:
         super().close()
         self._replies.close()
 
-    def log_in(self, request: Request) -> None:
-        """Answer a request for an access token."""
-        now = self.clock.seconds()
-        answer: Answer | None = None
-        error = ""
-        try:
-            self._check_login(request)
-            answer = self.logins.script.take(None)
-            if answer is not None and answer.error:
-                raise Refused(answer.error)
-            reply = self._granted(answer, now)
-        except Refused as wrong:
-            error = str(wrong)
-            status = 503 if error == "unavailable" else 400
-            reply = Reply.json(status, {"error": error})
-        reply = reply.as_scripted(answer)
+    def log_in(self, request: Request, kind: str = "") -> None:
+        """Answer a request for an access token, at the address of this kind, or of either."""
+        reply, answer, said = self.logins.decide(request, kind, self.clock.seconds())
         self._replies.send(request, reply, answer)
-        seen = reply.status_seen(answer)
-        said = Received(at=now, token="", message=None, status=seen, error=error)
         self.received(self.logins, said)
 
-    def _check_login(self, request: Request) -> None:
-        if not is_of_type(request, "application/x-www-form-urlencoded"):
-            raise Refused("invalid_request")
-        form = parse_qs(content_of(request).decode("ascii", "replace"))
-        given = {name: values[0] for name, values in form.items() if len(values) == 1}
-        if given.get("grant_type") != "client_credentials":
-            raise Refused("invalid_request")
-        if given.get("scope") not in SCOPES:
-            raise Refused("invalid_scope")
-        secret = given.get("client_secret", "")
-        if given.get("client_id") != self.client_id or secret != self.client_secret:
-            raise Refused("invalid_client")
-
-    def _granted(self, answer: Answer | None, now: float) -> Reply:
-        token = secrets.token_urlsafe(32)
-        scripted = None if answer is None else answer.lifetime
-        expires_in = self.expires_in if scripted is None else scripted
-        self._tokens[token] = now + float(expires_in)
-        content = {"access_token": token, "token_type": "bearer", "expires_in": expires_in}
-        return Reply.json(200, content)
-
-    def take_in(self, request: Request) -> None:
-        """Answer a post to a channel."""
+    def take_in(self, request: Request, kind: str = UWP) -> None:
+        """Answer a post to a channel of an app of this kind."""
         now = self.clock.seconds()
         address = self.base_url + request.uri.decode("ascii", "replace")
         body = content_of(request)
+        client = self._client(request, now)
         answer: Answer | None = None
-        fault = ""
         try:
-            self._check(request, address, now)
-            answer = self.messages.script.take(address)
-            fault = answer.error if answer is not None else ""
+            _check(request, client, kind, body)
+            answer, fault = self.due(address)
         except Refused as wrong:
             fault = str(wrong)
-        reply = _reply(fault, answer).as_scripted(answer)
+        reply = _reply(request, fault, answer).as_scripted(answer)
+        # The answer goes out first: whoever waits for the request finds it under way.
+        remarks = tuple(_oddities(request))
+        said = {name: header_of(request, f"x-wns-{name}") for name in ("type", "priority", "ttl")}
+        policy = header_of(request, "x-wns-cache-policy")
         self._replies.send(request, reply, answer)
         self.received(
             self.messages,
@@ -216,50 +196,75 @@ class WNSSimulator(Simulator[ReceivedNotification]):
                 at=now,
                 token=address,
                 message=_content(body),
-                authorized_by="" if fault == "unauthorized" else self.client_id,
+                authorized_by="" if client is None else client.id,
                 status=reply.status_seen(answer),
                 error=fault,
-                kind=header_of(request, "x-wns-type"),
-                priority=header_of(request, "x-wns-priority"),
-                cache_policy=header_of(request, "x-wns-cache-policy"),
-                ttl=_ttl(request),
+                kind=said["type"],
+                priority=said["priority"],
+                cache_policy=policy,
+                ttl=int(said["ttl"]) if GRAMMAR["x-wns-ttl"].fullmatch(said["ttl"]) else None,
+                remarks=remarks,
             ),
         )
 
-    def _check(self, request: Request, address: str, now: float) -> None:
-        """Raises Refused for what the service would refuse."""
-        if request.method != b"POST":
-            raise Refused("method")
+    def _client(self, request: Request, now: float) -> Client | None:
         scheme, _, token = header_of(request, "authorization").partition(" ")
-        if scheme.lower() != "bearer" or self._tokens.get(token, 0.0) <= now:
-            raise Refused("unauthorized")
-        if address in self.channels:
-            raise Refused(self.channels[address])
-        if not has_header(request, "content-length") and request.clientproto != b"HTTP/2":
-            raise Refused("no-length")
-        wanted = TYPES.get(header_of(request, "x-wns-type"))
-        if wanted is None or not is_of_type(request, wanted):
-            raise Refused("bad-header")
-        for name, known in (
-            ("x-wns-cache-policy", ("cache", "no-cache")),
-            ("x-wns-priority", ("1", "2", "3", "4")),
-        ):
-            if (header_of(request, name) or known[0]) not in known:
-                raise Refused("bad-header")
-        if has_header(request, "x-wns-ttl") and not _ttl(request):
-            raise Refused("bad-header")
-        if has_header(request, "x-wns-suppresspopup"):
-            raise Refused("bad-header")
-        if not length_of(request):
-            raise Refused("bad-header")
-        if length_of(request) > MOST:
-            raise Refused("too-large")
+        return self.logins.find(token, now) if scheme.lower() == "bearer" else None
 
 
-def _ttl(request: Request) -> int | None:
-    """In seconds; None where it is absent, or is no number."""
-    text = header_of(request, "x-wns-ttl")
-    return int(text) if _DIGITS.fullmatch(text) else None
+def _check(request: Request, client: Client | None, kind: str, body: bytes) -> None:
+    """Raises Refused for what the service would refuse."""
+    if request.method != b"POST":
+        raise Refused("method")
+    if client is None:
+        raise Refused("unauthorized")
+    if client.kind != kind:
+        raise Refused("forbidden")
+    if not has_header(request, "content-length") and request.clientproto != b"HTTP/2":
+        raise Refused("no-length")
+    _check_headers(request)
+    if not body:
+        raise Refused("bad-header")
+    if len(body) > MOST:
+        raise Refused("too-large")
+    root = header_of(request, "x-wns-type").removeprefix("wns/")
+    if root != "raw" and not _is_xml(body, root):
+        raise Refused("dropped")
+
+
+def _check_headers(request: Request) -> None:
+    said = header_of(request, "x-wns-type")
+    if said not in TYPES or not is_of_type(request, TYPES[said]):
+        raise Refused("bad-header")
+    for name in SINGLE:
+        values = headers_of(request, name)
+        grammar = GRAMMAR.get(name)
+        if len(values) > 1 or (values and grammar and not grammar.fullmatch(values[0])):
+            raise Refused("bad-header")
+    if any(has_header(request, name) for name in (*NOT_HERE, "expect", "transfer-encoding")):
+        raise Refused("bad-header")
+    if has_header(request, "x-wns-tag") and said != "wns/tile":
+        raise Refused("bad-header")
+
+
+def _is_xml(body: bytes, root: str) -> bool:
+    """Whether it is XML with this root, and no entities of its own."""
+    if b"<!DOCTYPE" in body:
+        return False
+    try:
+        return ElementTree.fromstring(body).tag == root  # noqa: S314 - 5,000 bytes without entities
+    except (ElementTree.ParseError, LookupError, ValueError):
+        return False
+
+
+def _oddities(request: Request) -> list[str]:
+    found = []
+    if header_of(request, "x-wns-type") == "wns/raw":
+        if header_of(request, "x-wns-cache-policy") != "cache":
+            found.append("x-wns-cache-policy: a device that is offline will miss it")
+        if header_of(request, "x-wns-priority") not in ("1", "2"):
+            found.append("x-wns-priority: raw notifications have a low one unless they say more")
+    return found
 
 
 def _content(body: bytes) -> Any:
@@ -270,11 +275,14 @@ def _content(body: bytes) -> Any:
         return text
 
 
-def _reply(fault: str, answer: Answer | None) -> Reply:
+def _reply(request: Request, fault: str, answer: Answer | None) -> Reply:
     status, said, words = FAULTS.get(fault, (200, "received", ""))
     headers = {"X-WNS-Msg-ID": secrets.token_hex(8), "X-WNS-Debug-Trace": "stand-in"}
+    headers["MS-CV"] = f"{secrets.token_urlsafe(12)}.0"
     if said:
-        headers |= {"X-WNS-Status": said, "X-WNS-DeviceConnectionStatus": "connected"}
+        headers["X-WNS-Status"] = said
+        if header_of(request, "x-wns-requestforstatus") == "true":
+            headers["X-WNS-DeviceConnectionStatus"] = "connected"
     if words:
         headers["X-WNS-Error-Description"] = words
     if answer is not None and answer.status is not None and fault:
@@ -289,10 +297,15 @@ class _Root(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self.putChild(b"control", Control(simulator, replies))
         self.putChild(b"token", _Leaf(simulator.log_in))
+        self.putChild(b"accesstoken.srf", _Leaf(lambda request: simulator.log_in(request, UWP)))
         self.putChild(b"channel", _Leaf(simulator.take_in))
+        self.putChild(b"sdk", _Leaf(lambda request: simulator.take_in(request, SDK)))
+        self._simulator = simulator
         self._replies = replies
 
     def getChild(self, path: bytes, request: Request) -> IResource:
+        if request.path == f"/{self._simulator.tenant}/oauth2/v2.0/token".encode():
+            return _Leaf(lambda request: self._simulator.log_in(request, SDK))
         return self
 
     def render(self, request: Request) -> int:

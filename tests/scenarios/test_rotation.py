@@ -321,7 +321,7 @@ def test_a_token_that_the_receiver_calls_dead_is_unregistered(
     house: RotatingHouse, state: str
 ) -> None:
     to = house.device("webhook")
-    house.tell("webhook", "/tokens", {"token": to.token, "is": state})
+    house.tell("webhook", "/states", {"token": to.token, "is": state})
     succeeded(house.publish(to))
     house.event("device-unregistered", account=to.owner)
     assert condition(house.publish(to)) == "item-not-found"

@@ -57,6 +57,15 @@ class Case:
         assert asked.status == 200, asked.body
         return json.loads(asked.body)
 
+    def state(self, token: str, state: str) -> int | None:
+        """Say what a token has come to; gives the status of the answer."""
+        body = json.dumps({"token": token, "is": state}).encode()
+        sent = Sent(f"{self.peer.simulator.base_url}/control/states", {}, body)
+        connection = Connection(self.peer, self.version)
+        asked = connection.ask(sent)
+        connection.leave()
+        return asked.status
+
     def advance(self, seconds: float) -> None:
         self.peer.clock.advance(seconds)
 
@@ -103,6 +112,23 @@ def test_an_answer_for_any_token(case: Case) -> None:
     assert asked.headers["x-one"] == "1"
     if asked.status != 204:
         assert asked.body == b"as it likes"
+
+
+def test_a_token_may_come_to_something_for_good(case: Case) -> None:
+    if case.peer.one_token:
+        return
+    token, error = case.peer.token(PHONE), case.peer.error
+    case.script(Answer(status=503))
+    assert case.state(token, error) == 200
+    assert [case.push().status for _ in range(3)] == [case.peer.error_status] * 3
+    assert case.record[-1].error == error
+    assert case.push("tablet").status == case.peer.accepted
+    assert case.state(token, "odd") == 400
+    assert case.state(token, "") == 200
+    assert case.push().status == 503  # the script has waited
+    case.state(token, error)
+    case.peer.simulator.forget()
+    assert case.push().status == case.peer.accepted
 
 
 def test_a_delay_is_waited_for(case: Case) -> None:

@@ -72,7 +72,7 @@ def test_a_notification_is_taken_and_put_on_record() -> None:
         ({"expire_on": "tomorrow"}, 400, "invalid-request", "Invalid expiration date"),
         ({"expire_on": "2026-13-18T12:00:00Z"}, 400, "invalid-request", "Invalid expiration date"),
         ({"expire_on": "2026-11-18T11:00:00Z"}, 400, "invalid-request", "Past expiration date"),
-        ({"clear_pending": "no"}, 400, "invalid-request", "Request body is not valid JSON"),
+        ({"clear_pending": "no"}, 400, "invalid-request", "Malformed JSON Object"),
         ({"pad": "x" * 4096}, 413, "invalid-request", "Request body too large"),
         (
             {"token": base64.b64encode(b"other.example_other:1").decode()},
@@ -143,3 +143,28 @@ def test_any_notification_is_one_that_the_service_takes(note: Notification, shri
     assert answer.json() == {"ok": True}
     assert bench.simulator.requests[0].data["message"].get("node") in (note.node, None)
     assert type(read(answer, NOW)).__name__ == "Accepted"
+
+
+def test_a_body_must_be_there() -> None:
+    answer = Bench().post(b"")
+    assert (answer.status, answer.json()["message"]) == (400, "Request body empty")
+
+
+def test_what_is_too_old_waits_no_longer() -> None:
+    bench = Bench()
+    bench.simulator.pending["phone"] = []
+    for number in range(100):
+        assert bench.notify(replace_tag=str(number)).status == 200
+    bench.clock.advance(3000)  # until after 12:00, when the first hundred have expired
+    assert bench.notify(replace_tag="new", expire_on="2026-11-19T12:00:00.000Z").status == 413
+    bench.clock.advance(4000)
+    later = "2026-11-19T12:00:00.000Z"
+    assert bench.notify(replace_tag="new", expire_on=later).status == 200
+    [waits] = bench.simulator.pending["phone"]
+    assert waits["replace_tag"] == "new"
+
+
+def test_nothing_is_kept_for_a_phone_that_is_online() -> None:
+    bench = Bench()
+    assert bench.notify().status == 200
+    assert bench.simulator.pending == {}

@@ -279,9 +279,9 @@ def test_each_fault_can_be_scripted(name: str) -> None:
 @pytest.mark.parametrize(("state", "status"), [("gone", 410), ("unregistered", 404)])
 def test_a_token_may_be_no_more(state: str, status: int) -> None:
     bench = Bench()
-    bench.control("tokens", {"token": "phone", "is": state})
+    bench.control("states", {"token": "phone", "is": state})
     assert bench.push().status == status
     assert bench.push(token="tablet", id="msg_2").status == 204
-    bench.control("tokens", {"token": "phone", "is": ""})
+    bench.control("states", {"token": "phone", "is": ""})
     assert bench.push().status == 204
-    assert "error" in bench.control("tokens", {"token": "phone", "is": "odd"})
+    assert "error" in bench.control("states", {"token": "phone", "is": "odd"})
