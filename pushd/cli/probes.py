@@ -109,7 +109,8 @@ def _step(step: Row) -> list[str]:
     mark = "ok  " if step["ok"] else "FAIL"
     if step["ok"] and step["remedy"]:
         mark = "look"
-    took = "" if step["seconds"] is None else f" ({1000 * step['seconds']:.0f} ms)"
+    milliseconds = round(1000 * (step["seconds"] or 0.0))
+    took = f" ({milliseconds} ms)" if milliseconds else ""
     lines = [f"  {mark}  {step['step']:11} {_printable(step['text'])}{took}"]
     if step["remedy"]:
         lines.append(f"        {'':11} -> {step['remedy']}")

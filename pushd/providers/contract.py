@@ -486,6 +486,11 @@ class Provider(ABC):
         """What can be told of the operator's credential without asking anybody."""
         return iter(())
 
+    def places(self) -> Iterator[Request]:
+        """Services that devices are likely to name, where nobody can be asked: it is looked
+        whether one gets there, and nothing is sent."""
+        return iter(())
+
     def probe(self, now: float, sending: Sending) -> Request | None:
         """What to ask so that the answer tells whether real pushes would be taken.
 

@@ -62,7 +62,8 @@ REVOKED = (
 class Step:
     """One step of a probe. `place` is the host and port that it is about, "" for none."""
 
-    step: str  # "credential", "name", "connection", "tls", "protocol", "token", "clock", "answer"
+    # "credential", "way", "name", "connection", "tls", "protocol", "token", "clock", "answer"
+    step: str
     text: str
     place: str = ""
     is_good: bool = True
@@ -139,6 +140,7 @@ class _Probing:
     async def go(self) -> None:
         for finding in self._provider.examined(self._clock.seconds()):
             self._note("credential", finding)
+        await self._look_around()
         lane = self._provider.probe_lane
         credential = self._provider.credential(lane) if lane is not None else None
         token = await self._token(credential) if credential is not None else None
@@ -149,6 +151,19 @@ class _Probing:
         response, place, seconds = await self._exchange(request, "answer")
         finding = self._provider.probed(response, self._clock.seconds())
         self._note("answer", finding, place, seconds)
+
+    async def _look_around(self) -> None:
+        """One step a place. That one of several is not reached is worth a look; none, a failure."""
+        seen = [await self._way.survey(place) for place in self._provider.places()]
+        reached = [survey for survey in seen if survey.fault is None]
+        for survey in seen:
+            last = survey.sights[-1] if survey.sights else None
+            if survey.fault is None or last is None:
+                took = sum(sight.seconds for sight in survey.sights)
+                self._note("way", Finding("it is reached"), survey.place, took)
+            else:
+                finding = Finding(last.text, bool(reached), REMEDIES[survey.fault])
+                self._note("way", finding, survey.place, last.seconds)
 
     async def _token(self, credential: Credential) -> Token:
         asked = credential.request(self._clock.seconds())

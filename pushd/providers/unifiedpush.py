@@ -14,3 +14,4 @@ __all__ = ["Options", "UnifiedPush"]
 class UnifiedPush(webpush.WebPush):
     type = "unifiedpush"
     aliases = frozenset()
+    usual = ()  # it is its user's choice

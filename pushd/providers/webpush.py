@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pushd.config.checks import VapidKeyFile, read_file, vapid_keys
 from pushd.config.kinds import Duration, Pattern, Url
@@ -33,6 +33,12 @@ from pushd.providers.webpush_encryption import (
 from pushd.providers.webpush_endpoints import Place, Rules
 
 LONGEST_LIFE = 2_419_200  # seconds; four weeks, the most that Google takes
+
+BROWSERS = (
+    "https://fcm.googleapis.com/",  # Chrome and others
+    "https://updates.push.services.mozilla.com/",
+    "https://web.push.apple.com/",
+)
 
 # Apple refuses whoever names a host that cannot be anywhere else, such as localhost.
 _HOST = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z][A-Za-z0-9-]*"
@@ -107,6 +113,7 @@ class WebPush(contract.Provider):
     register_fields = frozenset({"endpoint", "p256dh", "auth"})
     optional_fields = frozenset({"vapid"})
     leads_anywhere = True
+    usual: ClassVar[tuple[str, ...]] = BROWSERS
     own_secret = "vapid"  # noqa: S105  its name
 
     def __init__(self, options: Options) -> None:
@@ -215,6 +222,16 @@ class WebPush(contract.Provider):
                 "endpoints may be in private networks and on this machine",
                 remedy="leave out allow_private, unless this is a test",
             )
+
+    def places(self) -> Iterator[contract.Request]:
+        """Those of the browsers, as far as they are let in; or the stand-in."""
+        stand_in = self.options.base_url
+        for url in (f"{stand_in.rstrip('/')}/",) if stand_in else self.usual:
+            try:
+                place = self._rules.place(url)
+            except contract.BadField:
+                continue
+            yield contract.Request(url, link=self._links[place.is_private])
 
     def _place(self, device: contract.Device) -> Place:
         return self._rules.place(device.token.reveal())

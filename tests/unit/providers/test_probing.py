@@ -215,3 +215,37 @@ def test_a_probe_that_is_called_off_closes_its_way() -> None:
     going.cancel()
     assert way.last.is_cancelled
     assert way.is_closed
+
+
+class Wandering(Obedient):
+    """Its devices name their services."""
+
+    probe_lane = None
+
+    def places(self) -> Any:
+        return (Request(f"https://{name}.example.net/") for name in ("one", "other"))
+
+
+AWAY = [Sight("connection", "no connection", 0.1, Fault.UNREACHABLE)]
+
+
+def test_services_that_devices_name_are_looked_for_and_sent_nothing() -> None:
+    way = Way()
+    probe = probed(Wandering(), way)
+    assert [(step.step, step.place, step.text) for step in probe.steps] == [
+        ("way", "one.example.net:443", "it is reached"),
+        ("way", "other.example.net:443", "it is reached"),
+    ]
+    assert way.sent == []
+
+
+def test_one_that_is_not_reached_is_worth_a_look() -> None:
+    probe = probed(Wandering(), Way(one=AWAY))
+    assert probe.is_good
+    assert [step.remedy for step in probe.steps] == [REMEDIES[Fault.UNREACHABLE], ""]
+
+
+def test_none_that_is_reached_is_a_failure() -> None:
+    probe = probed(Wandering(), Way(one=AWAY, other=AWAY))
+    assert not probe.is_good
+    assert probe.steps[-1].text == "no connection"

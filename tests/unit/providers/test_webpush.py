@@ -313,6 +313,25 @@ def test_a_backend_that_may_reach_into_the_house_is_told_of() -> None:
     assert "allow_private" in finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("options", "hosts"),
+    [
+        ({}, ["fcm.googleapis.com", "updates.push.services.mozilla.com", "web.push.apple.com"]),
+        ({"allow_hosts": ("push.apple.com",)}, ["web.push.apple.com"]),
+        ({"deny_hosts": ("googleapis.com", "apple.com")}, ["updates.push.services.mozilla.com"]),
+        ({"base_url": "https://127.0.0.1:5231"}, ["127.0.0.1:5231"]),
+    ],
+)
+def test_the_browsers_services_that_are_let_in_are_looked_for(
+    options: dict[str, Any], hosts: list[str]
+) -> None:
+    assert [request.url.split("/")[2] for request in made(**options).places()] == hosts
+
+
+def test_nobody_knows_which_servers_users_of_unifiedpush_choose() -> None:
+    assert list(UnifiedPush(Options(SUB)).places()) == []
+
+
 # Subscriptions.
 
 
