@@ -202,7 +202,23 @@ class PushWaits:
     def _search(self, account: str, since: str, device: str) -> "Search":
         bare = self._whose.any(account)
         began_at = self._since(since)
-        return Search(self._journal, bare, began_at, self._of_device(bare, device))
+        chosen = self._of_device(bare, device)
+        return Search(
+            self._journal, began_at, bare, lambda event: self._is_of(bare, event) and chosen(event)
+        )
+
+    def _is_of(self, account: str, event: Happened) -> bool:
+        """Whether a step is about the account; the end of a push to who never registered is
+        about all that enabled its node."""
+        if event.account or not isinstance(event, PushSettled):
+            return event.account == account
+        called = digest(event.node)
+        return any(
+            one.enabled is not None
+            and one.enabled.service == event.service
+            and one.enabled.digest == called
+            for one in self._push.devices(account)
+        )
 
     def _since(self, text: str) -> int:
         """A mark, or a time before now, such as 5s."""
@@ -299,7 +315,7 @@ class Search:
     """The steps of one account since a mark, as they come."""
 
     def __init__(
-        self, journal: Journal, account: str, began_at: int, chosen: Callable[[Happened], bool]
+        self, journal: Journal, began_at: int, account: str, chosen: Callable[[Happened], bool]
     ) -> None:
         self.account = account
         self.began_at = began_at
@@ -314,7 +330,7 @@ class Search:
         if steps:
             self._mark = steps[-1].mark
         for step in steps:
-            if step.event.account == self.account and self._chosen(step.event):
+            if self._chosen(step.event):
                 self.seen.append(step)
                 yield step
 

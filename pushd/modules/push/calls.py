@@ -217,8 +217,8 @@ class Calls:
 
     def _settled(self, event: PushSettled) -> None:
         """Our own app server knows what became of a push that it took."""
-        for ringing in list(self.ringing.get(event.account, ())):
-            one = self._enablements.get(event.account, event.service, event.node)
+        for ringing in self._concerned(event):
+            one = self._enablements.get(ringing.account, event.service, event.node)
             accepted_at = self._host.clock.seconds() - event.seconds
             if event.outcome == "accepted":
                 ringing.is_heard = ringing.is_heard or one in ringing.counted
@@ -231,6 +231,12 @@ class Calls:
                 if gone:
                     ringing.taken.difference_update(gone)
                     self.review(ringing)
+
+    def _concerned(self, event: PushSettled) -> list[Ringing]:
+        """The calls to its account; to any, where nobody but who published knows whose it was."""
+        if event.account:
+            return list(self.ringing.get(event.account, ()))
+        return [one for known in self.ringing.values() for one in known]
 
     # How long.
 

@@ -17,7 +17,8 @@ from tests.scenarios.devices.mongooseim import MongooseIMClient
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
 from tests.scenarios.devices.v1 import OldMonal, Yaxim
 from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
-from tests.scenarios.reading import items, refusal, succeeded
+from tests.scenarios.peers import until
+from tests.scenarios.reading import condition, items, refusal, succeeded
 
 DEVICES = (
     ModPushDevice,
@@ -191,3 +192,58 @@ def test_a_room_wakes_the_device_for_itself_and_the_account_goes_on(house: House
     assert pubsub["node"] == node
     assert refusal(publish(house, node, secret, ROOM)) == ("cancel", "item-not-found")
     is_woken(device)
+
+
+# Who never registered. Nobody but the account's server knows whose a push was.
+
+
+def test_a_push_to_who_never_registered_can_be_waited_for(house: House) -> None:
+    device = Monal(house)
+    device.register()
+    device.enable()
+    device.sleep()
+    mark = str(house.operate("push-mark")["mark"])
+
+    device.hear_of("Who is there?")
+
+    told = house.operate("wait-push", account=device.account, since=mark, stage="accepted")
+    assert (told["arrived"], len(told["pushes"])) == (True, 1)
+
+
+def test_a_call_to_a_token_that_apple_calls_dead_comes_back(house: House) -> None:
+    device = Monal(house)
+    device.register()
+    device.enable()
+    device.phone.hang_up()
+    house.script(device.token, {"error": "Unregistered"}, of="apns")
+
+    friend = house.friend()
+    friend.say(
+        f"<message to='{device.account}' type='chat' id='dead-call'>"
+        "<propose xmlns='urn:xmpp:jingle-message:0' id='dead-call'>"
+        "<description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose></message>"
+    )
+
+    error = friend.take("the call", lambda one: one.getAttribute("id") == "dead-call")
+    assert (error["type"], condition(error)) == ("error", "service-unavailable")
+
+
+@pytest.mark.mistake(11)
+def test_a_dead_token_ends_the_enablement_with_the_next_push(house: House) -> None:
+    device = Monal(house)
+    device.register()
+    device.enable()
+    device.sleep()
+    house.script(device.token, {"error": "Unregistered"}, of="apns")
+    device.hear_of("one")
+    device.pushes(1)
+
+    def enabled() -> list[Any]:
+        told = house.operate("push-enablements", account=device.account)
+        found: list[Any] = told["enablements"]
+        return found
+
+    assert len(enabled()) == 1
+    device.hear_of("two")
+    until(lambda: not enabled(), "end of the enablement")
+    assert [push["status"] for push in device.pushes()] == [410]
