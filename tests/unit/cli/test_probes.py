@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,16 @@ def test_a_backend_that_rests_is_no_surprise() -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    address = f"https://127.0.0.1:{port}"
+def closed() -> Iterator[str]:
+    """Where nobody listens, nor anybody will: the port is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"https://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def config(tmp_path: Path, closed: str) -> Path:
+    address = closed
     backend = {"register_host": "example.net", "pubsub_host": "push.example.net"}
     fcm = {
         "type": "fcm",

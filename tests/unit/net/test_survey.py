@@ -1,5 +1,6 @@
 """The way to a server, step by step, over real sockets: how far one comes, and why no further."""
 
+import socket
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,11 +77,9 @@ class TestSurveys(TestCase):
         assert seen.fault in (Fault.BROKEN, Fault.TLS)
 
     async def test_what_refuses_connections(self) -> None:
-        port = self.listen(site())
-        listening = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        port = listening.getHost().port
-        await listening.stopListening()
-        seen = await self.look(f"https://127.0.0.1:{port}/")
+        with socket.socket() as taken:  # and nobody listens there
+            taken.bind(("127.0.0.1", 0))
+            seen = await self.look(f"https://127.0.0.1:{taken.getsockname()[1]}/")
         assert [one.step for one in seen.sights] == ["connection"]
         assert seen.fault is Fault.UNREACHABLE
         assert seen.sights[0].text == "no connection: ConnectionRefusedError"

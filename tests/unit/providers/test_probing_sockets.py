@@ -1,6 +1,7 @@
 """Probes of the stand-ins over real TLS, as they are and with each thing that goes wrong."""
 
 import json
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -161,10 +162,10 @@ class TestFCM(Bench):
         assert step.step == "token"
 
     async def test_a_port_that_is_closed(self) -> None:
-        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        address = f"https://127.0.0.1:{port.getHost().port}"
-        await port.stopListening()
-        step = await self.failed(self.provider(base_url=address))
+        with socket.socket() as taken:  # and nobody listens there
+            taken.bind(("127.0.0.1", 0))
+            address = f"https://127.0.0.1:{taken.getsockname()[1]}"
+            step = await self.failed(self.provider(base_url=address))
         assert (step.step, step.text) == ("connection", "no connection: ConnectionRefusedError")
 
     async def test_a_certificate_that_has_expired(self) -> None:
