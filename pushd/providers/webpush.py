@@ -79,7 +79,8 @@ class Options:
     lifetime: Duration = 86_400.0
     # A stand-in for tests, whose endpoints are taken wherever it is.
     base_url: Url | None = None
-    # The authorities (PEM) that may have signed the certificates there, if not the usual ones.
+    # The authorities (PEM) that may have signed certificates, if not the usual ones: those of the
+    # stand-in, if there is one, else those of all hosts.
     ca_file: Path | None = None
     # The way to push services. The proxy looks their names up: that they lead to no private
     # network is then up to the proxy.
@@ -128,10 +129,10 @@ class WebPush(contract.Provider):
         )
         self.limits = _limits(options.requests_per_host)
         ca_file = contract.trusted(options.ca_file)
-        self._links = {
-            is_private: contract.Link(ca_file, proxy=options.proxy, is_public=not is_private)
-            for is_private in (False, True)
-        }
+        # A stand-in has authorities of its own; beside it there may be real browsers.
+        usual = ca_file if options.base_url is None else None
+        self._stand_in = contract.Link(ca_file, proxy=options.proxy)
+        self._link = contract.Link(usual, proxy=options.proxy, is_public=not options.allow_private)
 
     def keep(self, secret: bytes) -> None:
         self._keys = Keys([*self._given, own_key(secret)])
@@ -141,7 +142,7 @@ class WebPush(contract.Provider):
 
     @property
     def links(self) -> frozenset[contract.Link]:
-        return frozenset(self._links.values())
+        return frozenset((self._stand_in, self._link))
 
     def check(self, fields: Mapping[str, str]) -> None:
         for name in ("endpoint", "p256dh", "auth"):
@@ -201,7 +202,7 @@ class WebPush(contract.Provider):
             device.token.reveal(),
             headers=headers,
             body=seal(content, to, size),
-            link=self._links[place.is_private],
+            link=self._stand_in if place.is_stand_in else self._link,
         )
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:

@@ -31,6 +31,7 @@ class Place:
 
     origin: str  # scheme, host, and port unless it is the scheme's own (RFC 6454 §6.2)
     is_private: bool  # the operator lets it be anywhere
+    is_stand_in: bool = False  # it is below the address that the operator named
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Rules:
         if port != PORTS[scheme]:
             origin += f":{port}"
         if self.stand_in and endpoint.startswith(f"{self.stand_in.rstrip('/')}/"):
-            return Place(origin, is_private=True)
+            return Place(origin, is_private=True, is_stand_in=True)
         if scheme == "http" and not (self.allow_private and _is_loopback(name)):
             raise _bad("is not an https address")
         if not (port == 443 or port >= LEAST_PORT or self.allow_private):

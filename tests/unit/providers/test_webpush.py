@@ -1,12 +1,14 @@
 """Web Push: what is sent and where to, and what each answer means."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pushd.net.certificates import DevelopmentCA
 from pushd.providers.contract import (
     Accepted,
     BadCredential,
@@ -210,6 +212,33 @@ def test_each_origin_has_a_lane_and_a_signature_of_its_own() -> None:
 )
 def test_how_fast_a_host_is_used_is_the_operators_choice(rate: int, limits: Limits) -> None:
     assert made(requests_per_host=rate).limits == limits
+
+
+def authority(folder: Path) -> Path:
+    return DevelopmentCA(folder / "ca", time.time()).path
+
+
+@pytest.mark.parametrize("allow_private", [True, False])
+def test_real_browsers_are_trusted_as_usual_beside_a_stand_in(
+    tmp_path: Path, allow_private: bool
+) -> None:
+    ca = authority(tmp_path)
+    provider = made(base_url="https://127.0.0.1:7443", ca_file=ca, allow_private=allow_private)
+    links = [
+        sent(Notification("n", 1), device(provider, endpoint=endpoint), provider).link
+        for endpoint in ("https://127.0.0.1:7443/x", ENDPOINT)
+    ]
+    assert [(link.ca_file, link.is_public) for link in links] == [
+        (ca, False),
+        (None, not allow_private),
+    ]
+    assert provider.links == set(links)
+
+
+def test_authorities_of_the_operators_are_those_of_all_hosts(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    link = sent(Notification("n", 1), provider=made(ca_file=ca)).link
+    assert (link.ca_file, link.is_public) == (ca, True)
 
 
 # Keys of ours.

@@ -162,8 +162,10 @@ def test_plain_http_is_for_this_machine_alone() -> None:
 
 def test_a_stand_in_that_the_operator_named_is_taken_wherever_it_is() -> None:
     rules = Rules(stand_in="https://127.0.0.1:7443")
-    assert rules.place("https://127.0.0.1:7443/x").is_private
-    assert not rules.place("https://push.example.org/x").is_private
+    place = rules.place("https://127.0.0.1:7443/x")
+    assert (place.is_private, place.is_stand_in) == (True, True)
+    place = rules.place("https://push.example.org/x")
+    assert (place.is_private, place.is_stand_in) == (False, False)
     for endpoint in ("https://127.0.0.1:74430/x", "https://127.0.0.1:7443@evil.example/x"):
         assert not taken(endpoint, rules)
 
