@@ -202,7 +202,7 @@ class WebPush(contract.Provider):
             device.token.reveal(),
             headers=headers,
             body=seal(content, to, size),
-            link=self._stand_in if place.is_stand_in else self._link,
+            link=self._link_to(place),
         )
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
@@ -232,10 +232,13 @@ class WebPush(contract.Provider):
                 place = self._rules.place(url)
             except contract.BadField:
                 continue
-            yield contract.Request(url, link=self._links[place.is_private])
+            yield contract.Request(url, link=self._link_to(place))
 
     def _place(self, device: contract.Device) -> Place:
         return self._rules.place(device.token.reveal())
+
+    def _link_to(self, place: Place) -> contract.Link:
+        return self._stand_in if place.is_stand_in else self._link
 
     def _ttl(self, note: contract.Notification, now: float) -> int:
         """Whole seconds; 0 is "now or never"."""
