@@ -168,7 +168,7 @@ class APNsSimulator(Simulator[ReceivedPush]):
             reply = said.refused(refused.reason, refused.dead_since, status)
         reply = reply.as_scripted(answer)
         # The answer goes out first: whoever waits for the request finds it under way.
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         self.received(
             self.messages,
             ReceivedPush(
@@ -189,6 +189,7 @@ class APNsSimulator(Simulator[ReceivedPush]):
                 stream=stream.number,
                 remarks=tuple(push.remarks),
             ),
+            sent,
         )
 
     def _check(self, push: Push, stream: Stream, environment: str, now: float) -> str:

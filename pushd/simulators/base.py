@@ -11,7 +11,7 @@ Device tokens and messages are there to be read: whoever runs a stand-in made th
 stay out of logs and of `repr()` all the same, as somebody will point a real server here.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,11 +21,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pushd.simulators.answers import Answer, ScriptError
+from pushd.simulators.web import Reply
 from pushd.wire.secret import Secret
 
 Act = Callable[[Mapping[str, Any]], Any]  # takes a JSON object, gives what is answered
 
 LIMIT = 10_000  # requests an endpoint remembers
+MAX_WAITS = 1_000  # tokens that were asked to wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Received:
     seconds since the epoch. `status` is the HTTP status it got, or None when the script had
     it cut off or left without an answer; `error` is the vendor's name for what was wrong,
     or "". `authorized_by` is whose credential it carried, "" when it carried none that holds.
+    `early` is by how many seconds it came before the Retry-After was over that the last answer
+    for its token asked for.
     """
 
     number: int = 0
@@ -45,6 +49,7 @@ class Received:
     authorized_by: str = ""
     status: int | None = None
     error: str = ""
+    early: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -188,6 +193,16 @@ class Endpoint(Generic[R]):
     def __init__(self, clock: IReactorTime, errors: Iterable[str], limit: int = LIMIT) -> None:
         self.record: Record[R] = Record(clock, limit)
         self.script = Script(errors)
+        self._waits: OrderedDict[str, float] = OrderedDict()  # until when, by token
+
+    def early(self, token: str, now: float, pause: float) -> float:
+        """By how many seconds a request comes too early; its answer asks for this pause."""
+        early = max(self._waits.pop(token, 0.0) - now, 0.0)
+        if pause:
+            self._waits[token] = now + pause
+            if len(self._waits) > MAX_WAITS:
+                self._waits.popitem(last=False)
+        return early
 
 
 class Simulator(Generic[R]):
@@ -282,9 +297,11 @@ class Simulator(Generic[R]):
         for endpoint in self.endpoints.values():
             endpoint.record.close()
 
-    def received(self, endpoint: Endpoint[Any], received: Received) -> None:
-        """Put a request on record, and a line without secrets in the log."""
-        received = endpoint.record.add(received)
+    def received(self, endpoint: Endpoint[Any], received: Received, sent: Reply) -> None:
+        """Put a request on record, and a line without secrets in the log. `sent` is the answer."""
+        pause = sent.pause(received.at) if received.status else 0.0
+        early = endpoint.early(received.token, received.at, pause)
+        received = endpoint.record.add(replace(received, early=early))
         self._log.info(
             "{type} stand-in, request {number} for {token}: {status} {error}",
             type=self.type,

@@ -128,8 +128,8 @@ class FCMSimulator(Simulator[ReceivedMessage]):
     def hand_out(self, request: Request) -> None:
         """Answer a request for an access token."""
         reply, answer, received = self.tokens.decide(request, self.token_uri, self.clock.seconds())
-        self._replies.send(request, reply, answer)
-        self.received(self.tokens, received)
+        sent = self._replies.send(request, reply, answer)
+        self.received(self.tokens, received, sent)
 
     def take_in(self, request: Request, project: str) -> None:
         """Answer a request to send a message."""
@@ -154,7 +154,7 @@ class FCMSimulator(Simulator[ReceivedMessage]):
         reply = reply.as_scripted(answer)
         token, content = fcm_message.target_of(body)
         # The answer goes out first: whoever waits for the request finds it under way.
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         self.received(
             self.messages,
             ReceivedMessage(
@@ -167,6 +167,7 @@ class FCMSimulator(Simulator[ReceivedMessage]):
                 status=reply.status_seen(answer),
                 error=refusal.name if refusal else "",
             ),
+            sent,
         )
 
     def _authorize(self, request: Request, now: float) -> tuple[str, Refusal | None]:

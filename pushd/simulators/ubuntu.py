@@ -154,7 +154,7 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
         reply = _reply(refused, answer).as_scripted(answer)
         said: Mapping[str, Any] = content if isinstance(content, dict) else {}
         # The answer goes out first: whoever waits for the request finds it under way.
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         self.received(
             self.messages,
             ReceivedNotification(
@@ -168,6 +168,7 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
                 clear_pending=said.get("clear_pending") is True,
                 data=said.get("data"),
             ),
+            sent,
         )
 
     def _deliver(self, content: Mapping[str, Any], now: float) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionAborted
@@ -17,6 +18,7 @@ from pushd.simulators.http2_web import Channel
 
 BODILESS = (204, 304)  # RFC 9110 §15.3.5, §15.4.5
 INTERNAL_ERROR = 2  # RFC 9113 §7
+_PAUSE = "retry-after"
 _CHUNK = 16_384  # bytes of an endless body that are written at a time
 
 
@@ -50,6 +52,16 @@ class Reply:
         if answer is None or answer.status is None or answer.error:
             return self
         return Reply.page(answer.status, "The server could not complete your request.")
+
+    def pause(self, now: float) -> float:
+        """Seconds that Retry-After asks for (RFC 9110 §10.2.3); 0 without one."""
+        text = next((self.headers[name] for name in self.headers if name.lower() == _PAUSE), "")
+        if text.isdecimal() and len(text) < 10:
+            return float(text)
+        try:
+            return max(parsedate_to_datetime(text).timestamp() - now, 0.0) if text else 0.0
+        except ValueError:
+            return 0.0
 
     def status_seen(self, answer: Answer | None) -> int | None:
         """The status that the client gets to see, sent as the script has it; None for none."""
@@ -113,8 +125,9 @@ class Replies:
         self._clock = clock
         self._open: set[Request] = set()
 
-    def send(self, request: Request, reply: Reply, answer: Answer | None = None) -> None:
-        """Answer a request with `reply`, which a script's `answer` may change and cut short."""
+    def send(self, request: Request, reply: Reply, answer: Answer | None = None) -> Reply:
+        """Answer a request with `reply`, which a script's `answer` may change and cut short; gives
+        what it has become."""
         answer = answer or Answer()
         headers = dict(reply.headers) | answer.extra_headers(self._clock.seconds())
         body = reply.body if answer.body is None else answer.body.encode("utf-8", "replace")
@@ -132,6 +145,7 @@ class Replies:
         request.notifyFinish().addBoth(over)
         if later is None:
             _write(request, reply, answer, self._clock)
+        return reply
 
     def close(self) -> None:
         """Break off every connection that still waits for an answer."""

@@ -184,7 +184,7 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
             fault, words = wrong.name, str(wrong)
         reply = _reply(fault, words, self.url).as_scripted(answer)
         # The answer goes out first: whoever waits for the request finds it under way.
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         said: Mapping[str, Any] = content if isinstance(content, dict) else {}
         by = [Secret(self.secrets[place]).digest for place in signed.by] if signed else []
         self.received(
@@ -203,6 +203,7 @@ class WebhookSimulator(Simulator[ReceivedWebhook]):
                 attempt=self._seen.get(signed.id, (b"", 0))[1] if signed else 0,
                 kind=str(said.get("type", "")),
             ),
+            sent,
         )
 
     def _check(self, request: Request, body: bytes, now: float) -> Signed:

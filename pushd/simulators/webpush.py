@@ -195,10 +195,10 @@ class WebPushSimulator(Simulator[ReceivedPush]):
             refused = wrong
         reply = self._reply(service, endpoint, push, refused).as_scripted(answer)
         # The answer goes out first: whoever waits for the request finds it under way.
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         said = self._received(request, endpoint, service, push, now)
         status, error = reply.status_seen(answer), refused.name if refused else ""
-        self.received(self.messages, said(status=status, error=error))
+        self.received(self.messages, said(status=status, error=error), sent)
 
     def _received(
         self, request: Request, endpoint: str, service: Service, push: _Push, now: float

@@ -169,8 +169,8 @@ class WNSSimulator(Simulator[ReceivedNotification]):
     def log_in(self, request: Request, kind: str = "") -> None:
         """Answer a request for an access token, at the address of this kind, or of either."""
         reply, answer, said = self.logins.decide(request, kind, self.clock.seconds())
-        self._replies.send(request, reply, answer)
-        self.received(self.logins, said)
+        sent = self._replies.send(request, reply, answer)
+        self.received(self.logins, said, sent)
 
     def take_in(self, request: Request, kind: str = UWP) -> None:
         """Answer a post to a channel of an app of this kind."""
@@ -189,7 +189,7 @@ class WNSSimulator(Simulator[ReceivedNotification]):
         remarks = tuple(_oddities(request))
         said = {name: header_of(request, f"x-wns-{name}") for name in ("type", "priority", "ttl")}
         policy = header_of(request, "x-wns-cache-policy")
-        self._replies.send(request, reply, answer)
+        sent = self._replies.send(request, reply, answer)
         self.received(
             self.messages,
             ReceivedNotification(
@@ -205,6 +205,7 @@ class WNSSimulator(Simulator[ReceivedNotification]):
                 ttl=int(said["ttl"]) if GRAMMAR["x-wns-ttl"].fullmatch(said["ttl"]) else None,
                 remarks=remarks,
             ),
+            sent,
         )
 
     def _client(self, request: Request, now: float) -> Client | None:

@@ -7,6 +7,7 @@ from twisted.logger import capturedLogs
 
 from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import Endpoint, Received, Record, Script, Simulator
+from pushd.simulators.web import Reply
 from tests.unit.simulators.bench import StillWaiting, result_of
 
 
@@ -188,7 +189,7 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
 def test_a_stand_in_forgets_requests_and_scripts_at_once() -> None:
     simulator = Nowhere()
     simulator.script("a", Answer(error="GONE"))
-    simulator.received(simulator.messages, received("a"))
+    simulator.received(simulator.messages, received("a"), Reply(200))
     simulator.forget()
     assert simulator.requests == []
     assert simulator.messages.script.take("a") is None
@@ -197,6 +198,6 @@ def test_a_stand_in_forgets_requests_and_scripts_at_once() -> None:
 def test_neither_token_nor_message_shows_in_logs_or_reprs() -> None:
     with capturedLogs() as events:
         simulator = Nowhere()
-        simulator.received(simulator.messages, received("top-secret-token"))
+        simulator.received(simulator.messages, received("top-secret-token"), Reply(200))
     assert len(events) == 1
     assert "top-secret-token" not in f"{events} {simulator.requests}"
