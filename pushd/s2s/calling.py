@@ -52,7 +52,7 @@ class Caller:
                 fault = found
                 if tell is not None:
                     tell(str(target), f"{found}")
-                if found.step in ("stream-error", "authentication"):
+                if found.step in ("refused", "authentication"):
                     break  # it has spoken for the domain
         raise fault
 

@@ -8,14 +8,28 @@ from pushd.wire.errors import (
 )
 
 ABSENT, DENIED = "absent", "denied"
+# Another try in a moment would come to the same.
+SETTLED = frozenset((ABSENT, DENIED, "tls", "certificate", "authentication", "refused"))
+# What of RFC 6120 §4.9.3 a server says that does not want us; all else may pass.
+REFUSALS = frozenset(
+    (
+        "host-gone",
+        "host-unknown",
+        "improper-addressing",
+        "invalid-from",
+        "not-authorized",
+        "policy-violation",
+        "unsupported-version",
+    )
+)
 
 
 class Fault(Exception):
     """`step` is one of a small closed set: it tells operators where to look.
 
     "absent": there is no such domain, or it has no server; "denied": our own policy; "dns",
-    "connect", "tls", "certificate", "authentication", "dialback", "protocol", "timeout",
-    "closed", "stream-error".
+    "connect", "tls", "certificate", "authentication", "refused" (the peer does not want us),
+    "stream-error" (any other), "dialback", "protocol", "timeout", "closed".
     """
 
     def __init__(self, step: str, text: str) -> None:
@@ -25,13 +39,13 @@ class Fault(Exception):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing is gained by another try, here or at another address."""
-        return self.step in (ABSENT, DENIED)
+        """Whether nothing is gained by another try soon."""
+        return self.step in SETTLED
 
     def error(self) -> StanzaError:
         """What who wrote to the domain is told (RFC 6120 §8.3.3.16 and .17)."""
         if self.step == DENIED:
             return NotAllowed(self.text)
-        if self.step in (ABSENT, "certificate", "authentication"):
+        if self.is_final:
             return RemoteServerNotFound(self.text)
         return RemoteServerTimeout(self.text)

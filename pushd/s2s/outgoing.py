@@ -13,7 +13,7 @@ from pushd.net.srv import Target
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLE, Received, Sent
-from pushd.s2s.faults import Fault
+from pushd.s2s.faults import REFUSALS, Fault
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
 from pushd.wire import dialback
 from pushd.wire.element import Element, child, children, serialize, text
@@ -375,7 +375,8 @@ def _said(error: Element) -> Fault:
     names = [one.name for one in conditions if one.name != "text"]
     words = text(child(error, NS_STREAM_ERRORS, "text"))[:200]
     condition = names[0] if names else "undefined-condition"
-    return Fault("stream-error", f"the peer says {condition}" + (f" ({words})" if words else ""))
+    step = "refused" if condition in REFUSALS else "stream-error"
+    return Fault(step, f"the peer says {condition}" + (f" ({words})" if words else ""))
 
 
 def _unheard(left: list[Waiting], reason: str) -> None:

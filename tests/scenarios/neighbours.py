@@ -30,6 +30,7 @@ class Neighbour:
     """A pushd for one domain, with s2s; see `Around` of `tests/scenarios/peers.py`."""
 
     server: Run
+    direct = ""  # where it listens for direct TLS, if a test has it do so
 
     def __init__(self, folder: Path, domain: str, authority: Path, **given: Any) -> None:
         self.operator = Operator(folder)
