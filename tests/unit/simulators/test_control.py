@@ -57,6 +57,7 @@ def test_requests_are_listed_with_all_that_is_known(bench: Bench) -> None:
                 "authorized_by": bench.simulator.service_account()["client_email"],
                 "status": 200,
                 "error": "",
+                "early": 0.0,
             }
         ],
         "last": 1,
