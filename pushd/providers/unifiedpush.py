@@ -14,4 +14,8 @@ __all__ = ["Options", "UnifiedPush"]
 class UnifiedPush(webpush.WebPush):
     type = "unifiedpush"
     aliases = frozenset()
-    usual = ()  # it is its user's choice
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """It is its user's choice; what an operator lets in alone is known."""
+        return tuple(f"https://{host}/" for host in self.options.allow_hosts)

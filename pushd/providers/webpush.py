@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pushd.config.checks import VapidKeyFile, read_file, vapid_keys
 from pushd.config.kinds import Duration, Pattern, Url
@@ -114,7 +114,6 @@ class WebPush(contract.Provider):
     register_fields = frozenset({"endpoint", "p256dh", "auth"})
     optional_fields = frozenset({"vapid"})
     leads_anywhere = True
-    usual: ClassVar[tuple[str, ...]] = BROWSERS
     own_secret = "vapid"  # noqa: S105  its name
 
     def __init__(self, options: Options) -> None:
@@ -223,6 +222,11 @@ class WebPush(contract.Provider):
                 "endpoints may be in private networks and on this machine",
                 remedy="leave out allow_private, unless this is a test",
             )
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """Services that devices are likely to name."""
+        return BROWSERS
 
     def places(self) -> Iterator[contract.Request]:
         """Those of the browsers, as far as they are let in; or the stand-in."""

@@ -359,6 +359,8 @@ def test_the_browsers_services_that_are_let_in_are_looked_for(
 
 def test_nobody_knows_which_servers_users_of_unifiedpush_choose() -> None:
     assert list(UnifiedPush(Options(SUB)).places()) == []
+    [place] = UnifiedPush(Options(SUB, allow_hosts=("ntfy.example.net",))).places()
+    assert place.url == "https://ntfy.example.net/"
 
 
 # Subscriptions.
