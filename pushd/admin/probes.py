@@ -5,11 +5,14 @@ from dataclasses import asdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
 
 from pushd.admin.operations import Operation, Refused
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.probing import Probe, Prober
+
+log = Logger()
 
 
 class Probes:
@@ -31,6 +34,8 @@ class Probes:
         told = await probed(providers, self._prober)
         for one in told["probes"]:
             one["trouble"] = self._trouble(one["backend"])
+            verdict = "well" if one["ok"] else "not well"
+            log.info("probed {backend}: {verdict}", backend=one["backend"], verdict=verdict)
         return told
 
     def _trouble(self, name: str) -> str:

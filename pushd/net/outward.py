@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
+    IHostnameResolver,
     IOpenSSLClientConnectionCreator,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -64,6 +65,12 @@ class Outward:
             return way
         tls: IStreamClientEndpoint = wrapClientTLS(self.tls(host, alpn), way)
         return tls
+
+    @property
+    def names(self) -> IHostnameResolver:
+        """What looks up the hosts of its ways, and leaves out addresses that are not to be."""
+        found: IHostnameResolver = self._reactor.nameResolver
+        return found
 
     def way(self, host: str, port: int) -> IStreamClientEndpoint:
         """A connection as such, without TLS."""

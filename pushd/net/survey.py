@@ -121,7 +121,7 @@ class Surveyor:
         if self._road.proxy is not None or isIPAddress(self._host) or isIPv6Address(self._host):
             return ""
         receiver = _Addresses()
-        self._reactor.nameResolver.resolveHostName(receiver, self._host, self._port)
+        self._outward.names.resolveHostName(receiver, self._host, self._port)
         found = await self._within(receiver.done, "the name was not looked up")
         if not found:
             raise HTTPError(Fault.UNREACHABLE, "the host has no address")

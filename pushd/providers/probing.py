@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pushd.providers.contract import (
     Busy,
@@ -34,7 +36,10 @@ from pushd.providers.contract import (
 if TYPE_CHECKING:
     from pushd.net.survey import Survey
 
+log = Logger()
+
 TIMEOUT = 15.0  # seconds for one exchange
+LONGEST = 90.0  # seconds for all of it
 SKEW = 120.0  # seconds by which the clocks of two machines may differ
 
 REMEDIES = {
@@ -50,6 +55,7 @@ REMEDIES = {
     Fault.PROXY: "look at the proxy of the configuration: its address, user name and password, and"
     " whether it lets us to this host and port",
 }
+REPORT = "see the log, and report it"
 BUSY = "wait: it is reached, but it is busy"
 CLOCK = "set this machine's clock; have it kept right by NTP"
 REVOKED = (
@@ -106,10 +112,20 @@ class Prober:
         """Try one provider as it is configured. Raises nothing; may be cancelled."""
         probe = Probe()
         way = self._open_way()
+        probing = _Probing(self._clock, way, provider, probe, self._timeout)
+        going = Deferred.fromCoroutine(probing.go())
         try:
-            await _Probing(self._clock, way, provider, probe, self._timeout).go()
+            await going.addTimeout(LONGEST, self._clock)
         except _Stuck:
             pass
+        except TookTooLong:
+            text = f"not at its end after {LONGEST:g} s"
+            probe.steps.append(Step("answer", text, "", False, REMEDIES[Fault.TIMEOUT]))
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001  the operator is told of the other backends nevertheless
+            log.failure("a probe failed")
+            probe.steps.append(Step("answer", "the probe itself broke", "", False, REPORT))
         finally:
             way.close()
         return probe

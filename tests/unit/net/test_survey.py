@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor as the_reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
@@ -184,7 +185,7 @@ class Names(Clock):
         receiver.resolutionBegan(None)
         if not self.is_silent:
             for address in self.addresses:
-                receiver.addressResolved(type("", (), {"host": address}))
+                receiver.addressResolved(IPv4Address("TCP", address, port))
             receiver.resolutionComplete()
 
 
@@ -193,6 +194,11 @@ def test_a_name_that_nobody_has() -> None:
     assert [(one.step, one.text, one.fault) for one in seen.sights] == [
         ("name", "the host has no address", Fault.UNREACHABLE)
     ]
+
+
+def test_what_a_stranger_may_not_name_has_no_address() -> None:
+    going = Surveyor(Names("10.0.0.1"), Road(is_public=True), "http://inside.example/").go()
+    assert result_of(going).sights[0].text == "the host has no address"
 
 
 def test_a_name_server_that_is_silent() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from pushd.net.survey import Sight, Survey
 from pushd.providers.contract import (
@@ -22,7 +23,7 @@ from pushd.providers.contract import (
     Sending,
     Token,
 )
-from pushd.providers.probing import BUSY, CLOCK, REMEDIES, REVOKED, Probe, Prober, Step
+from pushd.providers.probing import BUSY, CLOCK, LONGEST, REMEDIES, REVOKED, Probe, Prober, Step
 from tests.support import result_of
 from tests.unit.providers.bench import NOW, FakeTransport, Obedient, Voucher, token
 
@@ -204,6 +205,28 @@ def test_a_service_that_cannot_be_asked_is_left_at_its_token() -> None:
     provider = Obedient()
     provider.fetched = Voucher(token("t"))
     assert shown(probed(provider, Way(200))) == [("connection", True), ("token", True)]
+
+
+def test_a_probe_comes_to_an_end() -> None:
+    way, clock = Way(), Clock()
+    way.script = None
+    came: list[Probe] = []
+    Deferred.fromCoroutine(Prober(clock, lambda: way).probe(Askable())).addCallback(came.append)
+    clock.advance(LONGEST)
+    [probe] = came
+    assert probe.steps[-1].text == "not at its end after 90 s"
+    assert way.is_closed
+
+
+def test_a_provider_that_breaks_is_a_failure_of_its_probe_alone() -> None:
+    provider = Askable()
+    provider.outcomes.clear()
+    with capturedLogs() as logs:
+        probe = probed(provider, Way(200))
+    assert probe.steps[-1].text == "the probe itself broke"
+    assert [
+        event["log_text"] if "log_text" in event else event["log_format"] for event in logs
+    ] == ["a probe failed"]
 
 
 def test_a_probe_that_is_called_off_closes_its_way() -> None:
