@@ -11,6 +11,8 @@ from pushd.wire.namespaces import (
     NS_PRIORITY,
     NS_PUBSUB,
     NS_PUSH,
+    NS_PUSH_ENCRYPT,
+    NS_PUSH_JINGLE,
 )
 from tests.fuzz import grammar, house
 from tests.fuzz.grammar import element
@@ -18,6 +20,18 @@ from tests.fuzz.grammar import element
 COMMANDS = (
     *("register-push-post", "register-push-pigeon", "register-push-mail", "unregister-push"),
     *("list-push-registrations", "", "x", NS_COMMANDS),
+    *("register-device", "unregister-device", "register-push-fcm", "unregister-push-fcm"),
+    *("v1-register-push", "v1-unregister-push"),
+)
+NS_OWNER = f"{NS_PUBSUB}#owner"
+CREATE = (
+    f"<iq type='set' id='n' to='push.example.net'><pubsub xmlns='{NS_PUBSUB}'>"
+    "<create node='made' type='push'/></pubsub></iq>"
+)
+OPTIONS = (
+    *(("secret", "{{secret}}"), ("pushModule", "module"), ("pushModule", "module-sandbox")),
+    *(("service", "post"), ("device_id", "tok"), ("mode", "dev"), ("silent", "true")),
+    *(("topic", "x"), ("service", ""), ("secret", ""), ("pushModule", "x")),
 )
 REGISTER = (
     f"<iq type='set' id='r' to='example.net'><command xmlns='{NS_COMMANDS}' "
@@ -40,6 +54,7 @@ WORDS = (
         REGISTER,
         PUBLISH,
         ENABLE,
+        CREATE,
         "{{answer 200}}",
         "{{answer 410}}",
         "{{answer 503}}",
@@ -70,6 +85,8 @@ def write(random: Random) -> bytes:
             parts.append(grammar.iq(random, _command(random)).replace("to=", "to='example.net' x="))
         elif way < 0.7:
             parts.append(_addressed(random, _publish(random)))
+        elif way < 0.8:
+            parts.append(_addressed(random, _managed(random)))
         else:
             parts.append(random.choice(WORDS))
     return "".join(parts).encode(errors="replace")
@@ -90,6 +107,7 @@ def _command(random: Random) -> str:
         "nodes",
         "all",
         "FORM_TYPE",
+        *("provider", "device-token", "device-second-token", "android-id", "muc", "node", "type"),
     )
     form = grammar.form(random, names) if random.random() < 0.8 else ""
     if random.random() < 0.3:
@@ -114,19 +132,61 @@ def _publish(random: Random) -> str:
     inner = element(random, "x", fields, xmlns=NS_FORMS, type="submit")
     if random.random() < 0.2:
         inner += element(random, "priority", random.choice(("high", "low")), xmlns=NS_PRIORITY)
+    if random.random() < 0.2:
+        inner += _extras(random)
     notification = element(random, "notification", inner, xmlns=NS_PUSH)
     items = element(
         random, "item", notification if random.random() < 0.9 else grammar.content(random)
     )
     if random.random() < 0.1:
         items = random.choice(("", items + items))
-    node = "{{node}}" if random.random() < 0.8 else random.choice(grammar.TEXTS)
+    node = random.choice(("{{node}}",) * 5 + ("made", "tok", random.choice(grammar.TEXTS)))
     publish = element(random, random.choice(("publish",) * 9 + ("retract",)), items, node=node)
-    secret = "{{secret}}" if random.random() < 0.8 else random.choice(("", "x"))
-    options = _field("FORM_TYPE", FORM_PUBLISH_OPTIONS) + _field("secret", secret)
+    options = _field("FORM_TYPE", FORM_PUBLISH_OPTIONS)
+    for _ in range(random.choice((1, 1, 2, 3, 4))):
+        options += _field(*random.choice(OPTIONS))
     form = element(random, "x", options, xmlns=NS_FORMS, type="submit")
     given = element(random, "publish-options", form) if random.random() < 0.9 else ""
     return element(random, "pubsub", publish + given, xmlns=NS_PUBSUB)
+
+
+def _extras(random: Random) -> str:
+    """What Tigase's server says besides."""
+    data = random.choice(("c2VhbGVk", "c2VhbGVk\n", "odd", "", random.choice(grammar.TEXTS)))
+    if random.random() < 0.5:
+        more = {"type": random.choice(("voip", "x"))} if random.random() < 0.5 else {}
+        escaped = grammar.escaped(data, random)
+        return element(random, "encrypted", escaped, xmlns=NS_PUSH_ENCRYPT, iv="aXY=", **more)
+    media = element(random, "media", random.choice(("audio", "video", "x y", "")))
+    action = random.choice(("propose", "propose", "accept", "retract", ""))
+    sid = random.choice(("s", "", *grammar.TEXTS))
+    return element(random, "jingle", media, xmlns=NS_PUSH_JINGLE, action=action, sid=sid)
+
+
+def _managed(random: Random) -> str:
+    """Nodes that are made, deleted, and whose publishers change."""
+    node = random.choice(("made", "made", "{{node}}", random.choice(grammar.TEXTS)))
+    way = random.random()
+    if way < 0.4:
+        made = element(random, "create", "", node=node, type=random.choice(("push", "push", "x")))
+        form = grammar.form(random, ("pubsub#access_model", "pubsub#publish_model", "FORM_TYPE"))
+        given = element(random, "configure", form) if random.random() < 0.4 else ""
+        return element(random, "pubsub", made + given, xmlns=NS_PUBSUB)
+    if way < 0.6:
+        gone = element(random, "delete", "", node=node)
+        return element(random, "pubsub", gone, xmlns=NS_OWNER)
+    listed = "".join(
+        element(
+            random,
+            "affiliation",
+            "",
+            jid=random.choice(grammar.ADDRESSES),
+            affiliation=random.choice(("publish-only", "publisher", "none", "owner", "")),
+        )
+        for _ in range(random.randrange(3))
+    )
+    changed = element(random, "affiliations", listed, node=node)
+    return element(random, "pubsub", changed, xmlns=NS_OWNER)
 
 
 def _field(name: str, value: str) -> str:

@@ -37,6 +37,7 @@ from pushd.c2s.login import Logins
 from pushd.c2s.options import Door, DoorOptions
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
+from pushd.config.sections import Dialects
 from pushd.modules.base import available
 from pushd.net.admission import Admission, Quota
 from pushd.providers import contract
@@ -62,7 +63,7 @@ from tests.fuzz.grammar import HEADER
 from tests.fuzz.watch import Finding, Log
 from tests.hall import Hall
 from tests.support import Transport
-from tests.unit.appserver.stage import BOTH, FakeDispatcher
+from tests.unit.appserver.stage import FakeDispatcher, Pigeon, Post, app
 
 ACCOUNTS = ("romeo", "juliet")
 COMPONENT = "bot.example.net"
@@ -237,8 +238,11 @@ class House:
             self.factories[name] = factory
         components = Components(host, {COMPONENT: SECRET}, Limits(20_000))
         self.factories["component"] = ComponentFactory(components, self.hall.turn, self.admission)
-        self.fake = FakeDispatcher([one.name for one in BOTH])
-        self.server = AppServer(host, BOTH, cast(Dispatcher, self.fake), Rules())
+        apps = (app("post", Post()), app("pigeon", Pigeon()))
+        apps[0].tigase_names, apps[0].push_modules = ("x",), ("module",)
+        self.fake = FakeDispatcher([one.name for one in apps])
+        rules = Rules(dialects=Dialects.every().names())
+        self.server = AppServer(host, apps, cast(Dispatcher, self.fake), rules)
         self.hall.wait(self.server.load())
         self.server.start()
         host.events.emit(ServerStarted())

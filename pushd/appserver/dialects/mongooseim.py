@@ -98,6 +98,8 @@ class MongooseIM:
         is_set = request.type == "set"
         if not self._is_on or (affiliations is None and (deleted is None or not is_set)):
             raise Forbidden("nodes are made by registering")
+        self._desk.check_access(request.sender)
+        self._desk.check_rate(request.sender)
         if deleted is not None and is_set:
             await self._desk.unregister([self._owned(request, deleted)], request.sender)
             return None

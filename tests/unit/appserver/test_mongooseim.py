@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pushd.appserver.dialects.mongooseim import FEATURES, MOST_PUBLISHERS, NS_OWNER
-from pushd.appserver.limits import Rules
+from pushd.appserver.limits import Rate, Rules
 from pushd.providers.contract import Accepted, Unregistered
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, element, serialize
@@ -392,3 +392,11 @@ def test_who_may_make_nodes_is_who_may_register() -> None:
     stage = staged(access=("elsewhere.example",))
 
     assert outcome(create(stage)) == "forbidden"
+
+
+@pytest.mark.parametrize("payload", [affiliations(affiliation("a.example")), delete()])
+def test_an_account_asks_no_more_of_its_nodes_than_of_commands(payload: str) -> None:
+    stage = staged(account_requests=Rate(10.0, 2))
+
+    assert [outcome(create(stage)), outcome(ask(stage, affiliations(), "get"))] == ["", ""]
+    assert outcome(ask(stage, payload)) == "policy-violation"
