@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pushd.s2s.peers import Peers
 
 CONNECT_TIME = 10.0  # seconds for each address
+LONGEST = 60.0  # seconds, after which no other place is tried
 
 Told = Callable[[str, str], None]  # a step, and what came of it
 
@@ -45,6 +46,7 @@ class Caller:
         if peers.options.policy_for(remote) == policies.DENY:
             raise Fault(DENIED, f"this server does not talk with {remote}")
         fault = Fault(ABSENT, f"{remote} has no server")
+        until = peers.clock.seconds() + LONGEST
         for target in await self._targets(peers, remote, tell):
             try:
                 return await self._try(peers, pair, target, to_verify)
@@ -54,6 +56,8 @@ class Caller:
                     tell(str(target), f"{found}")
                 if found.step in ("refused", "authentication"):
                     break  # it has spoken for the domain
+                if peers.clock.seconds() > until:
+                    break  # others wait, and it may be that nobody means us to get through
         raise fault
 
     async def _targets(self, peers: "Peers", remote: str, tell: Told | None) -> list[Target]:

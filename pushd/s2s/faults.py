@@ -23,6 +23,17 @@ REFUSALS = frozenset(
     )
 )
 
+# What strangers are told, who may have chosen where the domain leads: it is not for them to learn
+# what answers in our network. Operators have the rest in the log.
+WORDS = {
+    ABSENT: "there is no such domain, or it has no server",
+    "dns": "the name servers give no answer",
+    "tls": "the server has no TLS",
+    "certificate": "the server's certificate is not valid for the domain",
+    "authentication": "the server does not take us for who we are",
+    "refused": "the server does not want to talk with us",
+}
+
 
 class Fault(Exception):
     """`step` is one of a small closed set: it tells operators where to look.
@@ -46,6 +57,5 @@ class Fault(Exception):
         """What who wrote to the domain is told (RFC 6120 §8.3.3.16 and .17)."""
         if self.step == DENIED:
             return NotAllowed(self.text)
-        if self.is_final:
-            return RemoteServerNotFound(self.text)
-        return RemoteServerTimeout(self.text)
+        words = WORDS.get(self.step, "there is no stream to the server")
+        return RemoteServerNotFound(words) if self.is_final else RemoteServerTimeout(words)

@@ -19,6 +19,7 @@ from pushd.wire.element import element, serialize, text
 from pushd.wire.errors import (
     ItemNotFound,
     JIDMalformed,
+    NotAllowed,
     NotAuthorized,
     PolicyViolation,
     RemoteServerTimeout,
@@ -105,6 +106,8 @@ class Incoming:
             raise StreamError("host-unknown", "the stream was for another domain before")
         if self.remote and remote and remote != self.remote:
             raise StreamError("invalid-from", "the stream was from another domain before")
+        if self._peers.host.router.is_served(remote):
+            raise StreamError("invalid-from", f"{remote} is here")
         if remote and not self._peers.reaches(remote):
             raise StreamError("policy-violation", f"this server does not talk with {remote}")
         self._local, self.remote = local, remote or self.remote
@@ -117,19 +120,21 @@ class Incoming:
     def received(self, stanza: Stanza) -> None:
         if is_stanza(stanza):
             self._stanza(stanza)
+        elif stanza.namespace == NS_TLS and stanza.name == "starttls":
+            self._start_tls()
+        elif stanza.namespace == NS_STREAMS and stanza.name == "error":
+            self._leave("the peer says that something is wrong")
+            self._stream.close(CLOSING)
+        elif not self._stream.is_secure:
+            raise StreamError("policy-violation", "TLS comes first")
         elif stanza.namespace == NS_DIALBACK:
             self._dialled(stanza)
         elif stanza.namespace == NS_SM:
             self._manage(stanza)
-        elif stanza.namespace == NS_TLS and stanza.name == "starttls":
-            self._start_tls()
         elif stanza.namespace == NS_SASL:
             self._authenticate(stanza)
         elif stanza.namespace == NS_BIDI and stanza.name == "bidi":
             self._wants_bidi = not self.pairs or self._wants_bidi
-        elif stanza.namespace == NS_STREAMS and stanza.name == "error":
-            self._leave("the peer says that something is wrong")
-            self._stream.close(CLOSING)
         else:
             raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
 
@@ -231,7 +236,7 @@ class Incoming:
 
     def _authenticate(self, stanza: Stanza) -> None:
         """SASL EXTERNAL, for the domain of the header (XEP-0178 §3)."""
-        if stanza.name != "auth" or self._is_external or not self._stream.is_secure:
+        if stanza.name != "auth" or self._is_external:
             raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
         condition = self._refusal(stanza)
         if condition:
@@ -263,8 +268,6 @@ class Incoming:
     # Dialback (XEP-0220).
 
     def _dialled(self, stanza: Stanza) -> None:
-        if not self._stream.is_secure:
-            raise StreamError("policy-violation", "TLS comes first")
         said = dialback.read(stanza)
         if not said.is_question:
             return  # an answer to nothing that we have asked here
@@ -284,12 +287,15 @@ class Incoming:
     def _result(self, said: dialback.Said) -> None:
         """The peer would speak for a domain: ask that domain's server about its key."""
         pair = (said.recipient, said.sender)
+        if pair in self.pairs:
+            self._stream.send(dialback.answer("result", *pair, dialback.VALID))
+            return
         refusal = self._unfit(pair)
         if refusal is not None:
             self._stream.send(dialback.refusal("result", *pair, refusal))
             return
         self._verifying.add(pair)
-        asked = self._peers.verify(pair, self._id, said.key)
+        asked = self._peers.verify(pair, self._id, said.key, self._guest.origin)
         asked.addCallbacks(
             self._verified, self._unverified, callbackArgs=(pair,), errbackArgs=(pair,)
         )
@@ -300,6 +306,8 @@ class Incoming:
         local, remote = pair
         if not self._peers.host.router.is_served(local):
             return ItemNotFound(f"{local} is not here")
+        if self._peers.host.router.is_served(remote):
+            return NotAllowed(f"{remote} is here")
         policy = self._peers.options.policy_for(remote)
         if policy == policies.DENY:
             return PolicyViolation(f"this server does not talk with {remote}")

@@ -312,8 +312,12 @@ class Outgoing:
 
     def _ask(self, name: str, key: str, id: str = "") -> "Deferred[dialback.Said]":
         """One question; what answers it names the same domains, and the same id."""
-        asked: Deferred[dialback.Said] = Deferred()
         place = (name, self._remote, id)
+
+        def forget(given_up: object) -> None:
+            self._questions.pop(place, None)
+
+        asked: Deferred[dialback.Said] = Deferred(forget)
         if self._is_over or place in self._questions:
             asked.errback(Fault("dialback", "this is being asked already"))
             return asked

@@ -23,6 +23,7 @@ class Waiting:
     stanza: Stanza
     until: float  # seconds since the epoch
     size: int
+    is_again: bool = False  # it was said on a stream that broke
 
 
 def is_stanza(stanza: Stanza) -> bool:

@@ -32,6 +32,7 @@ from pushd.wire.stanza import Stanza
 log = Logger()
 
 CALLS = 100  # streams that are being opened at a time
+CALLS_OF_ONE = 20  # of these, for one who asks
 ROUTES = 20_000  # domains that are written to, or were a moment ago
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
 LOOK = 30.0  # seconds between two looks at the streams
@@ -76,7 +77,8 @@ class Peers:
         self.is_stopping = False
         self.caller = caller
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
-        self._calls = Turns(CALLS)
+        self._calls = Turns(CALLS, CALLS_OF_ONE)
+        self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
         self._timer: IDelayedCall | None = None
         host.router.remote = self.send
         host.router.reaches = self.reaches
@@ -156,16 +158,17 @@ class Peers:
         )
         return called.addCallback(self._connected)
 
-    def verify(self, pair: Pair, id: str, key: str) -> "Deferred[Said]":
+    def verify(self, pair: Pair, id: str, key: str, who: str) -> "Deferred[Said]":
         """Ask the server of `pair[1]` whether that key of a stream to us is its own.
 
+        It is the turn of `who`, the origin of that stream.
         Over the stream that stands, or one for this question. Fails with a Fault.
         """
         route = self.routes.get(pair)
         if route is not None and isinstance(route.link, Outgoing):
             return self._in_time(route.link.verify(id, key))
-        asked: Deferred[Said] = self._calls.run(
-            pair[1], lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
+        asked: Deferred[Said] = self._checks.run(
+            who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
         ).addCallback(self._verify, id, key)
         return asked
 

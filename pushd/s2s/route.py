@@ -26,6 +26,7 @@ log = Logger()
 ATTEMPTS = 5  # in a row, before what waits is refused and the domain is left alone for a while
 FIRST_PAUSE = 2.0  # seconds; the next ones are twice as long, each
 LONGEST_PAUSE = 600.0
+SOUND = 30.0  # seconds that a stream has to live for the next one to be opened at once
 FULL = ResourceConstraint("too much waits for this server")
 
 
@@ -53,6 +54,8 @@ class Route:
         self._peers = peers
         self._pause = FIRST_PAUSE
         self._failures = 0
+        self._stood_at = 0.0
+        self._falls = 0  # streams in a row that broke as soon as they stood
         self._is_calling = False
         self._expiry: IDelayedCall | None = None
         self._again: IDelayedCall | None = None
@@ -90,7 +93,8 @@ class Route:
     def adopt(self, link: Link) -> None:
         """A stream stands: say over it what waits."""
         self.link = link
-        self.fault, self._pause, self._failures, self.rests_until = None, FIRST_PAUSE, 0, 0.0
+        self.fault, self._failures, self.rests_until = None, 0, 0.0
+        self._stood_at = self._peers.clock.seconds()
         waiting, self.queue = self.queue, deque()
         self._peers.waiting -= self.size
         self.size = 0
@@ -100,18 +104,25 @@ class Route:
 
     def lost(self, link: Link, left: list[Waiting], reason: str) -> None:
         """A stream is gone; what its peer has not acknowledged goes over the next one."""
+        now = self._peers.clock.seconds()
         if self.link is link:
             self.link = None
-        until = self._peers.clock.seconds() + self._peers.options.patience
+            self._falls = self._falls + 1 if now - self._stood_at < SOUND else 0
         for one in left:
+            again = one
+            if not one.is_again:  # its time begins anew, once: it may have arrived
+                again = replace(one, until=now + self._peers.options.patience, is_again=True)
             if self.link is not None:
-                self.link.deliver(one)
-            else:  # its time begins anew: it was said once, and may have arrived
-                self._append(replace(one, until=until))
-        if self.queue:
-            self._call()
-        else:
+                self.link.deliver(again)
+            else:
+                self._append(again)
+        if not self.queue:
             self._peers.forget_if_idle(self)
+        elif self._falls > 1:  # the peer may fall over what we say
+            self._call_later()
+        else:
+            self._pause = FIRST_PAUSE
+            self._call()
 
     def stop(self) -> None:
         """The server stops: what waits goes back."""
@@ -162,13 +173,18 @@ class Route:
             self._refuse_all(fault)
             self._peers.forget_later(self)
         else:
-            self._again = self._peers.clock.callLater(self._pause, self._call_again)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._call_later()
 
     def _broke(self, failure: Failure) -> None:
         log.failure("a call to {remote} failed", failure, remote=self.pair[1])
         self._is_calling = False
         self._refuse_all(Fault("protocol", "something is wrong with this server"))
+        self._peers.forget_if_idle(self)
+
+    def _call_later(self) -> None:
+        if self._again is None and not self._peers.is_stopping:
+            self._again = self._peers.clock.callLater(self._pause, self._call_again)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _call_again(self) -> None:
         self._again = None

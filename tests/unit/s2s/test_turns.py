@@ -8,7 +8,7 @@ from pushd.s2s.turns import Turns
 
 
 def test_so_many_are_under_way_and_askers_take_turns() -> None:
-    turns = Turns(2)
+    turns = Turns(2, 2)
     begun: list[tuple[str, Deferred[str]]] = []
     done: list[str] = []
 
@@ -35,7 +35,7 @@ def test_so_many_are_under_way_and_askers_take_turns() -> None:
 
 
 def test_what_is_done_at_once_is_done_in_any_number() -> None:
-    turns = Turns(1)
+    turns = Turns(1, 1)
     first: Deferred[None] = Deferred()
     turns.run("a", lambda: first)
     done: list[None] = []
@@ -46,7 +46,7 @@ def test_what_is_done_at_once_is_done_in_any_number() -> None:
 
 
 def test_a_failure_makes_room_too() -> None:
-    turns = Turns(1)
+    turns = Turns(1, 1)
     first: Deferred[None] = Deferred()
     failed: list[object] = []
     turns.run("a", lambda: first).addErrback(failed.append)
@@ -61,3 +61,18 @@ def test_a_failure_makes_room_too() -> None:
     first.errback(ValueError())
     assert later == [1]
     assert len(failed) == 1
+
+
+def test_nobody_has_all_of_them_under_way() -> None:
+    turns = Turns(3, 2)
+    begun: list[str] = []
+
+    def work(name: str) -> "Deferred[str]":
+        begun.append(name)
+        return Deferred()
+
+    for number in range(5):
+        turns.run("flood", partial(work, f"flood-{number}"))
+    assert begun == ["flood-0", "flood-1"]
+    turns.run("one", partial(work, "one"))
+    assert begun == ["flood-0", "flood-1", "one"]
