@@ -1,7 +1,8 @@
 """Backends tried by an operator, without waking anybody."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -10,9 +11,11 @@ from twisted.logger import Logger
 from pushd.admin.operations import Operation, Refused
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
-from pushd.providers.probing import Probe, Prober
+from pushd.providers.probing import Probe, Prober, Step
 
 log = Logger()
+
+RELOAD = "what is tried is what was read: pushdctl reload"
 
 
 class Probes:
@@ -34,9 +37,23 @@ class Probes:
         told = await probed(providers, self._prober)
         for one in told["probes"]:
             one["trouble"] = self._trouble(one["backend"])
+            one["steps"] = [*self._changed(one["backend"]), *one["steps"]]
             verdict = "well" if one["ok"] else "not well"
             log.info("probed {backend}: {verdict}", backend=one["backend"], verdict=verdict)
         return told
+
+    def _changed(self, name: str) -> list[dict[str, Any]]:
+        """A step for each file that is another now than what is tried."""
+        since = self._dispatcher.loaded_at(name)
+        options = getattr(self._dispatcher.provider(name), "options", None)
+        if not is_dataclass(options):
+            return []
+        paths = [getattr(options, field.name) for field in fields(options)]
+        return [
+            _row(Step("credential", f"{path} has changed since it was read", remedy=RELOAD))
+            for path in paths
+            if isinstance(path, Path) and _changed_at(path) > since
+        ]
 
     def _trouble(self, name: str) -> str:
         """Why nothing is sent at the moment though it could be; "" where it is."""
@@ -71,7 +88,17 @@ def meant(text: str, known: Iterable[str]) -> list[str]:
 
 
 def _told(name: str, kind: str, probe: Probe) -> dict[str, Any]:
-    steps = [{"ok": step.is_good, **asdict(step)} for step in probe.steps]
-    for step in steps:
-        del step["is_good"]
+    steps = [_row(step) for step in probe.steps]
     return {"backend": name, "type": kind, "ok": probe.is_good, "steps": steps, "trouble": ""}
+
+
+def _row(step: Step) -> dict[str, Any]:
+    row = asdict(step)
+    return {"ok": row.pop("is_good"), **row}
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -72,6 +72,10 @@ class Dispatcher:
         """What a backend translates with now. Raises KeyError for an unknown one."""
         return self._backends[name].provider
 
+    def loaded_at(self, name: str) -> float:
+        """When that was made, and its files read. Raises KeyError for an unknown one."""
+        return self._backends[name].loaded_at
+
     def lane(self, backend: str, device: Device) -> str:
         """Which queue of a backend a device stands in (`Provider.lane`)."""
         return self._backends[backend].provider.lane(device)

@@ -61,6 +61,7 @@ class Backend:
         self.pending = 0  # pushes without a final answer
         self.pausing: dict[Callable[[], object], Pausing] = {}  # by what says the latest
         self.is_paused = False
+        self.loaded_at = clock.seconds()  # when its files were read
         self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
 
     def service(self, device: Device) -> "Service":
@@ -77,6 +78,7 @@ class Backend:
     def renew(self, provider: Provider) -> None:
         """Go on with another provider of the same type."""
         self.provider = provider
+        self.loaded_at = self.clock.seconds()
         for service in list(self._services.values()):
             service.renew()
         self._wake()

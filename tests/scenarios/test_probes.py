@@ -45,7 +45,9 @@ def test_a_key_that_is_another_is_found_once_it_is_loaded(house: House) -> None:
     file = Path(house.stand_ins["apns"]["key_file"])
     right = file.read_text()
     file.write_text(pem(ec_key(7)))
-    assert probe(house, "apns")[0] == 0  # of what the server has
+    code, found = probe(house, "apns")
+    assert code == 0  # of what the server has
+    assert found["apns"]["steps"][0]["text"] == f"{file} has changed since it was read"
     house.operate("reload")
     code, found = probe(house, "apns")
     file.write_text(right)
