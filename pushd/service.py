@@ -356,6 +356,11 @@ class Server:
             self.host, self._logins, self._certificates, measures.door_options(self.config), budgets
         )
 
+    def shown(self, provider: str) -> dict[str, str]:
+        """What the provider of this type shows devices before they register."""
+        found = (app.provider for app in self._apps if app.provider.type == provider)
+        return next((dict(one.shown()) for one in found), {})
+
     def in_thread(self, work: Any, *given: Any) -> "Deferred[Any]":
         """Do heavy sums off the reactor's thread."""
         pool = self._reactor.getThreadPool()

@@ -124,7 +124,9 @@ class Development:
             "component_secret": self._known["component_secret"],
             "component_domain": COMPONENT,
             "simulators": {
-                name: told for one in self._stand_ins for name, told in one.ready().items()
+                name: {**told, **self._server.shown(name)}
+                for one in self._stand_ins
+                for name, told in one.ready().items()
             },
             "data": str(self.folder),
         }

@@ -48,8 +48,9 @@ class Reply:
         return cls(status, page.encode(), {"Content-Type": "text/html; charset=UTF-8"} | named)
 
     def as_scripted(self, answer: Answer | None) -> "Reply":
-        """This, or a front end's page when the script wants a status and names no error."""
-        if answer is None or answer.status is None or answer.error:
+        """This, or a front end's page when the script wants a status that refuses, and names no
+        error."""
+        if answer is None or answer.status is None or answer.error or answer.status < 300:
             return self
         return Reply.page(answer.status, "The server could not complete your request.")
 

@@ -105,7 +105,11 @@ class WebPushSimulator(Simulator[ReceivedPush]):
     ) -> None:
         messages: Endpoint[ReceivedPush] = Endpoint(clock, FAULTS, limit)
         super().__init__(clock, base_url, messages)
-        paths = {service.name: service.path for service in SERVICES.values()}
+        paths = {
+            (service.name, is_bound): service.around(is_bound)
+            for service in SERVICES.values()
+            for is_bound in (True, False)
+        }
         self.subscriptions = Subscriptions(paths, seed or secrets.token_bytes(32))
         self._senders: OrderedDict[bytes, bytes] = OrderedDict()  # digests of bodies, by their key
         self._replies = Replies(clock)
@@ -380,8 +384,4 @@ class _Vendor(Resource):
 
 
 def _service_of(uri: str) -> Service | None:
-    for service in SERVICES.values():
-        before, behind = service.path
-        if uri.startswith(before) and uri.endswith(behind):
-            return service
-    return None
+    return next((service for service in SERVICES.values() if service.has(uri)), None)

@@ -93,19 +93,31 @@ HEADERS = {  # that autopush sends with a status; the others are given them, too
 class Service:
     """One push service: what is around the telling part of its endpoints, and how it answers.
 
-    `most_ttl` is in seconds; a longer TTL is cut, or an error where `cuts_ttl` is false.
-    """
+    `path_unbound` is the same for subscriptions that are bound to no VAPID key. `most_ttl` is in
+    seconds; a longer TTL is cut, or an error where `cuts_ttl` is false.
 
     name: str
     path: tuple[str, str]
     refusal: Callable[[Fault, str], Reply]  # with words of its own, "" for the fault's
     accepted: Callable[[str, int], Reply]  # with the message resource and the granted TTL
+    path_unbound: tuple[str, str] | None = None
     most_ttl: int = 30 * DAY
     cuts_ttl: bool = True
     wants_vapid: bool = False
     wants_reachable_contact: bool = False
     wants_body: bool = False
     topic_is_decoded: bool = False  # so that a length of 1 mod 4 is no topic
+
+    def around(self, is_bound: bool) -> tuple[str, str]:
+        """What stands before and behind the part that tells endpoints apart."""
+        return self.path if is_bound else self.path_unbound or self.path
+
+    def has(self, path: str) -> bool:
+        """Whether an endpoint with this path would be one of its own."""
+        return any(
+            path.startswith(before) and path.endswith(behind)
+            for before, behind in (self.around(True), self.around(False))
+        )
 
 
 def _mozilla(fault: Fault, words: str) -> Reply:
@@ -155,8 +167,15 @@ def _ntfy_accepted(location: str, ttl: int) -> Reply:
 SERVICES = {
     service.name: service
     for service in (
-        Service("mozilla", ("/wpush/v2/", ""), _mozilla, _accepted),
-        Service("google", ("/fcm/send/", ""), _google, _accepted, 28 * DAY, cuts_ttl=False),
+        Service("mozilla", ("/wpush/v2/", ""), _mozilla, _accepted, ("/wpush/v1/", "")),
+        Service(
+            "google",
+            ("/fcm/send/", ""),
+            _google,
+            _accepted,
+            most_ttl=28 * DAY,
+            cuts_ttl=False,
+        ),
         Service(
             "apple",
             ("/apple/Q", ""),

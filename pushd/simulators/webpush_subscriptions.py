@@ -53,10 +53,11 @@ class Subscription:
 
 
 class Subscriptions:
-    """Makes subscriptions and finds them again. `paths` has the form of endpoints, by service:
-    what stands before and behind the part that tells them apart."""
+    """Makes subscriptions and finds them again. `paths` has the form of endpoints, by service and
+    by whether they are bound to a key: what stands before and behind the part that tells them
+    apart."""
 
-    def __init__(self, paths: Mapping[str, tuple[str, str]], seed: bytes) -> None:
+    def __init__(self, paths: Mapping[tuple[str, bool], tuple[str, str]], seed: bytes) -> None:
         self._paths = paths
         self.seed = seed
         self._kept: OrderedDict[str, Subscription] = OrderedDict()  # by path
@@ -69,7 +70,7 @@ class Subscriptions:
         hashed = b"" if vapid is None else hashlib.sha256(vapid).digest()
         named = f"{service}\0{name}".encode("utf-8", "replace")
         salt = self._digest(b"name", named, hashed)[:16] if name else secrets.token_bytes(16)
-        before, behind = self._paths[service]
+        before, behind = self._paths[service, bool(hashed)]
         inside = salt + hashed
         tag = self._digest(b"tag", service.encode(), inside)[:8]
         path = before + to_base64url(inside + tag) + behind
@@ -88,10 +89,10 @@ class Subscriptions:
         known = self._kept.get(path)
         if known is not None:
             return known
-        for service, (before, behind) in self._paths.items():
+        for (service, is_bound), (before, behind) in self._paths.items():
             if path.startswith(before) and path.endswith(behind):
                 found = self._read(service, path, path[len(before) : len(path) - len(behind)])
-                if found is not None:
+                if found is not None and (found.vapid is not None) == is_bound:
                     return found
         return None
 

@@ -183,6 +183,7 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
         assert f"  {ready['simulators'][network]['url']}  " in server.out
     assert "BEGIN CERTIFICATE" in Path(ready["ca"]).read_text()
     assert "BEGIN PRIVATE KEY" in Path(ready["simulators"]["apns"]["key_file"]).read_text()
+    assert len(ready["simulators"]["webpush"]["vapid"]) == 87  # base64url of 65 bytes
     data = Path(ready["data"])
     assert data.is_dir()
 

@@ -96,6 +96,15 @@ def test_a_sequence_of_statuses_is_for_one_token(case: Case) -> None:
     assert [one.status for one in case.record][-5:] == seen
 
 
+def test_another_status_that_accepts_is_the_vendor_s_answer_all_the_same(case: Case) -> None:
+    usual = case.push()
+    case.script(Answer(status=202))
+    asked = case.push()
+    assert asked.status == 202
+    assert asked.headers.get("content-type") == usual.headers.get("content-type")
+    assert bool(asked.body) == bool(usual.body)
+
+
 def test_the_vendor_s_errors_bring_their_status(case: Case) -> None:
     case.script(Answer(error=case.peer.error, retry_after=7))
     asked = case.push()

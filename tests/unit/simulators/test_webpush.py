@@ -131,6 +131,17 @@ def test_an_endpoint_that_nobody_was_given_is_not_found(service: str) -> None:
         assert bench.last.message is None
 
 
+def test_mozilla_says_in_its_endpoints_whether_they_are_bound() -> None:
+    bench = Bench()
+    bound, unbound = bench.subscribe(), dict(bench.simulator.subscribe())
+    assert "/wpush/v2/" in bound["endpoint"]
+    assert "/wpush/v1/" in unbound["endpoint"]
+    for phone, before, after in ((bound, "v2", "v1"), (unbound, "v1", "v2")):
+        assert bench.push(phone).status == 201
+        other = {**phone, "endpoint": phone["endpoint"].replace(f"/{before}/", f"/{after}/")}
+        assert bench.push(other).status == 404
+
+
 def test_an_endpoint_is_taken_whole() -> None:
     bench = Bench()
     ntfy = bench.subscribe("ntfy")["endpoint"]
