@@ -95,6 +95,7 @@ class Service:
 
     `path_unbound` is the same for subscriptions that are bound to no VAPID key. `most_ttl` is in
     seconds; a longer TTL is cut, or an error where `cuts_ttl` is false.
+    """
 
     name: str
     path: tuple[str, str]
