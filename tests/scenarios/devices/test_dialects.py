@@ -1,5 +1,6 @@
 """Each device is woken, resumes and unregisters, and all of them side by side."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +17,10 @@ from tests.scenarios.devices.monal import Monal, MonalSandbox
 from tests.scenarios.devices.mongooseim import MongooseIMClient
 from tests.scenarios.devices.siskin import Siskin, Snikket, Stork
 from tests.scenarios.devices.v1 import OldMonal, Yaxim
-from tests.scenarios.house import ELSEWHERE, PUSH_HOST, House, opened
+from tests.scenarios.house import DOMAIN, ELSEWHERE, PUSH_HOST, House, opened
 from tests.scenarios.peers import until
-from tests.scenarios.reading import condition, items, refusal, succeeded
+from tests.scenarios.process import ROOT
+from tests.scenarios.reading import condition, fields_of, items, refusal, succeeded
 
 DEVICES = (
     ModPushDevice,
@@ -247,3 +249,20 @@ def test_a_dead_token_ends_the_enablement_with_the_next_push(house: House) -> No
     device.hear_of("two")
     until(lambda: not enabled(), "end of the enablement")
     assert [push["status"] for push in device.pushes()] == [410]
+
+
+def test_the_two_requests_of_the_page_are_all_that_an_app_needs(house: House) -> None:
+    page = (ROOT / "docs" / "clients.rst").read_text("utf-8")
+    blocks = re.findall(r"^\.\. code-block:: xml\n\n((?:   .*\n|\n)+)", page, re.MULTILINE)
+    register, enable = (re.sub(r"^\s*<iq [^>]*>|</iq>\s*$", "", block) for block in blocks)
+    phone = house.phone()
+    assert f"to='{DOMAIN}'" in blocks[0]
+    made = fields_of(phone.ask(register.replace("TOKEN", "as-printed"), DOMAIN))
+    enable = enable.replace("NODE", made["node"]).replace("SECRET", made["secret"])
+    assert f"jid='{made['jid']}'" in enable
+    succeeded(phone.ask(enable))
+    phone.cut()
+    house.friend().message(phone.account, "Good morrow")
+
+    [push] = house.pushes("as-printed", wait=20)
+    assert push["status"] == 200
