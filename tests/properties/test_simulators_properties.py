@@ -13,6 +13,7 @@ from pushd.simulators.assertions import AssertionRefused, check
 from pushd.simulators.fcm_message import MAX_PAYLOAD, Invalid, Unreadable, read, target_of
 from pushd.simulators.fcm_message import check as check_message
 from tests.unit.simulators.apns_bench import TOKEN, Bench
+from tests.unit.simulators.every import EVERY, Connection, Peer
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -113,3 +114,45 @@ def test_any_request_to_apns_has_an_answer_of_apple_s(
         assert got.error == answer.reason
     json.dumps(got.as_json())
     assert line.is_open
+
+
+# The others, over HTTP/1.1: a good request with a header, the body or the method exchanged.
+
+NAMES = (
+    *("authorization", "content-type", "content-encoding", "ttl", "topic", "urgency", "crypto-key"),
+    *("x-wns-type", "x-wns-ttl", "x-wns-tag", "x-wns-cache-policy", "x-wns-priority", "expect"),
+    *("webhook-id", "webhook-timestamp", "webhook-signature", "retry-after", "user-agent"),
+)
+SMALL = ("ubuntu", "wns", "wns tokens", "mozilla", "google", "apple", "ntfy", "webhook")
+PEERS: dict[str, Peer] = {}
+
+
+@given(
+    st.sampled_from(SMALL),
+    st.dictionaries(st.sampled_from(NAMES), HEADER_VALUES, max_size=3),
+    st.none() | BODIES,
+    st.sampled_from(("POST", "POST", "GET", "PUT")),
+)
+def test_any_request_to_a_small_one_is_taken_or_refused(
+    name: str, headers: dict[str, str], body: bytes | None, method: str
+) -> None:
+    if name not in PEERS:
+        PEERS[name] = EVERY[name]()
+    peer = PEERS[name]
+    peer.simulator.forget()
+    sent = peer.send("phone")
+    sent.headers |= headers
+    sent.method = method
+    if body is not None:
+        sent.body = body
+    connection = Connection(peer, "1.1")
+    asked = connection.ask(sent)
+    connection.leave()
+    assert asked.status is not None
+    assert asked.is_whole
+    assert asked.status < 500
+    for got in peer.simulator.endpoints[peer.endpoint].record.since():
+        assert got.status == asked.status
+        # WNS tells with 200 of what it has dropped.
+        assert bool(got.error) == (asked.status >= 400 or got.error == "dropped")
+        json.dumps(got.as_json())
