@@ -14,7 +14,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
-from pushd.providers import apns, fcm, ubuntu, webhook, wns
+from pushd.providers import apns, fcm, ubuntu, webhook, webpush, wns
 from pushd.providers.contract import Provider, Proxy, Secret
 from pushd.providers.probing import Probe, Prober, Step
 from pushd.providers.transport import Scout
@@ -26,6 +26,7 @@ from pushd.simulators.fcm_tokens import ServiceAccount
 from pushd.simulators.tls import server_options
 from pushd.simulators.ubuntu import UbuntuSimulator
 from pushd.simulators.webhook import WebhookSimulator
+from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.wns import WNSSimulator
 from tests.unit.net.test_http2_sockets import site
 from tests.unit.net.test_proxy import ProxyFactory
@@ -296,6 +297,22 @@ class TestSmallOnes(Bench):
             webhook.Webhook(webhook.Options(simulator.url, secret, ca_file=self.ca))
         )
         assert step.text == "HTTP 401: the signature is not taken: other secret?"
+
+    async def test_the_place_of_web_push_is_looked_at_and_sent_nothing(self) -> None:
+        simulator = WebPushSimulator(reactor)
+        address = self.put_on(simulator)
+        options = webpush.Options("mailto:a@example.net", base_url=address, ca_file=self.ca)
+        step = await self.well(webpush.WebPush(options), "way")
+        assert step.text == "it is reached"
+        assert simulator.requests == []
+
+    async def test_a_place_of_web_push_that_is_not_reached(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = f"https://127.0.0.1:{taken.getsockname()[1]}"
+            options = webpush.Options("mailto:a@example.net", base_url=address, ca_file=self.ca)
+            step = await self.failed(webpush.WebPush(options))
+        assert (step.step, step.text) == ("way", "no connection: ConnectionRefusedError")
 
     def wns(self, **changes: Any) -> wns.WNS:
         simulator = WNSSimulator(reactor)
