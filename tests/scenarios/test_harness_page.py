@@ -60,7 +60,7 @@ def test_the_example_for_pytest_works(tmp_path: Path) -> None:
     done = run(tmp_path, *pytest_itself, f"--basetemp={base}", "-q", ".")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
     assert "Warning" not in done.stdout
     log = base / "pushd0" / "log"
     assert "Traceback" not in log.read_text()
