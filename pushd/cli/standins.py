@@ -18,6 +18,19 @@ TOPIC = "org.example.messenger"  # the app whose devices register at a server fo
 
 CONTACT = "mailto:operator@example.org"  # whom push services may turn to; Apple wants a real host
 
+# What apps for Apple's devices are called by Tigase's commands and in fpush, so that any build of
+# theirs can be tried.
+TIGASE_PROVIDERS = {"apns": ("tigase:messenger:apns:1", "snikket:apns:1")}
+PUSH_MODULES = {
+    "apns": (
+        "monalAlpha",
+        "monalProdiOS",
+        "monalProdCatalyst",
+        "quicksyProdiOS",
+        "quicksyProdCatalyst",
+    )
+}
+
 Told = Mapping[str, Any]  # what a stand-in says of itself, by the names of its ready file
 
 # What a backend takes of that.
@@ -99,6 +112,8 @@ class StandIn:
                 pubsub_host=pubsub_host,
                 base_url=self._network.simulator.base_url,
                 ca_file=ca,
+                tigase_providers=TIGASE_PROVIDERS.get(type, ()),
+                push_modules=PUSH_MODULES.get(type, ()),
                 options=options(**OPTIONS[self.type](self._told)),
             )
             made.append(backend)

@@ -54,6 +54,29 @@ class AboutTest(TestCase):
         answer = await romeo.iq("get", server.jid("juliet"), query)
         assert text(self.payload(answer)) == "Heading Home"
 
+    async def test_builds_of_known_apps_are_served_by_the_server_for_development(self) -> None:
+        server = await Server.start(self)
+        romeo = await Foreign.start(self)
+        await romeo.connect(server, "romeo", "orchard")
+        push = f"push.{server.ready.domain}"
+
+        answer = await romeo.iq(
+            "get", push, "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+        )
+        told = {one.getAttribute("var") for one in children(self.payload(answer))}
+        assert {"tigase:messenger:apns:1", "snikket:apns:1", "fcm-xmpp-api"} <= told
+        for module in ("monalAlpha-sandbox", "monalProdiOS", "quicksyProdiOS"):
+            answer = await romeo.iq(
+                "set",
+                push,
+                "<pubsub xmlns='http://jabber.org/protocol/pubsub'>"
+                f"<publish node='{module.encode().hex():0>64}'>"
+                "<item><notification xmlns='urn:xmpp:push:0'/></item></publish><publish-options>"
+                "<x xmlns='jabber:x:data' type='submit'><field var='pushModule'>"
+                f"<value>{module}</value></field></x></publish-options></pubsub>",
+            )
+            assert self.payload(answer).name == "pubsub"
+
     def payload(self, answer: Element) -> Element:
         assert answer["type"] == "result"
         return next(children(answer))
