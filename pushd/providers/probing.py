@@ -171,15 +171,16 @@ class _Probing:
     async def _look_around(self) -> None:
         """One step a place. That one of several is not reached is worth a look; none, a failure."""
         seen = [await self._way.survey(place) for place in self._provider.places()]
-        reached = [survey for survey in seen if survey.fault is None]
+        is_way_out = any(survey.fault is None for survey in seen)
         for survey in seen:
-            last = survey.sights[-1] if survey.sights else None
-            if survey.fault is None or last is None:
-                took = sum(sight.seconds for sight in survey.sights)
-                self._note("way", Finding("it is reached"), survey.place, took)
-            else:
-                finding = Finding(last.text, bool(reached), REMEDIES[survey.fault])
-                self._note("way", finding, survey.place, last.seconds)
+            took = sum(sight.seconds for sight in survey.sights)
+            finding = Finding("it is reached")
+            if survey.fault is not None:
+                text = survey.sights[-1].text
+                finding = Finding(text, is_way_out, REMEDIES[survey.fault])
+            self._add("way", finding, survey.place, took)
+        if seen and not is_way_out:
+            raise _Stuck
 
     async def _token(self, credential: Credential) -> Token:
         asked = credential.request(self._clock.seconds())
