@@ -14,7 +14,6 @@ from pushd.cli.pushtables import plain
 from pushd.cli.reaching import DEFAULT_CONFIG, Unreachable
 
 PATIENCE = 120.0  # seconds: more than all steps may take
-WIDTH = 90  # characters of a line
 
 Row = dict[str, Any]
 
@@ -96,25 +95,25 @@ def _shown(probe: Row) -> str:
     steps = probe["steps"]
     lines = [plain(probe["backend"])]
     place = ""
-    for step in steps:
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
         if step["place"] and step["place"] != place:
             place = step["place"]
             lines.append(f"        {place}")
-        lines += _step(step)
+        lines.append(_step(step))
+        remedy = step["remedy"]
+        if remedy and (following is None or following["remedy"] != remedy):  # else it is below
+            lines.append(f"        {'':11} -> {remedy}")
     lines.append(f"  {_verdict(probe)}")
     return "\n".join(lines)
 
 
-def _step(step: Row) -> list[str]:
+def _step(step: Row) -> str:
     mark = "ok  " if step["ok"] else "FAIL"
     if step["ok"] and step["remedy"]:
         mark = "look"
     milliseconds = round(1000 * (step["seconds"] or 0.0))
     took = f" ({milliseconds} ms)" if milliseconds else ""
-    lines = [f"  {mark}  {step['step']:11} {_printable(step['text'])}{took}"]
-    if step["remedy"]:
-        lines.append(f"        {'':11} -> {step['remedy']}")
-    return lines
+    return f"  {mark}  {step['step']:11} {_printable(step['text'])}{took}"
 
 
 def _verdict(probe: Row) -> str:

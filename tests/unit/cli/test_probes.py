@@ -48,6 +48,12 @@ def test_what_failed_is_told_with_what_to_do() -> None:
     ]
 
 
+def test_what_helps_with_several_steps_is_said_once() -> None:
+    shown = probes.shown(result(BAD, {**BAD, "place": "b:2"}))
+    assert shown.count("FAIL") == 2
+    assert shown.count("-> renew it") == 1
+
+
 def test_what_is_good_but_worth_a_look_is_marked() -> None:
     shown = probes.shown(result({**STEP, "remedy": "renew it soon"}))
     assert "  look  tls " in shown
