@@ -51,7 +51,7 @@ class Caller:
             try:
                 return await self._try(peers, pair, target, to_verify)
             except Fault as found:
-                fault = found
+                fault = Fault(found.step, found.text)  # without the frames that it has passed
                 if tell is not None:
                     tell(str(target), f"{found}")
                 if found.step in ("refused", "authentication"):
@@ -75,39 +75,60 @@ class Caller:
         return found
 
     async def _try(self, peers: "Peers", pair: Pair, target: Target, to_verify: bool) -> Outgoing:
-        stream = XMLStream(
-            peers.clock, peers.turn, peers.options.unauthenticated, peers.options.backlog
-        )
-        stream.trace = self.trace
-        outgoing = Outgoing(peers, pair, target, stream, to_verify)
-        stream.receiver = outgoing
-        factory: IProtocolFactory = _Once(stream)
+        made = _Made(peers, pair, target, to_verify, self.trace)
+        factory: IProtocolFactory = made
         if target.direct:
-            factory = CallingFactory(Calling(peers.certificates, *pair), True, factory)
+            factory = CallingFactory(Calling(peers.certificates, *pair), True, made)
         endpoint = HostnameEndpoint(self._reactor, target.host, target.port, CONNECT_TIME)
         try:
-            await endpoint.connect(factory)
+            connected: Any = await endpoint.connect(factory)
         except DNSLookupError:
             raise Fault(ABSENT, f"{target.host} has no address") from None
         except TookTooLong:
             raise Fault("connect", f"no connection to {target} in time") from None
         except (ConnectError, OSError, ValueError, UnicodeError) as error:
             raise Fault("connect", f"no connection to {target}: {_words(error)}") from None
-        peers.streams.add(outgoing)
+        outgoing = made.settle(connected.wrappedProtocol if target.direct else connected)
         await outgoing.ready
         return outgoing
 
 
-class _Once(Factory):
-    """The connection that stands first is the stream's."""
+class _Made(Factory):
+    """The streams of the connections that race; one of them wins.
+
+    None is there before its connection: most domains that are nowhere cost no more than a question.
+    """
 
     noisy = False
 
-    def __init__(self, stream: XMLStream) -> None:
-        self._stream = stream
+    def __init__(
+        self, peers: "Peers", pair: Pair, target: Target, to_verify: bool, trace: Trace | None
+    ) -> None:
+        self._peers = peers
+        self._given = (pair, target, to_verify)
+        self._trace = trace
+        self._made: list[tuple[XMLStream, Outgoing]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> XMLStream:
-        return self._stream
+        peers = self._peers
+        options = peers.options
+        stream = XMLStream(peers.clock, peers.turn, options.unauthenticated, options.backlog)
+        stream.trace = self._trace
+        pair, target, to_verify = self._given
+        outgoing = Outgoing(peers, pair, target, stream, to_verify)
+        stream.receiver = outgoing
+        self._made.append((stream, outgoing))
+        return stream
+
+    def settle(self, winner: XMLStream) -> Outgoing:
+        """The stream of this connection, which the others have lost to."""
+        made, self._made = self._made, []
+        for stream, outgoing in made:
+            if stream is not winner:
+                outgoing.ready.addErrback(lambda failure: None)
+        found = next(outgoing for stream, outgoing in made if stream is winner)
+        self._peers.streams.add(found)
+        return found
 
 
 def _words(error: Exception) -> str:

@@ -158,8 +158,10 @@ class Route:
     def _failed(self, failure: Failure) -> None:
         self._is_calling = False
         failure.trap(Fault)
-        fault = failure.value
-        assert isinstance(fault, Fault)
+        found = failure.value
+        assert isinstance(found, Fault)
+        fault = Fault(found.step, found.text)  # it is kept, and not the frames that it has passed
+        failure.cleanFailure()
         if self.link is not None:
             return
         self.fault = fault
