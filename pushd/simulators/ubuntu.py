@@ -21,6 +21,7 @@ from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
 from pushd.simulators.control import Control
 from pushd.simulators.http2_web import Door
+from pushd.simulators.ubuntu_data import oddities
 from pushd.simulators.web import (
     QuietSite,
     Replies,
@@ -80,12 +81,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedNotification(Received):
-    """A request to /notify."""
+    """A request to /notify. `remarks` are what the service takes, and nobody will have meant."""
 
     app: str = ""
     replace_tag: str = ""
     clear_pending: bool = False
     data: Any = field(default=None, repr=False)
+    remarks: tuple[str, ...] = ()
 
 
 class UbuntuSimulator(Simulator[ReceivedNotification]):
@@ -167,6 +169,7 @@ class UbuntuSimulator(Simulator[ReceivedNotification]):
                 replace_tag=str(said.get("replace_tag", "")),
                 clear_pending=said.get("clear_pending") is True,
                 data=said.get("data"),
+                remarks=tuple(oddities(str(said.get("appid", "")), said.get("data"))),
             ),
             sent,
         )

@@ -57,6 +57,7 @@ def test_a_notification_is_taken_and_put_on_record() -> None:
     bench = Bench()
     assert bench.notify(replace_tag="t").json() == {"ok": True}
     [received] = bench.simulator.requests
+    assert received.remarks == ()
     assert (received.token, received.app, received.status) == ("phone", "chat.example_chat", 200)
     assert (received.replace_tag, received.data) == ("t", {"message": {"count": 1}})
 
@@ -142,6 +143,7 @@ def test_any_notification_is_one_that_the_service_takes(note: Notification, shri
     answer = bench.post(request.body)
     assert answer.json() == {"ok": True}
     assert bench.simulator.requests[0].data["message"].get("node") in (note.node, None)
+    assert bench.simulator.requests[0].remarks == ()
     assert type(read(answer, NOW)).__name__ == "Accepted"
 
 
@@ -168,3 +170,64 @@ def test_nothing_is_kept_for_a_phone_that_is_online() -> None:
     bench = Bench()
     assert bench.notify().status == 200
     assert bench.simulator.pending == {}
+
+
+GOOD: dict[str, Any] = {
+    "tag": "t",
+    "sound": True,
+    "vibrate": {"duration": 200},
+    "emblem-counter": {"count": 3, "visible": True},
+    "card": {
+        "summary": "New message",
+        "body": "Hi",
+        "icon": "message",
+        "actions": ["application:///messenger"],
+        "timestamp": 1795000000,
+        "persist": True,
+        "popup": True,
+    },
+}
+
+
+def remarks(data: Any, app: str = "chat.example_chat") -> tuple[str, ...]:
+    bench = Bench()
+    assert bench.notify(data=data, appid=app).status == 200
+    return bench.simulator.requests[-1].remarks
+
+
+def test_a_notification_that_is_as_it_should_be_is_not_remarked() -> None:
+    assert remarks({"message": {"count": 1}, "notification": GOOD}) == ()
+    assert remarks({"message": "any JSON"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"card": {"body": "Hi"}}, "card: without a summary nothing is shown"),
+        ({"card": {"summary": "Hi", "popup": "yes"}}, "card: popup is of another kind"),
+        ({"card": {"summary": "Hi", "timestamp": True}}, "card: timestamp is of another kind"),
+        ({"card": {"summary": "Hi", "actions": [5]}}, "card: actions are not texts"),
+        ({"card": {"summary": "Hi", "title": "x"}}, "card has no 'title'"),
+        ({"card": "Hi"}, "card is no object"),
+        ({"emblem-counter": 3}, "emblem-counter is not of count and visible"),
+        ({"emblem-counter": {"count": "3"}}, "emblem-counter: count is not a whole number"),
+        (
+            {"emblem-counter": {"count": 3, "visible": 1}},
+            "emblem-counter: visible is neither true nor false",
+        ),
+        ({"tag": 5}, "tag is no text"),
+        ({"badge": 3}, "notification has no 'badge'"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_a_phone_would_drop_is_remarked(changes: dict[str, Any], words: str) -> None:
+    assert remarks({"notification": GOOD | changes}) == (words,)
+
+
+def test_what_is_around_a_notification_is_remarked_as_well() -> None:
+    assert remarks({"aps": {}}) == ("data has no 'aps'",)
+    assert remarks("text") == ("data is no object with message and notification",)
+    assert remarks({"notification": "Hi"}) == ("notification is no object",)
+    assert remarks({}, "chat.example_chat_1.0") == (
+        "appid is not as package_hook, without a version",
+    )

@@ -197,6 +197,7 @@ def test_what_the_provider_sends_is_taken(note: Notification, silent: str) -> No
     [received] = bench.simulator.requests
     is_toast = silent == "false" and bool(note.occasion)
     assert received.kind == ("wns/toast" if is_toast else "wns/raw")
+    assert received.remarks == ()
     if not is_toast:
         assert received.message == json.loads(request.body)
 
