@@ -89,6 +89,18 @@ class _Push:
     opened: Opened | None = None
     ttl: int | None = None
 
+    def as_known(self) -> dict[str, Any]:
+        """The fields of a record that say it."""
+        opened, signer = self.opened, self.signer
+        return {
+            "message": None if opened is None else _content(opened.plaintext),
+            "authorized_by": "" if signer is None else signer.key,
+            "ttl": self.ttl,
+            "size": len(self.body),
+            "padding": 0 if opened is None else opened.padding,
+            "claims": {} if signer is None else signer.claims,
+        }
+
 
 class WebPushSimulator(Simulator[ReceivedPush]):
     """The stand-in; `door` is to be put on a port, and `base_url` to say where that is.
@@ -200,32 +212,20 @@ class WebPushSimulator(Simulator[ReceivedPush]):
         reply = self._reply(service, endpoint, push, refused).as_scripted(answer)
         # The answer goes out first: whoever waits for the request finds it under way.
         sent = self._replies.send(request, reply, answer)
-        said = self._received(request, endpoint, service, push, now)
-        status, error = reply.status_seen(answer), refused.name if refused else ""
-        self.received(self.messages, said(status=status, error=error), sent)
-
-    def _received(
-        self, request: Request, endpoint: str, service: Service, push: _Push, now: float
-    ) -> Any:
-        opened, signer = push.opened, push.signer
-
-        def made(**outcome: Any) -> ReceivedPush:
-            return ReceivedPush(
+        self.received(
+            self.messages,
+            ReceivedPush(
                 at=now,
                 token=endpoint,
-                message=None if opened is None else _content(opened.plaintext),
-                authorized_by="" if signer is None else signer.key,
+                status=reply.status_seen(answer),
+                error=refused.name if refused else "",
                 service=service.name,
-                ttl=push.ttl,
                 urgency=header_of(request, "urgency"),
                 topic=header_of(request, "topic"),
-                size=len(push.body),
-                padding=0 if opened is None else opened.padding,
-                claims={} if signer is None else signer.claims,
-                **outcome,
-            )
-
-        return made
+                **push.as_known(),
+            ),
+            sent,
+        )
 
     def _reply(
         self, service: Service, endpoint: str, push: _Push, refused: Refused | None

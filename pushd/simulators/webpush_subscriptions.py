@@ -36,7 +36,7 @@ class Subscription:
     """
 
     service: str
-    path: str
+    path: str = field(repr=False)
     receiver: Receiver
     vapid: bytes | None = None
     name: str = field(default="", compare=False)

@@ -393,3 +393,12 @@ def test_what_is_forgotten_is_forgotten() -> None:
     bench.simulator.forget()
     assert not bench.simulator.requests
     assert bench.push(phone).status == 201
+
+
+def test_neither_endpoints_nor_keys_nor_messages_show_in_reprs() -> None:
+    bench = Bench()
+    phone = bench.subscribe()
+    bench.push(phone, b'"a line for one pair of eyes"')
+    shown = f"{bench.simulator.requests!r} {bench.simulator.subscriptions.all()!r}"
+    for secret in (phone["endpoint"].rpartition("/")[2], phone["auth"], "a line for"):
+        assert secret not in shown
