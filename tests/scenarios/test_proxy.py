@@ -97,6 +97,13 @@ def test_a_push_goes_through_the_proxy(house: House, proxy: Proxy) -> None:
     assert asked == [f"CONNECT {place} HTTP/1.1"]
 
 
+def test_a_probe_goes_through_the_proxy_too(house: House, proxy: Proxy) -> None:
+    done = house.operator.pushdctl("-c", "pushd.yml", "push", "probe")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"connected, through the proxy 127.0.0.1:{proxy.port}" in done.stdout
+    assert PASSWORD not in done.stdout
+
+
 def test_a_proxy_that_refuses_is_an_alarm_that_names_it(house: House, proxy: Proxy) -> None:
     proxy.is_strict = True
     proxy.cut()
@@ -112,6 +119,14 @@ def test_a_proxy_that_refuses_is_an_alarm_that_names_it(house: House, proxy: Pro
     status = until(told, "alarm of the proxy")
     assert f"the proxy 127.0.0.1:{proxy.port} does not take our user name and password" in status
     assert house.pushes("locked-in") == []
+
+
+def test_a_probe_tells_that_the_proxy_refuses(house: House, proxy: Proxy) -> None:
+    done = house.operator.pushdctl("-c", "pushd.yml", "push", "probe")
+    assert done.returncode == 1, done.stdout + done.stderr
+    words = f"the proxy 127.0.0.1:{proxy.port} does not take our user name and password (HTTP 407)"
+    assert f"FAIL  connection  {words}" in done.stdout
+    assert PASSWORD not in done.stdout
 
 
 def test_the_password_is_told_to_nobody_else(house: House) -> None:
