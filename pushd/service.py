@@ -409,7 +409,12 @@ class Server:
         self._stores.append(store)
         servers = [(one.host or "127.0.0.1", one.port) for one in given.name_servers]
         self._resolver = Resolver(self._reactor, servers)
-        self._caller = Caller(self._reactor, self._resolver, self._resolver if servers else None)
+        self._caller = Caller(
+            self._reactor,
+            self._resolver,
+            self._resolver if servers else None,
+            given.allow_private,
+        )
         peers = self.peers = Peers(
             self.host,
             self._turn,

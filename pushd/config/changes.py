@@ -95,6 +95,7 @@ def _s2s(running: ServerToServer | None, wanted: ServerToServer | None) -> Serve
         listen=running.listen,
         listen_tls=running.listen_tls,
         name_servers=running.name_servers,
+        allow_private=running.allow_private,
         ca_file=running.ca_file,
     )
 

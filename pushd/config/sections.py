@@ -198,6 +198,10 @@ class ServerToServer:
     ca_file: AuthoritiesFile | None = None
     # The name servers to ask, if not the system's.
     name_servers: tuple[Endpoint, ...] = ()
+    # Connect to addresses that are not of the public internet, too, as where the servers of a
+    # private network talk with each other. Anybody can have the records of a domain lead there.
+    # It does not matter for an ``address`` in ``domains``.
+    allow_private: bool = False
     # How long a stanza waits for a stream to its server before it is sent back.
     patience: Annotated[float, Span(least=1.0)] = MINUTE
     # How many stanzas may wait for a domain.

@@ -1,6 +1,7 @@
 """Connections to a host of both IP families, of which the fastest is taken (RFC 8305).
 
-Names are looked up by a resolver of our own, or as the reactor does.
+Names are looked up by a resolver of our own, or as the reactor does. Others choose where theirs
+lead: what is not of the public internet is left out unless that is meant to be reached.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import directlyProvides, implementer, providedBy
 
+from pushd.net.public import is_public
 from pushd.net.srv import Resolver, address_of
 
 
@@ -25,9 +27,12 @@ class Racing:
     first. Names are looked up by `resolver`, or as the reactor does.
     """
 
-    def __init__(self, reactor: Any, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self, reactor: Any, resolver: Resolver | None = None, only_public: bool = False
+    ) -> None:
         self._reactor = reactor
         self._resolver = resolver
+        self._only_public = only_public
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -35,13 +40,18 @@ class Racing:
 
     @property
     def nameResolver(self) -> IHostnameResolver:
-        found: IHostnameResolver = _Mixing(self._reactor.nameResolver, self._resolver)
+        found: IHostnameResolver = _Mixing(
+            self._reactor.nameResolver, self._resolver, self._only_public
+        )
         return found
 
 
 @implementer(IHostnameResolver)
 class _Mixing:
-    def __init__(self, usual: IHostnameResolver, resolver: Resolver | None) -> None:
+    def __init__(
+        self, usual: IHostnameResolver, resolver: Resolver | None, only_public: bool
+    ) -> None:
+        self._only_public = only_public
         self._usual = usual
         self._resolver = resolver
 
@@ -53,7 +63,7 @@ class _Mixing:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        receiver: Any = _Receiver(resolutionReceiver)
+        receiver: Any = _Receiver(resolutionReceiver, self._only_public)
         if self._resolver is None or address_of(hostName) is not None:
             return self._usual.resolveHostName(
                 receiver, hostName, portNumber, addressTypes, transportSemantics
@@ -87,15 +97,17 @@ class _Resolution:
 class _Receiver:
     """Keeps the addresses until all have come."""
 
-    def __init__(self, receiver: IResolutionReceiver) -> None:
+    def __init__(self, receiver: IResolutionReceiver, only_public: bool) -> None:
         self._receiver = receiver
+        self._only_public = only_public
         self._addresses: list[IAddress] = []
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
         self._receiver.resolutionBegan(resolution)
 
-    def addressResolved(self, address: IAddress) -> None:
-        self._addresses.append(address)
+    def addressResolved(self, address: Any) -> None:
+        if not self._only_public or is_public(address.host):
+            self._addresses.append(address)
 
     def resolutionComplete(self) -> None:
         for address in mixed(self._addresses):

@@ -33,8 +33,15 @@ class Caller:
 
     trace: Trace | None = None
 
-    def __init__(self, reactor: Any, lookup: Lookup, resolver: Resolver | None = None) -> None:
-        self._reactor = Racing(reactor, resolver)
+    def __init__(
+        self,
+        reactor: Any,
+        lookup: Lookup,
+        resolver: Resolver | None = None,
+        allow_private: bool = False,
+    ) -> None:
+        self._reactor = Racing(reactor, resolver, only_public=not allow_private)
+        self._given = Racing(reactor, resolver)  # for places that the operator has named
         self._lookup = lookup
         self._chance = random.SystemRandom()
 
@@ -79,11 +86,14 @@ class Caller:
         factory: IProtocolFactory = made
         if target.direct:
             factory = CallingFactory(Calling(peers.certificates, *pair), True, made)
-        endpoint = HostnameEndpoint(self._reactor, target.host, target.port, CONNECT_TIME)
+        is_given = peers.options.place_of(pair[1]) is not None
+        reactor = self._given if is_given else self._reactor
+        endpoint = HostnameEndpoint(reactor, target.host, target.port, CONNECT_TIME)
         try:
             connected: Any = await endpoint.connect(factory)
         except DNSLookupError:
-            raise Fault(ABSENT, f"{target.host} has no address") from None
+            words = "no address, or none of the public internet (s2s.allow_private)"
+            raise Fault(ABSENT, f"{target.host} has {words}") from None
         except TookTooLong:
             raise Fault("connect", f"no connection to {target} in time") from None
         except (ConnectError, OSError, ValueError, UnicodeError) as error:

@@ -51,6 +51,7 @@ class Neighbour:
         usual = {
             "listen": [self.place],
             "policy": "require",
+            "allow_private": True,
             "ca_file": str(self.authority),
             "domains": {domain: {"address": place} for domain, place in others},
         }

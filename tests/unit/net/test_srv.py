@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.names import dns, error
 from twisted.python.failure import Failure
 
-from pushd.net.racing import mixed
+from pushd.net.racing import Racing, mixed
 from pushd.net.srv import (
     LookupFailed,
     NoService,
@@ -25,6 +25,7 @@ from pushd.net.srv import (
 from tests.support import result_of
 
 SECURE, PLAIN = "_xmpps-server._tcp.a.example", "_xmpp-server._tcp.a.example"
+ALL = ["127.0.0.1", "192.0.9.1", "10.1.2.3", "192.168.1.1"]
 NOWHERE = Record(0, 0, "", 0)
 
 
@@ -138,6 +139,36 @@ def test_both_families_are_tried_by_turns() -> None:
     assert mixed([*six, *four]) == [six[0], four[0], six[1], six[2]]
     assert mixed([*four, *six]) == [four[0], *six]
     assert mixed([]) == []
+
+
+@pytest.mark.parametrize(("only_public", "expected"), [(True, ["192.0.9.1"]), (False, ALL)])
+def test_what_others_name_leads_into_the_public_internet(
+    only_public: bool, expected: list[str]
+) -> None:
+    class Known:
+        def addresses(self, name: str) -> "Deferred[list[str]]":
+            return succeed(ALL)
+
+    class Reactor:
+        nameResolver = None
+
+    class Receiver:
+        found: ClassVar[list[str]] = []
+
+        def resolutionBegan(self, resolution: object) -> None:
+            self.found.clear()
+
+        def addressResolved(self, address: Any) -> None:
+            self.found.append(address.host)
+
+        def resolutionComplete(self) -> None:
+            self.found.append("done")
+
+    known: Any = Known()
+    receiver: Any = Receiver()
+    racing = Racing(Reactor(), known, only_public)
+    racing.nameResolver.resolveHostName(receiver, "host.example", 5269)
+    assert receiver.found == [*expected, "done"]
 
 
 def test_a_target_is_written_for_people() -> None:
