@@ -17,7 +17,17 @@ import pytest
 
 from pushd import measures
 from pushd.config.load import load
-from pushd.providers import apns_answers, catalogue, fcm, webhook
+from pushd.providers import (
+    apns_answers,
+    apns_payload,
+    catalogue,
+    fcm,
+    ubuntu,
+    webhook,
+    webpush_encryption,
+    webpush_endpoints,
+    wns,
+)
 from pushd.providers.contract import Device, Notification, Response, Secret, Sending
 from tests.unit.providers import pages
 from tests.unit.providers.apple import certificate, signing_key
@@ -110,6 +120,38 @@ def _fields(kind: str) -> Any:
     found = catalogue.find(kind)
     assert found is not None
     return dataclasses.fields(catalogue.options(found))
+
+
+# Fields and limits.
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_field_of_the_form_is_explained(kind: str) -> None:
+    found = catalogue.find(kind)
+    assert found is not None
+    text = TEXTS[kind] + (TEXTS["webpush"] if kind == "unifiedpush" else "")
+    for name in found.register_fields | found.optional_fields:
+        assert f"``{name}``" in text, name
+    assert f"``register-push-{kind}``" in text
+    for alias in found.aliases:
+        assert f"``{alias}``" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits"),
+    [
+        ("apns", (apns_payload.PAYLOAD_LIMIT, apns_payload.VOIP_LIMIT)),
+        ("fcm", (fcm.DATA_LIMIT,)),
+        ("ubuntu", (ubuntu.DATA_LIMIT, ubuntu.BODY_LIMIT)),
+        ("unifiedpush", (webpush_endpoints.LONGEST,)),
+        ("webhook", (webhook.BODY_LIMIT, webhook.LONGEST_TOKEN)),
+        ("webpush", (webpush_encryption.RECORD_SIZE,)),
+        ("wns", (wns.PAYLOAD_LIMIT,)),
+    ],
+)
+def test_limits_are_those_of_the_code(kind: str, limits: tuple[int, ...]) -> None:
+    for limit in limits:
+        assert re.search(rf"\b({limit}|{limit:,})\b", TEXTS[kind]), limit
 
 
 # Tables.
