@@ -3,9 +3,11 @@
 import json
 import signal
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pushd.config.sections import Dialects
 from tests.scenarios.peers import until
 from tests.scenarios.test_starting import PYTHON_M, Operator, Run
 
@@ -27,7 +29,10 @@ class Gateway:
         self._configuration = {
             "data": "data",
             "component": {"domain": name, "secret": secret, "host": host, "port": int(port)},
-            "app_server": {"backends": [{**backend, **hosts}]},
+            "app_server": {
+                "backends": [{**backend, **hosts}],
+                "dialects": asdict(Dialects.every()),
+            },
         }
         self.run: Run
         self.ready: Any
