@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks import (
     attached,
     detached,
+    federation,
     gateway,
     logins,
     memory,
@@ -50,6 +51,7 @@ SCENARIOS: Sequence[Scenario] = [
         presence,
         detached,
         pushing,
+        federation,
         gateway,
         memory,
         startup,

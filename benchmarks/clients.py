@@ -59,8 +59,40 @@ class Faults:
         return faults
 
 
-class Client:
+class Hearing:
+    """Numbered stanzas that come in order. `hears` are the instants at which each was said."""
+
+    def __init__(self, hears: array[float]) -> None:
+        self.hears = hears
+        self.expected = 0  # the number of the next one to hear
+        self.faults = Faults()
+        self._missing: set[int] = set()  # numbers below `expected` that did not come
+
+    def awaits(self) -> int:
+        """How many stanzas have not come."""
+        return len(self.hears) - self.expected + len(self._missing)
+
+    def check(self, numbers: Iterable[bytes], now: float, latencies: array[float]) -> None:
+        """Those came."""
+        for text in numbers:
+            number = int(text)
+            if number >= self.expected:
+                if number > self.expected:
+                    self._missing.update(range(self.expected, number))
+                self.expected = number + 1
+            elif number in self._missing:
+                self._missing.remove(number)
+                self.faults.disordered += 1
+            else:
+                self.faults.duplicated += 1
+                continue
+            latencies.append(now - self.hears[number])
+
+
+class Client(Hearing):
     """A session's stream. `hears` are the instants at which what it should hear was said."""
+
+    numbers = NUMBERS
 
     def __init__(self, session: Session, *, managed: bool) -> None:
         self.socket = session.socket
@@ -71,13 +103,14 @@ class Client:
         self.stanzas_received = 0
         self.handled = 0  # the last `h` of the server
         self.sent_at = array("d")  # of each numbered stanza
-        self.hears = self.sent_at
-        self.expected = 0  # the number of the next one to hear
-        self.faults = Faults()
-        self._missing: set[int] = set()  # numbers below `expected` that did not come
+        super().__init__(self.sent_at)
         self._since_request = 0
         self._in = session.rest
         self._out = bytearray()
+
+    def post(self, data: bytes) -> None:
+        """Queue bytes that are counted elsewhere, if at all."""
+        self._out += data
 
     def write(self, stanza: bytes, now: float) -> None:
         """Queue a numbered stanza, and with each fifth a request for an acknowledgement."""
@@ -93,10 +126,6 @@ class Client:
     def ask(self) -> None:
         """Ask how much the server has handled."""
         self._out += REQUEST
-
-    def awaits(self) -> int:
-        """How many stanzas have not come."""
-        return len(self.hears) - self.expected + len(self._missing)
 
     def rejoin(self, session: Session, handled: int) -> None:
         """Go on with another stream, after which the server has handled so many stanzas."""
@@ -141,9 +170,9 @@ class Client:
             return 0
         chunk = self._in[:whole]
         self._in = self._in[whole:]
-        numbers = NUMBERS.findall(chunk)
+        numbers = self.numbers.findall(chunk)
         if numbers:
-            self._check(numbers, now, latencies)
+            self.check(numbers, now, latencies)
         self.stanzas_received += (
             chunk.count(b"</message>") + chunk.count(b"<presence") + chunk.count(b"<iq ")
         )
@@ -155,21 +184,6 @@ class Client:
         if (b"error" in chunk or b"</stream" in chunk) and (found := BROKEN.search(chunk)):
             raise LoadError(f"{self.user}: {found.group().decode(errors='replace')[:400]}")
         return len(numbers)
-
-    def _check(self, numbers: list[bytes], now: float, latencies: array[float]) -> None:
-        for text in numbers:
-            number = int(text)
-            if number >= self.expected:
-                if number > self.expected:
-                    self._missing.update(range(self.expected, number))
-                self.expected = number + 1
-            elif number in self._missing:
-                self._missing.remove(number)
-                self.faults.disordered += 1
-            else:
-                self.faults.duplicated += 1
-                continue
-            latencies.append(now - self.hears[number])
 
 
 class Chatter(Client):

@@ -58,10 +58,6 @@ class Component(Client):
         super().__init__(Session(domain, connect(port, domain), b"", 0), managed=False)
         self.domain = domain
 
-    def post(self, data: bytes) -> None:
-        """Queue bytes to be written by the loop."""
-        self._out += data
-
     def take(self, now: float, latencies: array[float]) -> int:
         count = end = 0
         for found in IQS.finditer(self._in):

@@ -61,15 +61,53 @@ class Way:
     roster: bool = True
 
 
-class Login:
+class Talk:
+    """Questions and answers on a blocking socket, with whom `user` names."""
+
+    def __init__(self, connection: socket.socket, user: str) -> None:
+        self._socket = connection
+        self._socket.settimeout(PATIENCE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._user = user
+        self._buffer = b""
+
+    @contextlib.contextmanager
+    def _closed_after_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._socket.close()
+            if isinstance(error, OSError):
+                raise LoginError(f"{self._user}: {error}") from None
+            raise
+
+    def _send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def _await(self, pattern: bytes | re.Pattern[bytes], step: str, *, keep: bool = False) -> bytes:
+        """Read until `pattern` is there; what it matched, with what preceded it if `keep`."""
+        expected = re.compile(pattern, re.DOTALL) if isinstance(pattern, bytes) else pattern
+        while not (match := expected.search(self._buffer)):
+            if FAILED.search(self._buffer):
+                raise LoginError(f"{self._user}: {step}: {self._buffer.decode()}")
+            try:
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                data = b""
+            if not data:
+                raise LoginError(f"{self._user}: {step}: no answer after {self._buffer.decode()!r}")
+            self._buffer += data
+        came = self._buffer[: match.end()] if keep else match.group()
+        self._buffer = self._buffer[match.end() :]
+        return came
+
+
+class Login(Talk):
     """One client on its way in."""
 
     def __init__(self, port: int, user: str, *, tls: bool = False) -> None:
-        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._user = user
+        super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE), user)
         self._tls = tls
-        self._buffer = b""
 
     def session(self, way: Way) -> Session:
         """Log in and become available. Raises LoginError, and closes the socket."""
@@ -100,16 +138,6 @@ class Login:
             found = re.search(rb"h=['\"](\d+)", resumed)
             handled = int(found.group(1)) if found else 0
             return Session(self._user, self._socket, self._buffer, 0, token), handled
-
-    @contextlib.contextmanager
-    def _closed_after_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._socket.close()
-            if isinstance(error, OSError):
-                raise LoginError(f"{self._user}: {error}") from None
-            raise
 
     def _authenticate(self, mechanism: Mechanism) -> None:
         features = self._open()
@@ -178,26 +206,6 @@ class Login:
         if not found:
             raise LoginError(f"{self._user}: not resumable: {enabled.decode()}")
         return found.group(1).decode()
-
-    def _send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def _await(self, pattern: bytes | re.Pattern[bytes], step: str, *, keep: bool = False) -> bytes:
-        """Read until `pattern` is there; what it matched, with what preceded it if `keep`."""
-        expected = re.compile(pattern, re.DOTALL) if isinstance(pattern, bytes) else pattern
-        while not (match := expected.search(self._buffer)):
-            if FAILED.search(self._buffer):
-                raise LoginError(f"{self._user}: {step}: {self._buffer.decode()}")
-            try:
-                data = self._socket.recv(65536)
-            except TimeoutError:
-                data = b""
-            if not data:
-                raise LoginError(f"{self._user}: {step}: no answer after {self._buffer.decode()!r}")
-            self._buffer += data
-        came = self._buffer[: match.end()] if keep else match.group()
-        self._buffer = self._buffer[match.end() :]
-        return came
 
 
 def _tls() -> ssl.SSLContext:

@@ -89,11 +89,16 @@ class Bench:
         *,
         tls: bool = False,
         components: Sequence[str] = (),
+        make: Callable[..., Server] | None = None,
     ) -> Iterator[Server]:
-        """A fresh server with these accounts, which runs and then has ended."""
+        """A fresh server with these accounts, which runs and then has ended.
+
+        `make` makes it instead of `kind`, whose accounts it has.
+        """
         folder = self.folder / "run" / kind.name
         copy_folder(self._template(kind, population), folder)
-        server = kind(folder, self.server_core, tls=tls, profiler=self._profiler(kind))
+        made, profiler = make or kind, self._profiler(kind)
+        server = made(folder, self.server_core, tls=tls, profiler=profiler)
         server.components = components
         with server:
             yield server
