@@ -6,6 +6,7 @@ are still due.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from h2.config import H2Configuration
@@ -19,7 +20,7 @@ from h2.events import (
     StreamEnded,
     StreamReset,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.error import ConnectionAborted
@@ -199,18 +200,22 @@ class Connection(TwistedProtocol):
     def send_headers(self, number: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Say the headers of an answer, unless its stream is over."""
         if number in self._streams:
-            self._h2.send_headers(number, headers)
-            self._flush()
+            # It may be, in what was read at once with the request: the event is yet to come.
+            with suppress(StreamClosedError):
+                self._h2.send_headers(number, headers)
+                self._flush()
 
     def pump(self, stream: Stream) -> None:
         """Send what may be sent of an answer."""
-        self._pump(stream)
+        with suppress(StreamClosedError):
+            self._pump(stream)
         self._flush()
 
     def reset(self, stream: Stream, code: int) -> None:
         """RST_STREAM (RFC 9113 §6.4)."""
         if self._streams.pop(stream.number, None) is not None:
-            self._h2.reset_stream(stream.number, code)
+            with suppress(StreamClosedError):
+                self._h2.reset_stream(stream.number, code)
             self._flush()
             self._end_if_drained()
 
@@ -320,7 +325,8 @@ class Connection(TwistedProtocol):
 
     def _pump_all(self) -> None:
         for stream in [stream for stream in self._streams.values() if stream.wants]:
-            self._pump(stream)
+            with suppress(StreamClosedError):
+                self._pump(stream)
 
     def _pump(self, stream: Stream) -> None:
         while stream.number in self._streams and stream.wants and not self._is_choked:

@@ -113,7 +113,10 @@ class QuietSite(Site):
     noisy = False
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
-        super().__init__(resource, reactor=clock)  # type: ignore[no-untyped-call]
+        # Nobody asks for the arguments of a form, and reading them is not safe from its sender.
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource, reactor=clock, parsePOSTFormSubmission=False
+        )
 
     def log(self, request: Any) -> None:
         """Nothing: what is worth a line is logged where it is known what may be said."""

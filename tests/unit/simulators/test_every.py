@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from twisted.logger import LogLevel, capturedLogs
 
 from pushd.simulators.answers import Answer, Ending
-from tests.unit.simulators.every import EVERY, Asked, Connection, Peer, Sent
+from tests.unit.simulators.every import EVERY, Asked, Connection, Narrow, Peer, Sent
 
 PHONE = "phone"
 ALONE = {"apns": ("2",)}  # which HTTP it speaks, where not both
@@ -242,6 +245,45 @@ def test_headers_beyond_ascii_and_endless_numbers_are_no_accident(case: Case) ->
                 connection.leave()
     assert not [event for event in logged if event["log_level"] >= LogLevel.error]
     json.dumps([one.as_json() for one in case.record])
+
+
+def test_who_takes_a_request_back_at_once_breaks_nothing(case: Case) -> None:
+    if case.version != "2":
+        return
+    peer = case.peer
+    sent = peer.send(PHONE)
+    parts = urlsplit(sent.url)
+    pseudo = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", sent.url.removeprefix(f"{parts.scheme}://{parts.netloc}")),
+        (":authority", parts.netloc),
+    ]
+    client = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    client.initiate_connection()
+    client.send_headers(1, [*pseudo, *sent.headers.items()])
+    client.send_data(1, sent.body, end_stream=True)
+    client.reset_stream(1)
+    protocol = peer.door.buildProtocol(None)
+    transport = Narrow()  # type: ignore[no-untyped-call]
+    transport.protocol = protocol
+    protocol.makeConnection(transport)
+    with capturedLogs() as logged:
+        protocol.dataReceived(client.data_to_send())  # all in one piece
+    assert not [event for event in logged if event["log_level"] >= LogLevel.error]
+    assert transport.connected
+    assert [one.status for one in case.record] == [peer.accepted]
+    transport.loseConnection()
+    transport.settle()
+    assert not peer.clock.getDelayedCalls()
+
+
+def test_a_content_type_of_any_bytes_breaks_nothing(case: Case) -> None:
+    if case.version == "2":
+        return
+    sent = case.peer.send(PHONE)
+    sent.headers["content-type"] = "application/\x0c/json"
+    assert case.connect().ask(sent).status in (400, 401, 404, 415, case.peer.accepted)
 
 
 def test_what_is_due_is_shown_and_forgotten(case: Case) -> None:
