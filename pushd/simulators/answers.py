@@ -38,7 +38,7 @@ class Answer:
     """
 
     error: str = ""  # by the vendor's name; it brings its own status
-    status: int | None = None  # instead of the error's; alone: a front end's page without JSON
+    status: int | None = None  # instead of the error's; a refusal alone: a front end's page
     retry_after: int | None = None  # seconds, sent as a number (RFC 9110 §10.2.3)
     retry_after_date: int | None = None  # seconds from now, sent as a date
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -38,7 +38,7 @@ HELP = (
 )
 ANSWER = {
     "error": "by the vendor's name; it brings its own status",
-    "status": "another HTTP status; without an error: a page without JSON",
+    "status": "another HTTP status; one that refuses, without an error: a page without JSON",
     "retry_after": "Retry-After as seconds",
     "retry_after_date": "Retry-After as a date, so many seconds from now",
     "headers": "an object of further headers",

@@ -1,5 +1,7 @@
 """What a user agent decrypts: the vectors of RFC 8291 and RFC 8188, and what it throws away."""
 
+import hashlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
@@ -46,6 +48,15 @@ def test_the_example_of_rfc_8291_is_opened() -> None:
     opened = WATERMELON.open(BODY)
     assert (opened.plaintext, opened.padding) == (PLAINTEXT, 0)
     assert to_base64url(opened.sender) == SENDER
+
+
+def test_the_sender_of_these_tests_makes_the_very_bytes_of_the_example() -> None:
+    sender = private_of("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")
+    salt = unb64("DGv6ra1nlYgDCS1FRnbzlw")
+    assert encrypt(PLAINTEXT, ADDRESS, sender=sender, salt=salt) == BODY
+    assert hashlib.sha256(BODY).hexdigest() == (
+        "f976e174457c5111a0b05234e648bc012cb1e2b37949afce4d7b1e84752953c7"
+    )
 
 
 def test_the_first_example_of_rfc_8188_is_opened() -> None:
