@@ -1,7 +1,6 @@
 """Other servers, as the operator sees them: the streams there are, and one domain tried."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pushd.admin.operations import Operation, Refused
@@ -72,18 +71,18 @@ class Neighbours:
 
 def _rows(stream: object, now: float) -> list[dict[str, Any]]:
     """What there is to tell of a stream that stands; a row for each pair of domains on it."""
-    if isinstance(stream, Outgoing) and stream.facts.method:
-        facts = asdict(stream.facts)
+    if isinstance(stream, Outgoing):
         return [
             {
-                "local": stream.pair[0],
-                "remote": stream.pair[1],
+                "local": local,
+                "remote": remote,
                 "direction": "out",
-                "method": facts["method"],
-                "tls": facts["tls"],
-                "certificate": facts["certificate"],
+                "method": method,
+                "tls": stream.facts.tls,
+                "certificate": stream.facts.certificate,
                 "idle": now - stream.used_at,
             }
+            for (local, remote), method in stream.pairs.items()
         ]
     if isinstance(stream, Incoming):
         return [

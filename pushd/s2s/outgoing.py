@@ -40,6 +40,8 @@ START_TLS = f"<starttls xmlns='{NS_TLS}'/>".encode()
 EXTERNAL = f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>=</auth>".encode()
 NS_BIDI = "urn:xmpp:bidi"
 NS_BIDI_FEATURE = "urn:xmpp:features:bidi"
+FEATURE = f"{dialback.NS_FEATURE} dialback"
+Lost = Callable[[list[Waiting], str], None]
 BIDI = f"<bidi xmlns='{NS_BIDI}'/>".encode()
 MOST = 200_000  # bytes that a peer may say before its stream stands
 UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
@@ -63,7 +65,8 @@ class Outgoing:
     """One stream from `pair[0]`, ours, to `pair[1]`, theirs.
 
     `ready` fires once the peer has taken us for who we are, and fails with a `Fault`. With
-    `to_verify`, it fires as soon as keys may be verified. Afterwards `when_lost` is called once,
+    `to_verify`, it fires as soon as keys may be verified. Other domains of ours may join (`add`,
+    XEP-0220 §2.1). When it is gone, each that `listen`s for a pair is called once,
     with what the peer has not acknowledged and why the stream ended.
     """
 
@@ -71,7 +74,7 @@ class Outgoing:
         self, peers: "Peers", pair: Pair, target: Target, stream: XMLStream, to_verify: bool = False
     ) -> None:
         self.ready: Deferred[None] = Deferred()
-        self.when_lost: Callable[[list[Waiting], str], None] = _unheard
+        self.pairs: dict[Pair, str] = {}  # and how we have proved them
         self.facts = Facts(str(target))
         self.pair = pair
         self.used_at = peers.clock.seconds()
@@ -88,7 +91,8 @@ class Outgoing:
         self._has_bidi = False
         self._asked_for_bidi = False
         self._offered: frozenset[str] = frozenset()
-        self._questions: dict[tuple[str, str, str], Deferred[dialback.Said]] = {}
+        self._listeners: dict[Pair, Lost] = {}
+        self._questions: dict[tuple[str, str, str, str], Deferred[dialback.Said]] = {}
         self._sent: Sent | None = None
         self._received: Received | None = None
         self._timer: IDelayedCall | None = None
@@ -155,9 +159,28 @@ class Outgoing:
         if self._sent is not None:
             self._sent.sent(one, self.used_at)
 
-    def verify(self, id: str, key: str) -> "Deferred[dialback.Said]":
+    def listen(self, pair: Pair, lost: Lost) -> None:
+        """Have `lost` called when the stream is gone, for a pair that it carries."""
+        self._listeners[pair] = lost
+
+    @property
+    def may_carry(self) -> bool:
+        """Whether other domains of ours may prove themselves on it, too."""
+        return self._is_ready and not self._is_over and FEATURE in self._offered
+
+    def add(self, local: str) -> "Deferred[dialback.Said]":
+        """Prove another domain of ours; fires when that is done, and fails with a `Fault`."""
+        return self._ask("result", self._key(local), local).addCallback(self._added, local)
+
+    def _added(self, said: dialback.Said, local: str) -> dialback.Said:
+        if said.type != dialback.VALID:
+            raise Fault("authentication", f"the peer's dialback: {said.type}")
+        self.pairs[local, self._remote] = "dialback"
+        return said
+
+    def verify(self, local: str, id: str, key: str) -> "Deferred[dialback.Said]":
         """Ask whether this key is theirs, of their stream `id` to us; fails with a `Fault`."""
-        return self._ask("verify", key, id)
+        return self._ask("verify", key, local, id)
 
     def remotes(self) -> tuple[str, ...]:
         return (self._remote,)
@@ -243,15 +266,18 @@ class Outgoing:
 
     def _refused(self, stanza: Stanza) -> None:
         """EXTERNAL came to nothing; dialback may do (XEP-0178 §3)."""
-        if f"{dialback.NS_FEATURE} dialback" in self._offered:
+        if FEATURE in self._offered:
             self._dial_back()
         else:
             self._fail(Fault("authentication", "the peer does not take our certificate"))
 
     def _dial_back(self) -> None:
-        key = dialback.key(self._peers.secret, self._remote, self._local, self._id)
         self._expected = ""
-        self._ask("result", key).addCallbacks(self._dialled, _swallowed)
+        asked = self._ask("result", self._key(self._local), self._local)
+        asked.addCallbacks(self._dialled, _swallowed)
+
+    def _key(self, local: str) -> str:
+        return dialback.key(self._peers.secret, self._remote, local, self._id)
 
     def _dialled(self, said: dialback.Said) -> None:
         if said.type == dialback.VALID:
@@ -268,6 +294,7 @@ class Outgoing:
         self._stop_timer()
         self._stream.pace(UNSAFE, self._peers.host.database.committed)
         if not self._to_verify:
+            self.pairs[self.pair] = self.facts.method
             self._has_bidi = self._asked_for_bidi
             if f"{NS_SM} sm" in self._offered:
                 self._sent = Sent(self._stream)
@@ -310,9 +337,9 @@ class Outgoing:
 
     # Dialback.
 
-    def _ask(self, name: str, key: str, id: str = "") -> "Deferred[dialback.Said]":
+    def _ask(self, name: str, key: str, local: str, id: str = "") -> "Deferred[dialback.Said]":
         """One question; what answers it names the same domains, and the same id."""
-        place = (name, self._remote, id)
+        place = (name, local, self._remote, id)
 
         def forget(given_up: object) -> None:
             self._questions.pop(place, None)
@@ -322,7 +349,7 @@ class Outgoing:
             asked.errback(Fault("dialback", "this is being asked already"))
             return asked
         self._questions[place] = asked
-        self._stream.send(dialback.question(name, *self.pair, key, id))
+        self._stream.send(dialback.question(name, local, self._remote, key, id))
         return asked
 
     def _answered(self, stanza: Stanza) -> None:
@@ -330,11 +357,9 @@ class Outgoing:
         said = dialback.read(stanza)
         if said.is_question:
             raise StreamError("unsupported-stanza-type", "this stream goes one way")
-        if said.recipient != self._local:
-            return
         # COMPAT: Prosody 0.12 gives the answer about our stream an id, which has none to have.
         id = said.id if said.name == "verify" else ""
-        asked = self._questions.pop((said.name, said.sender, id), None)
+        asked = self._questions.pop((said.name, said.recipient, said.sender, id), None)
         if asked is not None:
             asked.callback(said)
 
@@ -361,9 +386,10 @@ class Outgoing:
         left = self._sent.rest() if self._sent is not None else []
         self._peers.streams.discard(self)
         if self._is_ready:
-            if not self._to_verify:
-                self._peers.lost(self.pair, True, str(fault))
-            self.when_lost(left, str(fault))
+            for pair in self.pairs:
+                self._peers.lost(pair, True, str(fault))
+            for pair, lost in self._listeners.items():
+                lost([one for one in left if one.local == pair[0]], str(fault))
         else:
             self.ready.errback(fault)
 
@@ -381,10 +407,6 @@ def _said(error: Element) -> Fault:
     condition = names[0] if names else "undefined-condition"
     step = "refused" if condition in REFUSALS else "stream-error"
     return Fault(step, f"the peer says {condition}" + (f" ({words})" if words else ""))
-
-
-def _unheard(left: list[Waiting], reason: str) -> None:
-    """Nobody needs it any more."""
 
 
 def _swallowed(failure: object) -> None:

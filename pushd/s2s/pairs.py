@@ -25,6 +25,11 @@ class Waiting:
     size: int
     is_again: bool = False  # it was said on a stream that broke
 
+    @property
+    def local(self) -> str:
+        """The domain of ours that it comes from."""
+        return parse(self.stanza.attributes["from"]).domain
+
 
 def is_stanza(stanza: Stanza) -> bool:
     """Whether that is one; the framer reads `jabber:server` as `jabber:client`."""

@@ -76,6 +76,7 @@ class Peers:
         self.waiting = 0  # bytes in all queues
         self.is_stopping = False
         self.caller = caller
+        self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
         self._calls = Turns(CALLS, CALLS_OF_ONE)
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
@@ -149,10 +150,23 @@ class Peers:
     # Streams.
 
     def call(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
-        """Open a stream, in the turn of who has asked; fires once it stands.
+        """A stream for two domains, over one that stands or a new one; fires once it stands.
 
-        Fails with a Fault.
+        It is opened in the turn of who has asked. Fails with a Fault.
         """
+        carrier = self._carriers.get(pair[1])
+        if carrier is None or carrier.pair == pair or not carrier.may_carry:
+            return self._open(pair, who)
+        added: Deferred[Any] = self._in_time(carrier.add(pair[0]))
+        return added.addCallbacks(
+            lambda ignored: self._joined(carrier, pair), lambda failure: self._open(pair, who)
+        )
+
+    def _joined(self, carrier: Outgoing, pair: Pair) -> Outgoing:
+        self.host.events.emit(PeerConnected(*pair, True, "dialback"))
+        return carrier
+
+    def _open(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
         called: Deferred[Outgoing] = self._calls.run(
             who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
         )
@@ -166,20 +180,20 @@ class Peers:
         """
         route = self.routes.get(pair)
         if route is not None and isinstance(route.link, Outgoing):
-            return self._in_time(route.link.verify(id, key))
+            return self._in_time(route.link.verify(pair[0], id, key))
         asked: Deferred[Said] = self._checks.run(
             who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
-        ).addCallback(self._verify, id, key)
+        ).addCallback(self._verify, pair[0], id, key)
         return asked
 
-    def _verify(self, outgoing: Outgoing, id: str, key: str) -> "Deferred[Said]":
+    def _verify(self, outgoing: Outgoing, local: str, id: str, key: str) -> "Deferred[Said]":
         """Ask one question, and hang up."""
 
         def done(answer: Any) -> Any:
             outgoing.close()
             return answer
 
-        return self._in_time(outgoing.verify(id, key)).addBoth(done)
+        return self._in_time(outgoing.verify(local, id, key)).addBoth(done)
 
     def _in_time(self, asked: "Deferred[Said]") -> "Deferred[Said]":
         def late(failure: Failure) -> Said:
@@ -214,6 +228,8 @@ class Peers:
         self.host.events.emit(PeerUnreachable(*pair, fault.step))
 
     def _connected(self, outgoing: Outgoing) -> Outgoing:
+        if outgoing.may_carry:
+            self._carriers.setdefault(outgoing.pair[1], outgoing)
         self.host.events.emit(PeerConnected(*outgoing.pair, True, outgoing.facts.method))
         return outgoing
 
@@ -228,7 +244,11 @@ class Peers:
 
     def lost(self, pair: Pair, is_outgoing: bool, reason: str) -> None:
         """A stream that stood is gone."""
-        if not is_outgoing:
+        if is_outgoing:
+            carrier = self._carriers.get(pair[1])
+            if carrier is not None and not carrier.may_carry:
+                del self._carriers[pair[1]]
+        else:
             self._incoming[pair[1]] -= 1
             if self._incoming[pair[1]] <= 0:
                 del self._incoming[pair[1]]

@@ -149,10 +149,10 @@ class Route:
 
     def _called(self, outgoing: "Outgoing") -> None:
         self._is_calling = False
-        outgoing.when_lost = lambda left, reason: self.lost(outgoing, left, reason)
+        outgoing.listen(self.pair, lambda left, reason: self.lost(outgoing, left, reason))
         if self.link is None:
             self.adopt(outgoing)
-        else:
+        elif outgoing.pair == self.pair:
             outgoing.close()  # the other side was faster (XEP-0288)
 
     def _failed(self, failure: Failure) -> None:

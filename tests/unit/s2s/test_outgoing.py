@@ -4,7 +4,9 @@ import pytest
 
 from pushd.s2s.faults import Fault
 from pushd.s2s.options import Options
+from pushd.wire import dialback
 from pushd.wire.element import Element, child
+from pushd.wire.framer import seal
 from tests.hall import Client
 from tests.unit.s2s.house import EXTERNAL, HERE, THERE, End, House, condition, greet, header
 
@@ -295,3 +297,70 @@ def test_a_stream_error_of_the_peer_is_told(caplog: pytest.LogCaptureFixture) ->
     )
     [route] = house.peers.routes.values()
     assert "host-unknown" in str(route.fault)
+
+
+# Several domains of ours on a stream (XEP-0220 §2.1).
+
+SERVICE = "push.example.net"
+CARRYING = "<dialback xmlns='urn:xmpp:features:dialback'/>"
+NOTICE = f"<message from='{SERVICE}' to='juliet@there.example' id='{{}}'><body/></message>"
+
+
+def carrying(*features: str) -> tuple[House, End]:
+    """A stream of ours that other domains may join."""
+    house = House()
+    house.hall.host.router.add_service(SERVICE)
+    house.romeo.send(WORD.format(0))
+    return house, house.stand(CARRYING, *features)
+
+
+def notice(house: House, number: int) -> None:
+    house.hall.host.router.route(seal(NOTICE.format(number).encode()))
+
+
+def test_another_domain_of_ours_joins_the_stream() -> None:
+    house, end = carrying()
+    notice(house, 1)
+    [result] = end.heard()
+    assert (result.name, result["from"], result["to"]) == ("result", SERVICE, THERE)
+    key = dialback.key(house.peers.secret, THERE, SERVICE, "3")
+    assert str(result) == key
+    assert end.say(f"<db:result from='{THERE}' to='{HERE}' type='valid'/>") == []
+    assert ids(end.say(f"<db:result from='{THERE}' to='{SERVICE}' type='valid'/>")) == ["1"]
+    notice(house, 2)
+    house.romeo.send(WORD.format(3))
+    assert ids(end.heard()) == ["2", "3"]
+    assert not house.caller.calls
+
+
+@pytest.mark.parametrize("type", ["invalid", "error"])
+def test_a_domain_that_may_not_join_has_a_stream_of_its_own(type: str) -> None:
+    house, end = carrying()
+    notice(house, 1)
+    end.heard()
+    assert end.say(f"<db:result from='{THERE}' to='{SERVICE}' type='{type}'/>") == []
+    assert [pair for pair, _, _ in house.caller.calls] == [(SERVICE, THERE)]
+    house.romeo.send(WORD.format(2))
+    assert ids(end.heard()) == ["2"]
+
+
+def test_a_peer_that_does_not_say_has_a_stream_of_its_own_in_time() -> None:
+    house, _end = carrying()
+    notice(house, 1)
+    house.hall.advance(31)
+    assert [pair for pair, _, _ in house.caller.calls] == [(SERVICE, THERE)]
+
+
+def test_what_is_lost_goes_on_by_its_domain() -> None:
+    house, end = carrying(SM)
+    end.say(ENABLED)
+    notice(house, 1)
+    end.heard()
+    end.say(f"<db:result from='{THERE}' to='{SERVICE}' type='valid'/>")
+    house.romeo.send(WORD.format(2))
+    end.say("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+    end.lose()
+    house.hall.advance(0)
+    assert {pair for pair, _, _ in house.caller.calls} == {(HERE, THERE), (SERVICE, THERE)}
+    waiting = {pair[0]: len(route.queue) for pair, route in house.peers.routes.items()}
+    assert waiting == {HERE: 1, SERVICE: 1}
