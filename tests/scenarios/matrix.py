@@ -1,0 +1,255 @@
+"""A server of ours among those of another make, with domains for each kind of certificate.
+
+Both sides have users at domains that are named for what is tried there, such as
+`expired.direct.dialback.theirs.example`: how its certificate is, by which kind of record it is
+found, and what the other side demands of it. Both ask the same name server.
+"""
+
+import base64
+import itertools
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import servers
+from benchmarks.accounts import Population
+from benchmarks.processes import Server, free_port
+from pushd.wire.element import Element
+from pushd.wire.namespaces import NS_SASL
+from tests.papers import SERVER, Office, Paper
+from tests.scenarios.neighbours import PASSWORD, Neighbour
+from tests.scenarios.peers import PATIENCE, Phone, until
+from tests.scenarios.raw import Raw
+from tests.scenarios.test_starting import free_port as free_place
+from tests.scenarios.zone import Zone
+
+OURS, THEIRS = "ours.example", "theirs.example"
+USER = "user"
+_numbers = itertools.count(1)
+
+# By what a certificate is, and whether it speaks for its domain.
+PAPERS: dict[str, Callable[[Office, str], Paper]] = {
+    "good": lambda office, domain: office.issue(domain),
+    "wildcard": lambda office, domain: office.issue(f"*.{domain.partition('.')[2]}"),
+    "server-only": lambda office, domain: office.issue(domain, purposes=(SERVER,)),
+    "expired": lambda office, domain: office.issue(domain, days=-1),
+    "self-signed": lambda office, domain: office.issue(domain, itself=True),
+    "wrong-name": lambda office, domain: office.issue("somebody.example"),
+    "cn-only": lambda office, domain: office.issue(cn=domain),
+}
+VALID = ("good", "wildcard", "server-only")
+# We do not start with any of the others.
+OUR_PAPERS = (*VALID, "self-signed")
+TRANSPORTS = {"starttls": "", "direct": "s"}  # and the kind of their records
+POLICIES = ("require", "dialback")
+
+
+def their(paper: str, transport: str, policy: str) -> str:
+    return f"{paper}.{transport}.{policy}.{THEIRS}"
+
+
+def our(paper: str, transport: str, policy: str) -> str:
+    return f"{paper}.{transport}.{policy}.{OURS}"
+
+
+THEIR_DOMAINS = tuple(their(*each) for each in itertools.product(PAPERS, TRANSPORTS, POLICIES))
+OUR_DOMAINS = tuple(our(*each) for each in itertools.product(OUR_PAPERS, TRANSPORTS, POLICIES))
+
+
+class Prosody(servers.Prosody):
+    """With all the domains, and a name server of the test's own.
+
+    Without bidirectional streams: else the one way would be proved by the other.
+    """
+
+    papers: dict[str, Paper]
+    authority: Path
+    name_server: int
+
+    def configure(self) -> None:
+        self.s2s_port, self.direct_port = free_port(), free_port()
+        demanding = ", ".join(f'"{one}"' for one in OUR_DOMAINS if "require" in one)
+        hosts = "".join(
+            f"""\
+VirtualHost "{domain}"
+    ssl = {self._tls_of(paper)}
+    s2s_direct_tls_ssl = {self._tls_of(paper)}
+"""
+            for domain, paper in self.papers.items()
+        )
+        self._file.write_text(f"""\
+run_as_root = true
+prosody_user = "{servers._user_name()}"
+prosody_group = "{servers._user_name()}"
+pidfile = "{self.folder / "prosody.pid"}"
+data_path = "{self.folder / "data"}"
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {self.port} }}
+c2s_direct_tls_ports = {{ }}
+s2s_ports = {{ {self.s2s_port} }}
+s2s_direct_tls_ports = {{ {self.direct_port} }}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "smacks", "ping" }}
+allow_unencrypted_plain_auth = true
+c2s_require_encryption = false
+s2s_require_encryption = true
+s2s_secure_auth = false
+s2s_secure_domains = {{ {demanding} }}
+use_ipv6 = false
+authentication = "internal_plain"
+unbound = {{
+    resolvconf = false, hoststxt = false, forward = "127.0.0.1@{self.name_server}",
+    options = {{ ["do-not-query-localhost:"] = "no", ["module-config:"] = "iterator" }},
+}}
+log = {{ debug = "{self.folder / "prosody.log"}" }}
+{hosts}""")
+
+    def _tls_of(self, paper: Paper) -> str:
+        return f"""{{
+        certificate = "{paper.certificate}", key = "{paper.key}", cafile = "{self.authority}",
+        capath = "/nonexistent", verifyext = {{ "lsec_ignore_purpose" }},
+    }}"""
+
+    def populate(self, population: Population) -> None:
+        for domain in self.papers:
+            name = domain.replace(".", "%2e").replace("-", "%2d")
+            folder = self.folder / "data" / name / "accounts"
+            folder.mkdir(parents=True)
+            words = f'return {{ ["password"] = "{PASSWORD.reveal()}" }};\n'
+            (folder / f"{USER}.dat").write_text(words)
+
+
+class Blind(Raw):
+    """It does not look at the certificate."""
+
+    def start_tls(self, ca: Path, name: str = "localhost") -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self._socket = context.wrap_socket(self._socket, server_hostname=name)
+
+
+class Native(Phone):
+    """A user of ours."""
+
+    def connect(self) -> None:
+        place = self.house.ready["c2s_tls"]
+        domain = self.account.partition("@")[2]
+        raw = Blind((place["host"], place["port"]), self.house.authority, domain, PATIENCE)
+        self._log_in(raw, domain)
+
+    def _log_in(self, raw: Raw, domain: str) -> None:
+        raw.open(domain)
+        proof = base64.b64encode(f"\0{USER}\0{PASSWORD.reveal()}".encode()).decode()
+        raw.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'>{proof}</auth>")
+        raw.read_until(rb"<success[^>]*>(</success>)?")
+        self._begin(raw, raw.open(domain))
+        self.unread.clear()
+
+
+class Stranger(Native):
+    """A user of theirs."""
+
+    house: Any
+
+    def connect(self) -> None:
+        raw = Raw(("127.0.0.1", self.house.theirs.port), timeout=PATIENCE)
+        self._log_in(raw, self.account.partition("@")[2])
+
+    def settled(self) -> None:
+        domain = self.account.partition("@")[2]
+        self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", domain, "get")
+
+
+class Matrix:
+    """Both servers, running."""
+
+    def __init__(self, folder: Path, kind: type[Any]) -> None:
+        self.zone = Zone()
+        self.zone.address("host.example", "127.0.0.1")
+        office = Office(folder / "office")
+        self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
+        theirs: Any = self.theirs
+        theirs.papers = {one: PAPERS[one.split(".")[0]](office, one) for one in THEIR_DOMAINS}
+        theirs.authority, theirs.name_server = office.path, self.zone.port
+        theirs.folder.mkdir()
+        theirs.populate(Population())
+        theirs.start()
+        self._phones: dict[str, Phone] = {}
+        self.ours = self._ours(folder / "ours", office)
+        for domain in THEIR_DOMAINS:
+            self._record(domain, theirs.s2s_port, theirs.direct_port)
+        for domain in OUR_DOMAINS:
+            self._record(domain, _port(self.ours.place), _port(self.direct))
+
+    def _ours(self, folder: Path, office: Office) -> Neighbour:
+        folder.mkdir()
+        ours = Neighbour(folder, our("good", "starttls", "require"), office.path)
+        self.direct = free_place()
+        papers = {one: PAPERS[one.split(".")[0]](office, one) for one in OUR_DOMAINS}
+        ours._given = {
+            "domains": {
+                domain: {"certificate": str(paper.certificate), "key": str(paper.key)}
+                for domain, paper in papers.items()
+            }
+        }
+        ours.configure(
+            [],
+            papers[ours.domain].certificate,
+            papers[ours.domain].key,
+            listen_tls=[self.direct],
+            name_servers=[f"127.0.0.1:{self.zone.port}"],
+            domains={f"dialback.{THEIRS}": {"policy": "dialback"}},
+        )
+        ours.start()
+        return ours
+
+    def _record(self, domain: str, port: int, direct: int) -> None:
+        kind = TRANSPORTS[domain.split(".")[1]]
+        self.zone.service(domain, "host.example", direct if kind else port, kind=kind)
+
+    def phone(self, domain: str) -> Phone:
+        """The user of a domain, who stays there."""
+        if domain not in self._phones:
+            account = f"{USER}@{domain}"
+            if domain in OUR_DOMAINS:
+                self.ours.operate("user-add", jid=account, password=PASSWORD.reveal())
+                phone = Native(self.ours, account, "phone", PASSWORD)
+            else:
+                phone = Stranger(self, account, "phone", PASSWORD)
+            phone.log_in()
+            phone.say("<presence/>")
+            phone.settled()
+            phone.unread.clear()
+            self._phones[domain] = phone
+        return self._phones[domain]
+
+    def say(self, sender: str, receiver: str) -> Element | None:
+        """One writes to the other; gives what arrives, or None if it comes back instead."""
+        id = f"matrix-{next(_numbers)}"
+        one, other = self.phone(sender), self.phone(receiver)
+        one.say(f"<message to='{other.jid}' id='{id}' type='chat'><body>{id}</body></message>")
+
+        def arrived() -> Element | None:
+            for phone in (one, other):
+                phone.settled()
+                for stanza in phone.unread:
+                    if stanza.getAttribute("id") == id:
+                        return stanza
+            return None
+
+        found: Element = until(arrived, f"message from {sender} to {receiver}")
+        for phone in (one, other):
+            phone.unread.clear()
+        return None if found.getAttribute("type") == "error" else found
+
+    def close(self) -> None:
+        for phone in self._phones.values():
+            phone.close()
+        self.ours.close()
+        self.theirs.end()
+        self.zone.close()
+
+
+def _port(place: str) -> int:
+    return int(place.rpartition(":")[2])
