@@ -28,6 +28,7 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.framer import Limits
 from pushd.wire.jid import parse
 from tests.hall import HEADER, Hall
+from tests.unit.s2s.house import THERE, House
 
 SM = "urn:xmpp:sm:3"
 MODULES = {"roster": None, "presence": None, "offline": None}
@@ -152,7 +153,62 @@ class Way:
         return turns * 2 * self.window
 
 
-def calls(way: Way, turns: int = 50) -> Counter[str]:
+class Abroad:
+    """Romeo and Juliet, each in writing with somebody of another server, one way at a time.
+
+    One stream takes what comes, and another one what goes, with stream management.
+    """
+
+    def __init__(self, window: int, *, is_incoming: bool) -> None:
+        self.window = window
+        self._is_incoming = is_incoming
+        hall = self.hall = Hall(modules=MODULES, clock=Turns())
+        self.house = House(hall)
+        door = Door(hall.host, None, None, DoorOptions())  # type: ignore[arg-type]
+        people = ("romeo@example.net/orchard", "juliet@example.net/balcony")
+        self.phones = [Phone(hall, door, jid, managed=False) for jid in people]
+        rest = (
+            f"<body>{BODY}</body><active xmlns='http://jabber.org/protocol/chatstates'/>"
+            "<request xmlns='urn:xmpp:receipts'/></message>"
+        )
+        self.letters = [
+            f"<message from='tybalt@{THERE}/x' to='{jid}' type='chat' id='m'>{rest}".encode()
+            if is_incoming
+            else f"<message to='tybalt@{THERE}' type='chat' id='m'>{rest}".encode()
+            for jid in people
+        ]
+        if is_incoming:
+            self.peer = self.house.external()
+            self.peer.say(f"<enable xmlns='{SM}'/>")
+        else:
+            self.phones[0].say(self.letters[0])
+            self.peer = self.house.stand(f"<sm xmlns='{SM}'/>")
+            self.peer.say(f"<enabled xmlns='{SM}'/>")
+            self.peer.say(f"<a xmlns='{SM}' h='1'/>")
+            self.peer.heard()
+        self.count = 1
+        self.run(20)
+
+    def run(self, turns: int) -> int:
+        """Let them write; gives the number of messages."""
+        for turn in range(turns):
+            for phone, letter in zip(self.phones, self.letters, strict=True):
+                hear = self.peer.protocol.dataReceived if self._is_incoming else phone.hear
+                hear(letter * self.window)
+                self.hall.turn.flush()
+                said = phone.socket.said if self._is_incoming else self.peer.transport.take()
+                assert said.count(b"<message") == self.window, said
+                self.count += self.window
+                acknowledgement = f"<a xmlns='{SM}' h='{self.count}'/>".encode()
+                self.peer.protocol.dataReceived(ASK if self._is_incoming else acknowledgement)
+                self.hall.turn.flush()
+            if not turn % COMMIT_EVERY:
+                self.hall.advance(0)
+        self.peer.transport.take()
+        return turns * 2 * self.window
+
+
+def calls(way: Way | Abroad, turns: int = 50) -> Counter[str]:
     """How often each function of ours, and of what it is built on, is called for a message."""
     counted: Counter[str] = Counter()
 
@@ -172,7 +228,7 @@ def calls(way: Way, turns: int = 50) -> Counter[str]:
     return counted
 
 
-def allocated(way: Way, turns: int = 50) -> float:
+def allocated(way: Way | Abroad, turns: int = 50) -> float:
     """How many blocks of memory a message keeps once it is dealt with."""
     gc.collect()
     before = sys.getallocatedblocks()
@@ -181,7 +237,7 @@ def allocated(way: Way, turns: int = 50) -> float:
     return (sys.getallocatedblocks() - before) / messages
 
 
-def seconds(way: Way, turns: int = 300, rounds: int = 15) -> float:
+def seconds(way: Way | Abroad, turns: int = 300, rounds: int = 15) -> float:
     """What a message takes at best."""
     best = float("inf")
     for _ in range(rounds):
@@ -191,11 +247,13 @@ def seconds(way: Way, turns: int = 300, rounds: int = 15) -> float:
     return best
 
 
-SCENARIOS: dict[str, Callable[[], Way]] = {
+SCENARIOS: dict[str, Callable[[], Way | Abroad]] = {
     "w1": lambda: Way(1),
     "w50": lambda: Way(50),
     "w1-nosm": lambda: Way(1, managed=False),
     "w50-nosm": lambda: Way(50, managed=False),
+    "s2s-in": lambda: Abroad(50, is_incoming=True),
+    "s2s-out": lambda: Abroad(50, is_incoming=False),
 }
 
 

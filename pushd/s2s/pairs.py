@@ -1,7 +1,7 @@
 """Stanzas between two domains: who may say what to whom on a stream, and in which words."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pushd.wire.claims import without_forgeries
 from pushd.wire.element import serialize
@@ -16,8 +16,7 @@ STANZAS = frozenset(("message", "presence", "iq"))
 Pair = tuple[str, str]  # a domain of ours, and one of theirs
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A stanza on its way to another server, and until when that is worth trying."""
 
     stanza: Stanza

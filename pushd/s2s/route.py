@@ -4,7 +4,6 @@ A queue is bounded, and so is the time in it; what cannot be said goes back to w
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred
@@ -111,7 +110,7 @@ class Route:
         for one in left:
             again = one
             if not one.is_again:  # its time begins anew, once: it may have arrived
-                again = replace(one, until=now + self._peers.options.patience, is_again=True)
+                again = one._replace(until=now + self._peers.options.patience, is_again=True)
             if self.link is not None:
                 self.link.deliver(again)
             else:

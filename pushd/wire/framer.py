@@ -374,7 +374,7 @@ class Framer:
             raise StreamError("policy-violation", "too many elements or namespaces")
         names = tuple(self._names)
         if self._content != NS_CLIENT:
-            names = tuple(self._as_client(child) for child in names)
+            names = _as_client(names, self._content)
             namespace = NS_CLIENT if namespace == self._content else namespace
             plain = plain and self._content.encode() not in raw
         if self._names_content:
@@ -399,11 +399,6 @@ class Framer:
         elements = self._limits.elements
         return raw.count(b"<") <= 2 * elements and raw.count(b"xmlns") <= elements
 
-    def _as_client(self, name: str) -> str:
-        """A child's name, with the content namespace of any kind of stream as `jabber:client`."""
-        namespace, _, local = name.rpartition(" ")
-        return f"{NS_CLIENT} {local}" if namespace == self._content else name
-
     def _rewritten(self, raw: bytes) -> bytes:
         """The stanza in the plain form, from its tree."""
         try:
@@ -413,6 +408,20 @@ class Framer:
         if self._content not in (NS_CLIENT, ""):
             _move(tree, self._content)
         return serialize(tree)
+
+
+def _as_client(names: tuple[str, ...], content: str) -> tuple[str, ...]:
+    """Names with the content namespace of any kind of stream as `jabber:client`."""
+    head = f"{content} " if content else ""
+    rest = len(head)
+    return tuple(
+        [
+            f"{NS_CLIENT} {name[rest:]}"
+            if name.startswith(head) and " " not in name[rest:]
+            else name
+            for name in names
+        ]
+    )
 
 
 def seal(raw: bytes) -> Stanza:
