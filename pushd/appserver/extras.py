@@ -1,5 +1,8 @@
 """What a publish says beyond its summary: Tigase's extensions of XEP-0357.
 
+A high priority is what any message has that a person is to be shown, so it is nothing to us;
+a low one says that there is nothing to show. Urgent are calls, which say what they are.
+
 `tigase:push:encrypt:0` and `tigase:push:priority:0` are documented at xeps.tigase.net;
 `tigase:push:jingle:0` is what Tigase's server writes. Their publishers are the servers of
 accounts; what is sealed is passed on as it is.

@@ -71,7 +71,7 @@ def _with_extras(summary: Published, notification: Node) -> Published:
     call = extras.call(notification, encrypted, summary.last_sender)
     return replace(
         summary,
-        urgent=call is not None or extras.priority(notification) == "high",
+        urgent=call is not None,
         encrypted=encrypted,
         call=call,
         ends_call=extras.ends_call(notification),

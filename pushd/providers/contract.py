@@ -90,7 +90,7 @@ class Notification:
     last_message_sender: str | None = None
     last_message_body: Secret | None = None
     last_subscription_sender: str | None = None
-    urgent: bool = False  # somebody is calling, or its account's server says high priority
+    urgent: bool = False  # somebody is calling
     expires_at: float | None = None  # nobody wants to know after this
     encrypted: Encrypted | None = None
     call: Call | None = None  # only while it rings

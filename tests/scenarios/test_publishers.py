@@ -14,9 +14,9 @@ from pushd.wire.element import Element, element
 from pushd.wire.namespaces import (
     FORM_PUSH_SUMMARY,
     NS_COMMANDS,
-    NS_PRIORITY,
     NS_PUBSUB,
     NS_PUSH,
+    NS_PUSH_JINGLE,
 )
 from tests.scenarios.house import DOMAIN, ELSEWHERE, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import until
@@ -54,7 +54,7 @@ def publishing(to: Node, count: int, urgent: bool = False) -> Element:
     form = forms.submit(FORM_PUSH_SUMMARY, {"message-count": str(count)})
     note = element(NS_PUSH, "notification", form)
     if urgent:
-        note.children.append(element(NS_PRIORITY, "priority", "high"))
+        note.children.append(element(NS_PUSH_JINGLE, "jingle", action="propose"))
     publish = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", note), node=to.node)
     options = element(NS_PUBSUB, "publish-options", secret_form(to.secret))
     return element(NS_PUBSUB, "pubsub", publish, options)

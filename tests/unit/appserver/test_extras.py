@@ -45,7 +45,7 @@ def test_what_is_sealed_is_taken_as_it_is() -> None:
     told = said(encrypted(f"\n  {DATA[:10]}\n  {DATA[10:]}\n"), priority("high"))
 
     assert told.encrypted == Encrypted(Secret(DATA), IV)
-    assert told.urgent
+    assert not told.urgent  # it is a message like any other
     assert told.call is None
 
 
@@ -90,7 +90,7 @@ def test_a_proposal_is_a_call(content: tuple[str, ...], call: Call | None) -> No
     told = said(*content)
 
     assert told.call == call
-    assert told.urgent == (call is not None or priority("high") in content)
+    assert told.urgent == (call is not None)
 
 
 def test_the_caller_is_told_where_senders_are() -> None:

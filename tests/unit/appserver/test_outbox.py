@@ -21,7 +21,10 @@ from tests.unit.appserver.stage import (
     register,
 )
 
-HIGH = "<priority xmlns='tigase:push:priority:0'>high</priority>"
+HIGH = (
+    "<priority xmlns='tigase:push:priority:0'>high</priority>"
+    "<jingle xmlns='tigase:push:jingle:0' action='propose'/>"
+)
 
 
 class Registered(Stage):

@@ -455,11 +455,11 @@ def test_fields_without_a_value_say_nothing() -> None:
     assert told(message_count="", last_message_sender="", last_message_body="") == Published()
 
 
-@pytest.mark.parametrize(("text", "urgent"), [("high", True), ("low", False), ("", False)])
-def test_a_publisher_may_say_that_it_is_urgent(text: str, urgent: bool) -> None:
+@pytest.mark.parametrize("text", ["high", "low", ""])
+def test_a_priority_makes_no_call_of_a_message(text: str) -> None:
     more = f"<priority xmlns='tigase:push:priority:0'>{text}</priority>"
 
-    assert told(more=more, message_count="1") == Published(message_count=1, urgent=urgent)
+    assert told(more=more, message_count="1") == Published(message_count=1)
 
 
 def test_a_body_is_not_printed() -> None:
