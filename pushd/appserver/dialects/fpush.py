@@ -23,6 +23,12 @@ SANDBOX = "-sandbox"
 ENVIRONMENT = "environment"  # the field of a provider that has a sandbox
 
 
+class Occupied(Conflict):
+    """A push of another module waits for the token, for now."""
+
+    type = "wait"
+
+
 class Fpush:
     """Who is published to at one pubsub_host without having registered."""
 
@@ -40,7 +46,7 @@ class Fpush:
     def find(self, sender: JID, node: str, pubsub: Node) -> Registration | None:
         """The device that a publish is for; None if it is not in this dialect.
 
-        Raises Forbidden, BadRequest, ItemNotFound for a dead token, Conflict and TooMany.
+        Raises Forbidden, BadRequest, ItemNotFound for a dead token, Occupied and TooMany.
         """
         module = option(pubsub, MODULE)
         if not module or module not in self._modules or not self._desk.speaks(NAME):
@@ -52,7 +58,7 @@ class Fpush:
             raise ItemNotFound("the device with this token is gone")
         known = self._passing.get(node)
         if known is not None and (known.backend, known.fields) != (app.name, registration.fields):
-            raise Conflict(f"{MODULE}: a push of another module waits for this device")
+            raise Occupied(f"{MODULE}: a push of another module waits for this device")
         self._passing.check_room(node, sender.domain)
         return known or registration
 

@@ -1,11 +1,13 @@
 """`register-device` and `unregister-device`, as Siskin, Snikket and Stork use them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from pushd.appserver.limits import Rules
 from pushd.appserver.pubsub import FEATURES as PUBSUB_FEATURES
+from pushd.providers.contract import BadField
 from pushd.wire.element import Element, children
 from pushd.wire.namespaces import NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS
 from tests.unit.appserver.stage import (
@@ -34,6 +36,11 @@ class Ringing(Post):
 
     type = "ringing"
     optional_fields = frozenset({"voip-token"})
+
+    def check(self, fields: Mapping[str, str]) -> None:
+        super().check(fields)
+        if not fields.get("voip-token", "x").isalnum():
+            raise BadField("voip-token", "is no token")
 
 
 APPS = (
@@ -168,6 +175,15 @@ def test_what_cannot_be_taken_is_named_and_changes_nothing(
 
     assert outcome(answer) == BAD
     assert named in said(answer)
+    assert stage.nodes() == []
+
+
+def test_a_second_token_that_is_none_is_named_as_the_client_knows_it() -> None:
+    stage = staged()
+
+    answer = device(stage, device_second_token="no token!")
+
+    assert (outcome(answer), said(answer)) == (BAD, "device-second-token: is no token")
     assert stage.nodes() == []
 
 
