@@ -50,7 +50,8 @@ class Tigase:
         self._place = place
         self._apps: dict[str, App] = {}  # by what their providers are called
         for app in place.apps:
-            for name in app.tigase_names:
+            # A form with one token is all that these clients fill in.
+            for name in app.tigase_names if app.provider.register_fields == {"token"} else ():
                 self._apps.setdefault(name, app)
         if not self._apps:
             return

@@ -45,10 +45,12 @@ class Ringing(Post):
 
 APPS = (
     app("siskin", Ringing(), app_name="siskin"),
-    app("snikket", Pigeon(), app_name="snikket"),
+    app("snikket", Post(), app_name="snikket"),
+    app("pigeon", Pigeon(), app_name="pigeon"),
 )
 APPS[0].tigase_names = (SISKIN,)
 APPS[1].tigase_names = (SNIKKET,)
+APPS[2].tigase_names = ("wants:more:1",)
 
 
 def staged(dialects: str = "tigase mod_push", **given: Any) -> Stage:
@@ -114,10 +116,17 @@ def test_a_device_registers_and_learns_its_node_and_what_works() -> None:
 def test_the_provider_is_chosen_by_its_name() -> None:
     stage = staged()
 
-    answer = device(stage, provider=SNIKKET)
+    result(device(stage, provider=SNIKKET))
 
-    assert said(answer).startswith("application-id")  # which this make-believe provider wants
-    assert outcome(answer) == BAD
+    [node] = stage.nodes()
+    assert stage.registration(node).backend == "snikket"
+
+
+def test_a_provider_that_wants_more_than_a_token_is_none_of_these() -> None:
+    stage = staged()
+
+    assert "wants:more:1" not in features(stage)
+    assert outcome(device(stage, provider="wants:more:1")) == BAD
 
 
 def test_the_second_token_is_for_calls_where_the_provider_has_such() -> None:
