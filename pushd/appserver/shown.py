@@ -1,6 +1,7 @@
 """The app server as the hall shows it to operators and to users (`routing/pushing`)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +13,8 @@ from pushd.appserver.service import AppServer
 from pushd.routing.events import PushSettled
 from pushd.routing.pushing import BlockedPublisher, Registered, Totals, Waiting
 from pushd.storage.sqlite import Database
+
+NAMELESS = "never registered"
 
 
 class Shown:
@@ -27,10 +30,14 @@ class Shown:
 
     def waiting(self) -> Iterator[Waiting]:
         for push in self._server.outbox.waiting():
-            node = push.node
-            one = self._server.registrations.get(node) or self._server.passing.get(node)
-            if one is not None:
-                yield shown_push(push, self._shown(one))
+            registration = self._server.registrations.get(push.node)
+            passer = self._server.passing.get(push.node)
+            if registration is not None:
+                yield shown_push(push, self._shown(registration))
+            elif passer is not None:
+                # Whose it is, nobody knows but its publisher.
+                shown = replace(self._shown(passer), account=passer.publisher, name=NAMELESS)
+                yield shown_push(push, replace(shown, room=""))
 
     def blocked(self) -> Iterator[BlockedPublisher]:
         return map(shown_block, self._server.publishers.blocked())

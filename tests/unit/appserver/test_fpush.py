@@ -7,6 +7,7 @@ import pytest
 
 from pushd.appserver import passing
 from pushd.appserver.limits import Rate, Rules
+from pushd.appserver.shown import Shown
 from pushd.providers.contract import Accepted, Unregistered
 from pushd.routing.events import DeviceUnregistered, PublishReceived, PushSettled
 from pushd.wire import forms
@@ -302,3 +303,14 @@ def test_a_bad_item_leaves_nothing() -> None:
 
     assert push(stage, items="<item><other xmlns='x'/></item>").startswith("bad-request")
     assert len(stage.server.passing) == 0
+
+
+def test_what_waits_is_shown_with_who_published_it() -> None:
+    stage = staged()
+    push(stage, sender="monal.example")
+
+    [waiting] = Shown(stage.server).waiting()
+
+    shown = waiting.registered
+    assert (shown.account, shown.called, shown.room) == ("monal.example", "never registered", "")
+    assert TOKEN not in repr(waiting)
