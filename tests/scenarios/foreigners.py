@@ -17,7 +17,8 @@ from tests.scenarios.raw import Raw
 class Abroad:
     """What a foreign server is told: where we are, and whom it believes."""
 
-    places: dict[str, int]  # ports on loopback, by domain
+    zone_port: int  # of the name server, for who can be told to ask it
+    places: dict[str, int]  # ports on loopback, by domain, for who cannot
     authority: Path
     chain: Path  # its own certificate
     key: Path
@@ -25,19 +26,20 @@ class Abroad:
 
     def emigrate(
         self,
+        zone_port: int,
         places: dict[str, int],
         authority: Path,
         chain: Path,
         key: Path,
         demands: bool,
     ) -> None:
-        self.places = places
+        self.zone_port, self.places = zone_port, places
         self.authority, self.demands = authority, demands
         self.chain, self.key = chain, key
         self.s2s_port = free_port()
 
 
-# Neither can be told to ask a name server at another port than 53.
+# It asks the system's name servers, at port 53.
 PLACES = """\
 module:set_global();
 local service, basic = require "net.resolvers.service", require "net.resolvers.basic";
@@ -100,7 +102,6 @@ ca_file: "{self.authority}"
 s2s_use_starttls: {"required" if self.demands else "optional"}
 s2s_cafile: "{self.authority}"
 outgoing_s2s_families: [ipv4]
-outgoing_s2s_port: {next(iter(self.places.values()))}
 listen:
   - port: {self.s2s_port}
     ip: "127.0.0.1"
@@ -110,9 +111,10 @@ listen:
         )
         written = written.replace("modules:\n", "modules:\n  mod_s2s_dialback: {}\n", 1)
         file.write_text(written)
-        names = ", ".join(f'"{name}"' for name in ("localhost", *self.places))
+        # Else it would read the system's own file again, and forget these.
         (self.folder / "inetrc").write_text(
-            f"{{host, {{127,0,0,1}}, [{names}]}}.\n{{lookup, [file]}}.\n"
+            '{resolv_conf, ""}.\n{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, dns]}.\n'
+            f"{{nameserver, {{127,0,0,1}}, {self.zone_port}}}.\n"
         )
 
 
