@@ -69,7 +69,7 @@ c2s_direct_tls_ports = {{ }}
 s2s_ports = {{ {self.s2s_port} }}
 s2s_direct_tls_ports = {{ }}
 modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "smacks", "ping",
-    "s2s_bidi", "places" }}
+    "s2s_bidi", "places", "cloud_notify", "offline" }}
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 s2s_require_encryption = true

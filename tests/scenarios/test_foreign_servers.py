@@ -1,6 +1,10 @@
 """pushd among servers of other makes: Debian's Prosody and ejabberd, both ways."""
 
+import json
 import os
+import ssl
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,13 @@ from benchmarks.accounts import DOMAIN, Population
 from tests.papers import Office
 from tests.scenarios.foreigners import Ejabberd, Foreigner, Prosody, foreigner
 from tests.scenarios.neighbours import Neighbour
-from tests.scenarios.peers import PING
+from tests.scenarios.peers import PATIENCE, PING
+from tests.scenarios.reading import secret_form, succeeded
+from tests.scenarios.test_starting import PYTHON_M, Operator
 from tests.scenarios.zone import Zone
 
 HERE = "capulet.example"
+PUSH = f"push.{HERE}"
 PEOPLE = Population(users=8)
 # How both prove themselves, by what the certificates are worth to the other.
 WAYS = {"certificates": ("require", True), "dialback": ("dialback", False)}
@@ -30,11 +37,24 @@ class Pair:
         office, strangers = Office(folder / "office"), Office(folder / "strangers")
         core = min(os.sched_getaffinity(0))
         self.other = kind(folder / kind.name, core, tls=False)
-        theirs, paper = office.issue(DOMAIN), office.issue(HERE)
+        theirs, paper = office.issue(DOMAIN), office.issue(HERE, f"*.{HERE}")
         believed = office if is_signed else strangers
         made = folder / HERE
         made.mkdir()
-        self.ours = Neighbour(made, HERE, office.path)
+        self.operator = Operator(folder)
+        said = folder / "fcm.json"
+        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm")
+        self.fcm = self.operator.wait(self.operator.run(*command, "--ready-file", said), said)
+        backend = {
+            "type": "fcm",
+            "register_host": HERE,
+            "pubsub_host": PUSH,
+            "base_url": self.fcm["url"],
+            "ca_file": self.fcm["ca"],
+            "service_account": self.fcm["service_account"],
+        }
+        app_server = {"backends": [backend]}
+        self.ours = Neighbour(made, HERE, office.path, app_server=app_server)
         self.ours.configure(
             [],
             paper.certificate,
@@ -43,7 +63,7 @@ class Pair:
             ca_file=str(believed.path),
             name_servers=[f"127.0.0.1:{self.zone.port}"],
         )
-        places = {HERE: int(self.ours.place.rpartition(":")[2])}
+        places = dict.fromkeys((HERE, PUSH), int(self.ours.place.rpartition(":")[2]))
         self.other.emigrate(
             self.zone.port, places, believed.path, theirs.certificate, theirs.key, is_signed
         )
@@ -55,7 +75,8 @@ class Pair:
         # ejabberd asks the system, not the zone, for the addresses of hosts.
         self.zone.address("localhost", "127.0.0.1")
         self.zone.service(DOMAIN, "localhost", self.other.s2s_port)
-        self.zone.service(HERE, "localhost", int(self.ours.place.rpartition(":")[2]))
+        for name in (HERE, PUSH):
+            self.zone.service(name, "localhost", int(self.ours.place.rpartition(":")[2]))
         self.other.start()
         self.ours.start()
 
@@ -63,6 +84,16 @@ class Pair:
         self.ours.close()
         self.other.end()
         self.zone.close()
+        for run in self.operator.runs:
+            run.stop()
+
+    def pushes(self, token: str) -> list[Any]:
+        """What the stand-in got for a token, within half a minute."""
+        query = urllib.parse.urlencode({"token": token, "since": 0, "wait": PATIENCE})
+        trusted = ssl.create_default_context(cafile=self.fcm["ca"])
+        url = f"{self.fcm['control_url']}/requests?{query}"
+        with urllib.request.urlopen(url, None, PATIENCE * 2, context=trusted) as answer:
+            return list(json.load(answer)["requests"])
 
     def foreigner(self) -> Foreigner:
         return foreigner(self, next(self._names))
@@ -119,3 +150,20 @@ def test_they_see_each_other(pair: Pair) -> None:
     juliet.hang_up()
 
     romeo.take("the end", lambda one: one.getAttribute("type") == "unavailable")
+
+
+def test_their_phone_is_woken_by_our_app_server(pair: Pair) -> None:
+    """Their server publishes over s2s: mod_cloud_notify, mod_push (XEP-0357)."""
+    if not pair.other.can_push():
+        pytest.skip(f"{pair.other.name} has no module for push")
+    romeo, mercutio = pair.foreigner(), pair.foreigner()
+    romeo.manage()
+    token = f"token-{pair.other.name}-{pair.way}"
+    given = romeo.register(token, HERE)
+    assert given["jid"] == PUSH
+    succeeded(romeo.enable(given["jid"], given["node"], secret_form(given["secret"])))
+
+    romeo.raw.reset()
+    mercutio.message(romeo.account, "wake up")
+
+    assert pair.pushes(token)
