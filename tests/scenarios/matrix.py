@@ -7,6 +7,7 @@ found, and what the other side demands of it. Both ask the same name server.
 
 import base64
 import itertools
+import json
 import os
 import ssl
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from tests.scenarios.zone import Zone
 
 OURS, THEIRS = "ours.example", "theirs.example"
 USER = "user"
+HOST = "localhost"  # where all are; ejabberd asks the system for it
 _numbers = itertools.count(1)
 
 # By what a certificate is, and whether it speaks for its domain.
@@ -47,15 +49,34 @@ POLICIES = ("require", "dialback")
 
 
 def their(paper: str, transport: str, policy: str) -> str:
-    return f"{paper}.{transport}.{policy}.{THEIRS}"
+    return _named(paper, transport, policy, THEIRS)
 
 
 def our(paper: str, transport: str, policy: str) -> str:
-    return f"{paper}.{transport}.{policy}.{OURS}"
+    return _named(paper, transport, policy, OURS)
 
 
-THEIR_DOMAINS = tuple(their(*each) for each in itertools.product(PAPERS, TRANSPORTS, POLICIES))
+def _named(paper: str, transport: str, policy: str, side: str) -> str:
+    first = "any." if paper == "wildcard" else ""  # it covers none of the others
+    return f"{first}{paper}.{transport}.{policy}.{side}"
+
+
+def _parts(domain: str) -> tuple[str, str, str]:
+    """The paper, the transport and the policy that a domain is named for."""
+    paper, transport, policy = domain.split(".")[-5:-2]
+    return paper, transport, policy
+
+
+# With good certificates, for each of ours one: several would share a stream (XEP-0220 §2.6).
+FOR_OURS = tuple(f"for-{one}" for one in OUR_PAPERS)
+THEIR_DOMAINS = tuple(
+    their(*each) for each in itertools.product((*PAPERS, *FOR_OURS), TRANSPORTS, POLICIES)
+)
 OUR_DOMAINS = tuple(our(*each) for each in itertools.product(OUR_PAPERS, TRANSPORTS, POLICIES))
+
+
+def _paper(office: Office, domain: str) -> Paper:
+    return PAPERS.get(_parts(domain)[0], PAPERS["good"])(office, domain)
 
 
 class Prosody(servers.Prosody):
@@ -70,7 +91,7 @@ class Prosody(servers.Prosody):
 
     def configure(self) -> None:
         self.s2s_port, self.direct_port = free_port(), free_port()
-        demanding = ", ".join(f'"{one}"' for one in OUR_DOMAINS if "require" in one)
+        demanding = ", ".join(f'"{one}"' for one in OUR_DOMAINS if _parts(one)[2] == "require")
         hosts = "".join(
             f"""\
 VirtualHost "{domain}"
@@ -102,7 +123,7 @@ unbound = {{
     resolvconf = false, hoststxt = false, forward = "127.0.0.1@{self.name_server}",
     options = {{ ["do-not-query-localhost:"] = "no", ["module-config:"] = "iterator" }},
 }}
-log = {{ debug = "{self.folder / "prosody.log"}" }}
+log = {{ warn = "{self.folder / "prosody.log"}" }}
 {hosts}""")
 
     def _tls_of(self, paper: Paper) -> str:
@@ -118,6 +139,72 @@ log = {{ debug = "{self.folder / "prosody.log"}" }}
             folder.mkdir(parents=True)
             words = f'return {{ ["password"] = "{PASSWORD.reveal()}" }};\n'
             (folder / f"{USER}.dat").write_text(words)
+
+
+class Ejabberd(servers.Ejabberd):
+    """The same. A domain that demands certificates has no dialback there."""
+
+    papers: dict[str, Paper]
+    authority: Path
+    name_server: int
+
+    def configure(self) -> None:
+        super().configure()
+        self.s2s_port, self.direct_port = free_port(), free_port()
+        files = []
+        for number, (domain, paper) in enumerate(self.papers.items()):
+            # What no file is for shows any of them, and so another domain's.
+            if not domain.startswith("wrong-name"):
+                pem = self.folder / f"paper-{number}.pem"
+                pem.write_bytes(paper.certificate.read_bytes() + paper.key.read_bytes())
+                files.append(str(pem))
+        lenient = [one for one in self.papers if _parts(one)[2] == "dialback"]
+        settings = {
+            "hosts": list(self.papers),
+            "loglevel": "warning",
+            "certfiles": files,
+            "ca_file": str(self.authority),
+            "s2s_cafile": str(self.authority),
+            "s2s_use_starttls": "required",
+            "outgoing_s2s_families": ["ipv4"],
+            "auth_password_format": "plain",
+            "api_permissions": {
+                "console commands": {"from": ["ejabberd_ctl"], "who": "all", "what": "*"}
+            },
+            "listen": [
+                {"port": self.port, "ip": "127.0.0.1", "module": "ejabberd_c2s"},
+                {"port": self.s2s_port, "ip": "127.0.0.1", "module": "ejabberd_s2s_in"},
+                {
+                    "port": self.direct_port,
+                    "ip": "127.0.0.1",
+                    "module": "ejabberd_s2s_in",
+                    "tls": True,
+                },
+            ],
+            "modules": {
+                f"mod_{name}": {} for name in ("adhoc", "disco", "ping", "roster", "stream_mgmt")
+            },
+            "append_host_config": {
+                domain: {"modules": {"mod_s2s_dialback": {}}} for domain in lenient
+            },
+        }
+        (self.folder / "ejabberd.yml").write_text(json.dumps(settings))
+        # Else it would read the system's own file again, and forget these.
+        (self.folder / "inetrc").write_text(
+            '{resolv_conf, ""}.\n{lookup, [file, dns]}.\n'
+            f"{{nameserver, {{127,0,0,1}}, {self.name_server}}}.\n"
+        )
+
+    def populate(self, population: Population) -> None:
+        """Its accounts are made once it runs."""
+
+    def start(self) -> None:
+        super().start()
+        user = f"<user name='{USER}' password='{PASSWORD.reveal()}'/>"
+        hosts = "".join(f"<host jid='{domain}'>{user}</host>" for domain in self.papers)
+        document = self.folder / "accounts.xml"
+        document.write_text(f"<server-data xmlns='urn:xmpp:pie:0'>{hosts}</server-data>")
+        self.run(*self._control, "import_piefxis", str(document))
 
 
 class Blind(Raw):
@@ -166,11 +253,11 @@ class Matrix:
 
     def __init__(self, folder: Path, kind: type[Any]) -> None:
         self.zone = Zone()
-        self.zone.address("host.example", "127.0.0.1")
+        self.zone.address(HOST, "127.0.0.1")
         office = Office(folder / "office")
         self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
         theirs: Any = self.theirs
-        theirs.papers = {one: PAPERS[one.split(".")[0]](office, one) for one in THEIR_DOMAINS}
+        theirs.papers = {one: _paper(office, one) for one in THEIR_DOMAINS}
         theirs.authority, theirs.name_server = office.path, self.zone.port
         theirs.folder.mkdir()
         theirs.populate(Population())
@@ -186,7 +273,7 @@ class Matrix:
         folder.mkdir()
         ours = Neighbour(folder, our("good", "starttls", "require"), office.path)
         self.direct = free_place()
-        papers = {one: PAPERS[one.split(".")[0]](office, one) for one in OUR_DOMAINS}
+        papers = {one: _paper(office, one) for one in OUR_DOMAINS}
         ours._given = {
             "domains": {
                 domain: {"certificate": str(paper.certificate), "key": str(paper.key)}
@@ -205,8 +292,8 @@ class Matrix:
         return ours
 
     def _record(self, domain: str, port: int, direct: int) -> None:
-        kind = TRANSPORTS[domain.split(".")[1]]
-        self.zone.service(domain, "host.example", direct if kind else port, kind=kind)
+        kind = TRANSPORTS[_parts(domain)[1]]
+        self.zone.service(domain, HOST, direct if kind else port, kind=kind)
 
     def phone(self, domain: str) -> Phone:
         """The user of a domain, who stays there."""
@@ -216,7 +303,8 @@ class Matrix:
                 self.ours.operate("user-add", jid=account, password=PASSWORD.reveal())
                 phone = Native(self.ours, account, "phone", PASSWORD)
             else:
-                phone = Stranger(self, account, "phone", PASSWORD)
+                house: Any = self
+                phone = Stranger(house, account, "phone", PASSWORD)
             phone.log_in()
             phone.say("<presence/>")
             phone.settled()
