@@ -386,9 +386,8 @@ class Outgoing:
         left = self._sent.rest() if self._sent is not None else []
         self._peers.streams.discard(self)
         if self._is_ready:
-            for pair in self.pairs:
-                self._peers.lost(pair, True, str(fault))
             for pair, lost in self._listeners.items():
+                self._peers.lost(pair, True, str(fault))
                 lost([one for one in left if one.local == pair[0]], str(fault))
         else:
             self.ready.errback(fault)

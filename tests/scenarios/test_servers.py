@@ -101,6 +101,8 @@ def test_a_server_is_checked_step_by_step(town: Town, capulet: Neighbour) -> Non
     assert "127.0.0.1" in said["address"]
     assert ("until 20" in said["certificate"]) == (town.method == "EXTERNAL")
     assert "answered" in said["round trip"]
+    connected, lost = (len(capulet.events(name)) for name in ("peer-connected", "peer-lost"))
+    assert lost <= connected  # what was opened for the check is nobody's loss
     done = capulet.operator.pushdctl("--config", "pushd.yml", "s2s", "check", "nowhere.invalid")
     assert done.returncode == 3, done.stderr
     assert "nowhere.invalid is not reached from capulet.example" in done.stdout
