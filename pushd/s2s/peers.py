@@ -92,10 +92,10 @@ class Peers:
         self.is_stopping = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        for route in list(self.routes.values()):
-            route.stop()
         for stream in list(self.streams):
             stream.end(StreamError("system-shutdown"))
+        for route in list(self.routes.values()):  # what a stream has left is there by now
+            route.stop()
 
     def rule(self, options: Options) -> None:
         """From now on these hold; whoever is denied by them is left."""

@@ -159,6 +159,18 @@ def test_what_is_not_acknowledged_goes_over_the_next_stream() -> None:
     assert ids(heard_after(house)) == ["2", "3"]
 
 
+def test_what_is_not_acknowledged_when_we_stop_goes_back() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand(SM)
+    house.romeo.send(WORD.format(1))
+    end.say(ENABLED + "<a xmlns='urn:xmpp:sm:3' h='1'/>")
+    house.peers.stop()
+    house.hall.advance(0)
+    [error] = house.romeo.received()
+    assert (error["type"], error["id"], error["from"]) == ("error", "1", f"juliet@{THERE}")
+
+
 def heard_after(house: House) -> list[Element]:
     """What we say on the next stream as soon as it stands."""
     end = house.take_up()

@@ -1,0 +1,249 @@
+"""The promise between two servers: what one has accepted arrives at the other, or goes back.
+
+Two halls with their doors for each other, over connections in memory, and what the second has is
+on disk. Streams are cut at any byte, servers stop and are killed. What arrives twice was under way
+when a stream broke: it cannot be known then whether it had arrived (XEP-0198 §4). What a server
+that is killed had not seen acknowledged may be lost, as it waits in memory.
+
+For longer: PROMISE_EXAMPLES=5000 pytest tests/properties/test_promise_s2s.py
+"""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from twisted.python.failure import Failure
+
+from pushd.net.srv import Target
+from pushd.net.xmlprotocol import XMLStream
+from pushd.s2s.outgoing import Outgoing
+from pushd.s2s.pairs import Pair, Waiting
+from pushd.s2s.peers import Peers
+from pushd.wire.framer import Limits
+from tests.hall import Hall
+from tests.unit.s2s.house import HERE, THERE, House, Pipe
+
+EXAMPLES = int(os.environ.get("PROMISE_EXAMPLES", "30"))
+MODULES = {"roster": None, "presence": None, "offline": None}
+
+
+class Wire:
+    """A connection in memory, and what is under way on it."""
+
+    def __init__(self, caller: XMLStream, called: XMLStream) -> None:
+        self.is_cut = False
+        self._ends = (caller, called)
+        self._pipes = (Pipe(), Pipe())
+        self._under_way = [b"", b""]
+        for end, pipe in zip(self._ends, self._pipes, strict=True):
+            end.makeConnection(pipe)  # type: ignore[no-untyped-call]
+
+    def move(self, most: int = 1 << 20) -> None:
+        """Each end reads so many bytes of what the other has written."""
+        for place, pipe in enumerate(self._pipes):
+            if self.is_cut:
+                return
+            self._under_way[place] += pipe.take()
+            data, self._under_way[place] = (
+                self._under_way[place][:most],
+                self._under_way[place][most:],
+            )
+            reader = 1 - place
+            if data:
+                if self._pipes[reader].tls is not None:
+                    self._ends[reader].handshakeCompleted()
+                self._ends[reader].dataReceived(data)
+            if pipe.ended and not self._under_way[place]:
+                self.cut()
+
+    def cut(self) -> None:
+        """What is under way is lost."""
+        self.is_cut = True
+        for end in self._ends:
+            if end.transport is not None:
+                end.connectionLost(Failure(ConnectionError("cut")))
+
+    def forget(self, end: XMLStream) -> None:
+        """The process of this end was killed; the other one notices."""
+        self.is_cut = True
+        other = self._ends[1 - self._ends.index(end)]
+        if other.transport is not None:
+            other.connectionLost(Failure(ConnectionError("reset")))
+
+    def of(self, hall: Hall) -> XMLStream:
+        return self._ends[0] if self._ends[0]._clock is hall.clock else self._ends[1]
+
+
+class Caller:
+    """The network, for whom calls."""
+
+    def __init__(self, world: "Between", caller: str) -> None:
+        self._world = world
+        self._caller = caller
+
+    async def call(
+        self, peers: Peers, pair: Pair, to_verify: bool = False, tell: Any = None
+    ) -> Outgoing:
+        stream = XMLStream(peers.clock, peers.turn, Limits(10_000, depth=10))
+        outgoing = Outgoing(peers, pair, Target("there", 5269), stream, to_verify)
+        stream.receiver = outgoing
+        door = self._world.houses[THERE if self._caller == HERE else HERE].door
+        called = door.buildProtocol(None)
+        assert called is not None
+        self._world.wires.append(Wire(stream, called))
+        peers.streams.add(outgoing)
+        await outgoing.ready
+        return outgoing
+
+
+class Between(RuleBasedStateMachine):
+    """Romeo, who is here, writes to Juliet, who is there and away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.houses: dict[str, House] = {}
+        self.wires: list[Wire] = []
+        self.count = 0
+        self.back: set[str] = set()
+        self.uncertain: set[str] = set()
+        self.breaks: Counter[str] = Counter()  # of streams, since a message was sent
+
+    @initialize()
+    def begin(self) -> None:
+        for domain in (HERE, THERE):
+            self.open(domain, Hall((domain,), MODULES, path=self.folder / f"{domain}.db"))
+        self.houses[THERE].hall.add_account(f"juliet@{THERE}")
+        self.enter()
+
+    def open(self, domain: str, hall: Hall) -> None:
+        house = House(hall)
+        house.authorities.faults = {HERE: "", THERE: ""}
+        house.peers.caller = Caller(self, domain)  # type: ignore[assignment]
+        self.houses[domain] = house
+
+    def enter(self) -> None:
+        self.romeo = self.houses[HERE].hall.login(f"romeo@{HERE}/orchard")
+
+    # What happens.
+
+    @rule(count=st.integers(1, 3))
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            self.count += 1
+            self.romeo.pass_on(
+                f"<message to='juliet@{THERE}' id='{self.count}' type='chat'><body/></message>"
+            )
+
+    @rule(rounds=st.integers(1, 12))
+    def talk(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.move(1 << 20)
+
+    @rule(most=st.integers(1, 400))
+    def trickle(self, most: int) -> None:
+        self.move(most)
+
+    def move(self, most: int) -> None:
+        for house in self.houses.values():
+            house.hall.turn.flush()
+        for wire in list(self.wires):
+            wire.move(most)
+            if wire.is_cut:
+                self.broke(wire)
+
+    @rule(domain=st.sampled_from((HERE, THERE)))
+    def commit(self, domain: str) -> None:
+        self.houses[domain].hall.advance(0)
+
+    @rule(seconds=st.sampled_from((1, 5, 31)))
+    def wait(self, seconds: int) -> None:
+        for house in self.houses.values():
+            house.hall.advance(seconds)
+
+    @rule()
+    def cut(self) -> None:
+        for wire in list(self.wires):
+            wire.cut()
+            self.broke(wire)
+
+    @rule(domain=st.sampled_from((HERE, THERE)), rounds=st.integers(0, 2))
+    def stop(self, domain: str, rounds: int) -> None:
+        """In order: with a word to everybody, who may hear it, and everything committed."""
+        house = self.houses[domain]
+        house.peers.stop()
+        house.hall.advance(0)
+        for _ in range(rounds):
+            self.move(1 << 20)
+        self.cut()
+        self.replace(domain)
+
+    @rule(domain=st.sampled_from((HERE, THERE)))
+    def kill(self, domain: str) -> None:
+        """What is in the files is all there is."""
+        hall = self.houses[domain].hall
+        if domain == HERE:
+            self.uncertain |= self.outstanding()
+        for wire in list(self.wires):
+            wire.forget(wire.of(hall))
+            self.broke(wire)
+        self.replace(domain)
+
+    def replace(self, domain: str) -> None:
+        if domain == HERE:
+            self.read()
+        self.open(domain, self.houses[domain].hall.killed())
+        if domain == HERE:
+            self.enter()
+
+    def broke(self, wire: Wire) -> None:
+        self.wires.remove(wire)
+        self.breaks.update(str(number + 1) for number in range(self.count))
+
+    # What is known.
+
+    def outstanding(self) -> set[str]:
+        """What is here and not known to be there."""
+        found: list[Waiting] = []
+        for route in self.houses[HERE].peers.routes.values():
+            found += route.queue
+            sent = getattr(route.link, "_sent", None)
+            found += sent._entries if sent is not None else ()
+        return {one.stanza.id for one in found}
+
+    def read(self) -> None:
+        for stanza in self.romeo.received():
+            assert stanza["type"] == "error"
+            self.back.add(stanza["id"])
+
+    def teardown(self) -> None:
+        if self.houses:
+            self.settle_all()
+            juliet = self.houses[THERE].hall.login(f"juliet@{THERE}/balcony", available=False)
+            juliet.send("<presence/>")
+            got = [str(one["id"]) for one in juliet.received() if one.name == "message"]
+            counted = Counter(got)
+            written = {str(number + 1) for number in range(self.count)}
+            assert written - set(got) <= self.back | self.uncertain, "lost"
+            assert list(dict.fromkeys(got)) == sorted(counted, key=int), "out of order"
+            for id, times in counted.items():
+                assert times <= 1 + self.breaks[id], f"{id} came {times} times"
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def settle_all(self) -> None:
+        """Nothing is in the way any more."""
+        for _ in range(30):
+            self.wait(5)
+            self.talk(12)
+        self.read()
+        assert not self.outstanding()
+
+
+Between.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
+TestBetween = Between.TestCase
