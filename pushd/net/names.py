@@ -56,7 +56,7 @@ class Names:
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
         """Tell the receiver the addresses for TCP, or none where there are none."""
-        resolution = _Resolution(hostName)
+        resolution = Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         key = (hostName, portNumber, frozenset(addressTypes or _TYPES.values()))
         if key in self._asking:
@@ -97,7 +97,7 @@ class Names:
 
 
 @implementer(IHostResolution)
-class _Resolution:
+class Resolution:
     """A lookup under way. It cannot be cancelled: who asked hears of it once more."""
 
     def __init__(self, name: str) -> None:

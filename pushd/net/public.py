@@ -7,18 +7,10 @@ so it does not matter what the name led to before, nor how an address is spelt.
 """
 
 import re
-from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
-from twisted.internet.interfaces import (
-    IAddress,
-    IHostnameResolver,
-    IHostResolution,
-    IResolutionReceiver,
-)
-from zope.interface import directlyProvides, implementer, providedBy
-
+from pushd.net.arranged import Arranged
 from pushd.net.names import Names
 
 # `ipaddress.is_global` is another from Python to Python, and true for too much: multicast,
@@ -83,59 +75,16 @@ def may_be_public(host: str) -> bool:
     return "." in host and last != "localhost"
 
 
-class PublicOnly:
+class PublicOnly(Arranged):
     """A reactor for endpoints: the one that is given, without any address but public ones.
 
     Its names are looked up apart: a stranger's that nobody answers for keep no others waiting.
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
         usual = reactor.nameResolver
-        self._resolver = _Resolver(usual.apart() if isinstance(usual, Names) else usual)
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    @property
-    def nameResolver(self) -> IHostnameResolver:
-        found: IHostnameResolver = self._resolver
-        return found
+        super().__init__(reactor, _public, usual.apart() if isinstance(usual, Names) else usual)
 
 
-@implementer(IHostnameResolver)
-class _Resolver:
-    def __init__(self, resolver: IHostnameResolver) -> None:
-        self._resolver = resolver
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803  named by Twisted
-        hostName: str,  # noqa: N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
-        transportSemantics: str = "TCP",  # noqa: N803
-    ) -> IHostResolution:
-        receiver: Any = _Receiver(resolutionReceiver)
-        return self._resolver.resolveHostName(
-            receiver, hostName, portNumber, addressTypes, transportSemantics
-        )
-
-
-@implementer(IResolutionReceiver)
-class _Receiver:
-    """Passes on what is public."""
-
-    def __init__(self, receiver: IResolutionReceiver) -> None:
-        self._receiver = receiver
-
-    def resolutionBegan(self, resolution: IHostResolution) -> None:
-        self._receiver.resolutionBegan(resolution)
-
-    def addressResolved(self, address: Any) -> None:
-        if is_public(address.host):
-            self._receiver.addressResolved(address)
-
-    def resolutionComplete(self) -> None:
-        self._receiver.resolutionComplete()
+def _public(host: str, addresses: list[Any]) -> list[Any]:
+    return [address for address in addresses if is_public(address.host)]

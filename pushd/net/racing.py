@@ -14,13 +14,15 @@ from twisted.internet.interfaces import (
     IHostResolution,
     IResolutionReceiver,
 )
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import implementer
 
+from pushd.net.arranged import Arranged
+from pushd.net.names import Resolution
 from pushd.net.public import is_public
 from pushd.net.srv import Resolver, address_of
 
 
-class Racing:
+class Racing(Arranged):
     """A reactor for endpoints: the one that is given, with the addresses of both families mixed.
 
     An endpoint tries one after another within a fraction of a second, and takes what stands
@@ -30,29 +32,19 @@ class Racing:
     def __init__(
         self, reactor: Any, resolver: Resolver | None = None, only_public: bool = False
     ) -> None:
-        self._reactor = reactor
-        self._resolver = resolver
-        self._only_public = only_public
-        directlyProvides(self, providedBy(reactor))
+        def arrange(host: str, addresses: list[Any]) -> list[Any]:
+            return mixed([one for one in addresses if not only_public or is_public(one.host)])
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    @property
-    def nameResolver(self) -> IHostnameResolver:
-        found: IHostnameResolver = _Mixing(
-            self._reactor.nameResolver, self._resolver, self._only_public
-        )
-        return found
+        own = None if resolver is None else _Own(reactor, resolver)
+        super().__init__(reactor, arrange, own)
 
 
 @implementer(IHostnameResolver)
-class _Mixing:
-    def __init__(
-        self, usual: IHostnameResolver, resolver: Resolver | None, only_public: bool
-    ) -> None:
-        self._only_public = only_public
-        self._usual = usual
+class _Own:
+    """A resolver of our own for endpoints; addresses need no looking up."""
+
+    def __init__(self, reactor: Any, resolver: Resolver) -> None:
+        self._reactor = reactor
         self._resolver = resolver
 
     def resolveHostName(
@@ -63,56 +55,23 @@ class _Mixing:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        receiver: Any = _Receiver(resolutionReceiver, self._only_public)
-        if self._resolver is None or address_of(hostName) is not None:
-            return self._usual.resolveHostName(
-                receiver, hostName, portNumber, addressTypes, transportSemantics
+        if address_of(hostName) is not None:
+            usual: IHostnameResolver = self._reactor.nameResolver
+            return usual.resolveHostName(
+                resolutionReceiver, hostName, portNumber, addressTypes, transportSemantics
             )
-        resolution = _Resolution(hostName)
-        receiver.resolutionBegan(resolution)
+        resolution = Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
         asked = self._resolver.addresses(hostName)
-        asked.addCallback(_tell, receiver, portNumber)
+        asked.addCallback(_tell, resolutionReceiver, portNumber)
         return resolution
 
 
-def _tell(found: list[str], receiver: Any, port: int) -> None:
+def _tell(found: list[str], receiver: IResolutionReceiver, port: int) -> None:
     for address in found:
         kind = IPv6Address if ":" in address else IPv4Address
         receiver.addressResolved(kind("TCP", address, port))
     receiver.resolutionComplete()
-
-
-@implementer(IHostResolution)
-class _Resolution:
-    """A lookup under way; it ends by itself."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def cancel(self) -> None:
-        raise NotImplementedError
-
-
-@implementer(IResolutionReceiver)
-class _Receiver:
-    """Keeps the addresses until all have come."""
-
-    def __init__(self, receiver: IResolutionReceiver, only_public: bool) -> None:
-        self._receiver = receiver
-        self._only_public = only_public
-        self._addresses: list[IAddress] = []
-
-    def resolutionBegan(self, resolution: IHostResolution) -> None:
-        self._receiver.resolutionBegan(resolution)
-
-    def addressResolved(self, address: Any) -> None:
-        if not self._only_public or is_public(address.host):
-            self._addresses.append(address)
-
-    def resolutionComplete(self) -> None:
-        for address in mixed(self._addresses):
-            self._receiver.addressResolved(address)
-        self._receiver.resolutionComplete()
 
 
 def mixed(addresses: Sequence[IAddress]) -> list[IAddress]:

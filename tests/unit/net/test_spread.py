@@ -78,5 +78,5 @@ def test_hosts_take_turns_each_for_itself() -> None:
 def test_no_more_hosts_are_remembered_than_a_limit() -> None:
     net = Net()
     for number in range(REMEMBERED + 10):
-        net.spreading._turn(f"{number}.example.net")
+        net.connect(f"{number}.example.net")
     assert len(net.spreading._turns) == REMEMBERED
