@@ -57,7 +57,7 @@ class _Protocol(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         self.factory.bound.taken += 1
-        super().makeConnection(transport)
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.bound.taken -= 1

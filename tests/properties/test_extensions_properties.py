@@ -48,7 +48,7 @@ def elements(draw: st.DrawFn, depth: int = 2) -> Element:
     inner = draw(st.lists(elements(depth - 1), max_size=3)) if depth else []
     said = draw(VALUES) if draw(st.booleans()) else ""
     made = element(namespace, draw(NAMES), *inner, said)
-    made.attributes.update(draw(ATTRIBUTES))  # type: ignore[arg-type]
+    made.attributes.update(draw(ATTRIBUTES))
     return made
 
 
@@ -143,7 +143,7 @@ def test_any_wish_is_taken_or_refused_by_name(
     parts: list[Element], attributes: dict[str, str]
 ) -> None:
     enable = element(NS_PUSH, "enable", *parts)
-    enable.attributes.update(attributes)  # type: ignore[arg-type]
+    enable.attributes.update(attributes)
 
     try:
         read = extensions.read(enable)

@@ -195,7 +195,8 @@ def test_nonsense_for_a_date_is_no_trouble() -> None:
 def test_a_place_is_looked_at_once() -> None:
     provider = with_token(token("t"))
     ask: Callable[[float], Request] = lambda now: Request("https://push.example.net/token")  # noqa: E731
-    provider.fetched.request = ask  # type: ignore[union-attr, method-assign, assignment]
+    fetched: Any = provider.fetched
+    fetched.request = ask
     way = Way(200, 404)
     assert probed(provider, way).is_good
     assert way.surveyed == ["push.example.net"]
