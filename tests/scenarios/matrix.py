@@ -19,9 +19,11 @@ from benchmarks.accounts import Population
 from benchmarks.processes import Server, free_port
 from pushd.wire.element import Element
 from pushd.wire.namespaces import NS_SASL
+from pushd.wire.secret import Secret
 from tests.papers import SERVER, Office, Paper
+from tests.scenarios.fcm import Fcm
 from tests.scenarios.neighbours import PASSWORD, Neighbour
-from tests.scenarios.peers import PATIENCE, Phone, until
+from tests.scenarios.peers import PATIENCE, Phone, Service, until
 from tests.scenarios.raw import Raw
 from tests.scenarios.test_starting import free_port as free_place
 from tests.scenarios.zone import Zone
@@ -33,7 +35,7 @@ _numbers = itertools.count(1)
 
 # By what a certificate is, and whether it speaks for its domain.
 PAPERS: dict[str, Callable[[Office, str], Paper]] = {
-    "good": lambda office, domain: office.issue(domain),
+    "good": lambda office, domain: office.issue(domain, f"push.{domain}"),
     "wildcard": lambda office, domain: office.issue(f"*.{domain.partition('.')[2]}"),
     "server-only": lambda office, domain: office.issue(domain, purposes=(SERVER,)),
     "expired": lambda office, domain: office.issue(domain, days=-1),
@@ -67,6 +69,13 @@ def _parts(domain: str) -> tuple[str, str, str]:
     return paper, transport, policy
 
 
+SERVICE = f"push.{their('good', 'starttls', 'require')}"  # a component there
+COMPONENT_SECRET = Secret("the secret of a component")
+# ejabberd's.
+MODULES = (
+    *("adhoc", "client_state", "disco", "offline", "ping", "push", "push_keepalive", "roster"),
+    "stream_mgmt",
+)
 # With good certificates, for each of ours one: several would share a stream (XEP-0220 §2.6).
 FOR_OURS = tuple(f"for-{one}" for one in OUR_PAPERS)
 THEIR_DOMAINS = tuple(
@@ -111,7 +120,8 @@ c2s_ports = {{ {self.port} }}
 c2s_direct_tls_ports = {{ }}
 s2s_ports = {{ {self.s2s_port} }}
 s2s_direct_tls_ports = {{ {self.direct_port} }}
-modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "smacks", "ping" }}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "smacks", "ping",
+    "offline", "cloud_notify" }}
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 s2s_require_encryption = true
@@ -124,7 +134,11 @@ unbound = {{
     options = {{ ["do-not-query-localhost:"] = "no", ["module-config:"] = "iterator" }},
 }}
 log = {{ warn = "{self.folder / "prosody.log"}" }}
-{hosts}""")
+component_ports = {{ {self.component_port} }}
+{hosts}
+Component "{SERVICE}"
+    component_secret = "{COMPONENT_SECRET.reveal()}"
+""")
 
     def _tls_of(self, paper: Paper) -> str:
         return f"""{{
@@ -180,10 +194,15 @@ class Ejabberd(servers.Ejabberd):
                     "module": "ejabberd_s2s_in",
                     "tls": True,
                 },
+                {
+                    "port": self.component_port,
+                    "ip": "127.0.0.1",
+                    "module": "ejabberd_service",
+                    "access": "all",
+                    "hosts": {SERVICE: {"password": COMPONENT_SECRET.reveal()}},
+                },
             ],
-            "modules": {
-                f"mod_{name}": {} for name in ("adhoc", "disco", "ping", "roster", "stream_mgmt")
-            },
+            "modules": {f"mod_{name}": {} for name in MODULES},
             "append_host_config": {
                 domain: {"modules": {"mod_s2s_dialback": {}}} for domain in lenient
             },
@@ -243,6 +262,10 @@ class Stranger(Native):
         raw = Raw(("127.0.0.1", self.house.theirs.port), timeout=PATIENCE)
         self._log_in(raw, self.account.partition("@")[2])
 
+    def lose(self) -> None:
+        """The connection breaks; their server says nothing of it."""
+        self.raw.reset()
+
     def settled(self) -> None:
         domain = self.account.partition("@")[2]
         self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", domain, "get")
@@ -255,6 +278,7 @@ class Matrix:
         self.zone = Zone()
         self.zone.address(HOST, "127.0.0.1")
         office = Office(folder / "office")
+        self.fcm = Fcm(folder)
         self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
         theirs: Any = self.theirs
         theirs.papers = {one: _paper(office, one) for one in THEIR_DOMAINS}
@@ -262,12 +286,16 @@ class Matrix:
         theirs.folder.mkdir()
         theirs.populate(Population())
         theirs.start()
+        self._service: Service | None = None
         self._phones: dict[str, Phone] = {}
         self.ours = self._ours(folder / "ours", office)
         for domain in THEIR_DOMAINS:
             self._record(domain, theirs.s2s_port, theirs.direct_port)
         for domain in OUR_DOMAINS:
             self._record(domain, _port(self.ours.place), _port(self.direct))
+        self.zone.service(f"push.{self.ours.domain}", HOST, _port(self.ours.place))
+        self.zone.service(SERVICE, HOST, theirs.s2s_port)
+        self.ready = {"component": {"host": "127.0.0.1", "port": theirs.component_port}}
 
     def _ours(self, folder: Path, office: Office) -> Neighbour:
         folder.mkdir()
@@ -278,7 +306,8 @@ class Matrix:
             "domains": {
                 domain: {"certificate": str(paper.certificate), "key": str(paper.key)}
                 for domain, paper in papers.items()
-            }
+            },
+            "app_server": {"backends": [self.fcm.backend(ours.domain, f"push.{ours.domain}")]},
         }
         ours.configure(
             [],
@@ -294,6 +323,14 @@ class Matrix:
     def _record(self, domain: str, port: int, direct: int) -> None:
         kind = TRANSPORTS[_parts(domain)[1]]
         self.zone.service(domain, HOST, direct if kind else port, kind=kind)
+
+    @property
+    def service(self) -> Service:
+        """A push service there."""
+        if self._service is None:
+            house: Any = self
+            self._service = Service(house, SERVICE, COMPONENT_SECRET)
+        return self._service
 
     def phone(self, domain: str) -> Phone:
         """The user of a domain, who stays there."""
@@ -334,8 +371,11 @@ class Matrix:
     def close(self) -> None:
         for phone in self._phones.values():
             phone.close()
+        if self._service is not None:
+            self._service.close()
         self.ours.close()
         self.theirs.end()
+        self.fcm.close()
         self.zone.close()
 
 

@@ -11,15 +11,18 @@ from tests.scenarios.matrix import (
     OUR_PAPERS,
     PAPERS,
     POLICIES,
+    SERVICE,
     TRANSPORTS,
     VALID,
     Ejabberd,
     Matrix,
     Prosody,
+    Stranger,
     our,
     their,
 )
 from tests.scenarios.peers import PING
+from tests.scenarios.reading import secret_form, succeeded
 
 KINDS: list[type[Any]] = [Prosody, Ejabberd]
 
@@ -104,3 +107,98 @@ def _presence(sender: str, type: str = "") -> Callable[[Element], bool]:
         and one["from"] == sender
         and (one.getAttribute("type") or "") == type
     )
+
+
+# Push between them: XEP-0357, whose two sides may be at different servers.
+
+
+def enabled(matrix: Matrix, paper: str, token: str, secret: str = "") -> Stranger:
+    """A user of theirs whose phone is registered here, and whom their server wakes there."""
+    phone = matrix.phone(their(paper, "starttls", "require"))
+    assert isinstance(phone, Stranger)
+    if phone.sm is None:
+        phone.manage()
+    given = phone.register(token, matrix.ours.domain)
+    form = secret_form(secret or given["secret"])
+    succeeded(phone.enable(given["jid"], given["node"], form))
+    return phone
+
+
+def test_their_phone_is_woken_by_our_app_server(matrix: Matrix) -> None:
+    phone = enabled(matrix, "for-good", "token-of-the-phone")
+    phone.lose()
+
+    matrix.phone(our("good", "starttls", "require")).message(phone.account, "wake up")
+
+    assert matrix.fcm.pushes("token-of-the-phone", wait=30.0)
+    assert phone.resume().name == "resumed"
+    phone.hear("wake up")
+
+
+def test_their_server_is_told_of_a_dead_token(matrix: Matrix) -> None:
+    phone = enabled(matrix, "for-wildcard", "token-of-the-dead")
+    matrix.fcm.script("token-of-the-dead", {"error": "UNREGISTERED"})
+    friend = matrix.phone(our("good", "starttls", "require"))
+    phone.lose()
+
+    friend.message(phone.account, "are you there?")
+
+    assert matrix.fcm.pushes("token-of-the-dead", wait=30.0)
+    matrix.ours.event("device-unregistered", account=phone.account)
+    friend.message(phone.account, "and now?")
+    domain = phone.account.partition("@")[2]
+    told = matrix.ours.event("publish-received", publisher=domain, outcome="refused")
+    assert told["reason"] == "item-not-found"
+    assert len(matrix.fcm.pushes("token-of-the-dead")) == 1
+
+
+def test_a_wrong_secret_wakes_nobody(matrix: Matrix) -> None:
+    phone = enabled(matrix, "for-server-only", "token-of-the-liar", "not the secret")
+    phone.lose()
+
+    matrix.phone(our("good", "starttls", "require")).message(phone.account, "wake up")
+
+    told = matrix.ours.event("publish-received", account=phone.account)
+    assert (told["outcome"], told["reason"]) == ("refused", "forbidden")
+    assert not matrix.fcm.pushes("token-of-the-liar")
+
+
+# What their service says of a publish of ours, and what becomes of the enablement.
+ANSWERS = {
+    "item-not-found": ("cancel", True),
+    "forbidden": ("auth", True),
+    "not-authorized": ("auth", True),
+    "gone": ("cancel", True),
+    "service-unavailable": ("cancel", False),
+    "resource-constraint": ("wait", False),
+}
+
+
+@pytest.mark.parametrize("condition", ANSWERS)
+def test_our_server_heeds_what_their_service_says(matrix: Matrix, condition: str) -> None:
+    type, ends = ANSWERS[condition]
+    friend = matrix.phone(our("good", "starttls", "require"))
+    phone = matrix.ours.phone("sleeper", sm=True)
+    succeeded(phone.enable(SERVICE, condition))
+    phone.cut()
+
+    friend.message(phone.account, "wake up")
+
+    publish = matrix.service.publish(condition)
+    assert publish["from"] == phone.account.partition("@")[2]
+    matrix.service.refuse(publish, condition, type)
+    if ends:
+        matrix.ours.event("push-disabled", account=phone.account)
+    else:
+        matrix.ours.event("publish-answered", account=phone.account)
+        assert not matrix.ours.events("push-disabled", account=phone.account)
+
+
+def test_our_server_publishes_to_their_service(matrix: Matrix) -> None:
+    friend = matrix.phone(our("good", "starttls", "require"))
+    phone = matrix.ours.phone("sleeper", sm=True)
+    succeeded(phone.enable(SERVICE, "node"))
+    phone.cut()
+    friend.message(phone.account, "wake up")
+    matrix.service.accept(matrix.service.publish("node"))
+    matrix.ours.event("publish-answered", account=phone.account, outcome="accepted")
