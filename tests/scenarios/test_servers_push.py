@@ -1,18 +1,14 @@
 """Push between servers: phones of one are woken by the app server of another (XEP-0357)."""
 
-import json
-import ssl
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.scenarios.fcm import Fcm
 from tests.scenarios.neighbours import Neighbour, Town
-from tests.scenarios.peers import PATIENCE, Phone, until
+from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import fields_of, secret_form, succeeded
-from tests.scenarios.test_starting import PYTHON_M, Operator, free_port
+from tests.scenarios.test_starting import free_port
 
 HERE, THERE = "capulet.example", "montague.example"
 PUSH = f"push.{HERE}"
@@ -23,36 +19,14 @@ class Place:
 
     def __init__(self, town: Town) -> None:
         self.town = town
-        self.operator = Operator(town.folder)
-        said = town.folder / "fcm.json"
-        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", town.folder / "fcm")
-        self.fcm = self.operator.wait(self.operator.run(*command, "--ready-file", said), said)
-        backend = {
-            "type": "fcm",
-            "register_host": HERE,
-            "pubsub_host": PUSH,
-            "base_url": self.fcm["url"],
-            "ca_file": self.fcm["ca"],
-            "service_account": self.fcm["service_account"],
-        }
+        self.fcm = Fcm(town.folder)
+        backend = self.fcm.backend(HERE, PUSH)
         town.add(HERE, app_server={"backends": [backend]})
         self.service, self.users = town.settle(THERE)
 
     def close(self) -> None:
         self.town.close()
-        for run in self.operator.runs:
-            run.stop()
-
-    def control(self, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        trusted = ssl.create_default_context(cafile=self.fcm["ca"])
-        url = self.fcm["control_url"] + path
-        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
-            return json.load(answer)
-
-    def pushes(self, token: str, wait: float = 0.0) -> list[Any]:
-        query = urllib.parse.urlencode({"token": token, "since": 0, "wait": wait})
-        return list(self.control(f"/requests?{query}")["requests"])
+        self.fcm.close()
 
     def phone(self) -> Phone:
         """Of a user of the server without an app server, resumable."""
@@ -83,14 +57,14 @@ def test_a_phone_of_another_server_is_woken(place: Place) -> None:
 
     friend.message(phone.account, "wake up")
 
-    assert place.pushes("token-1", wait=30.0)
+    assert place.fcm.pushes("token-1", wait=30.0)
     place.users.event("publish-answered", account=phone.account, outcome="accepted")
 
 
 def test_the_other_server_is_told_of_a_dead_token(place: Place) -> None:
     phone, friend = place.phone(), place.users.phone("romeo")
     place.enabled(phone, "token-2")
-    place.control("/script", {"token": "token-2", "answers": [{"error": "UNREGISTERED"}]})
+    place.fcm.script("token-2", {"error": "UNREGISTERED"})
     phone.cut()
 
     friend.message(phone.account, "wake up")
@@ -107,7 +81,7 @@ def test_a_wrong_secret_ends_the_enablement(place: Place) -> None:
     friend.message(phone.account, "wake up")
 
     place.users.event("push-disabled", account=phone.account)
-    assert not place.pushes("token-3")
+    assert not place.fcm.pushes("token-3")
 
 
 def test_a_push_waits_for_a_service_that_is_away(place: Place) -> None:
@@ -120,7 +94,7 @@ def test_a_push_waits_for_a_service_that_is_away(place: Place) -> None:
 
     place.service.start()
 
-    assert place.pushes("token-4", wait=60.0)
+    assert place.fcm.pushes("token-4", wait=60.0)
 
 
 def test_what_is_registered_from_elsewhere_is_listed_there(place: Place) -> None:
@@ -134,14 +108,7 @@ def test_built_in_push_needs_no_port_for_servers(
     place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     alone = Neighbour(tmp_path_factory.mktemp("alone"), "alone.example", place.town.authority.path)
-    backend = {
-        "type": "fcm",
-        "register_host": "alone.example",
-        "pubsub_host": "push.alone.example",
-        "base_url": place.fcm["url"],
-        "ca_file": place.fcm["ca"],
-        "service_account": place.fcm["service_account"],
-    }
+    backend = place.fcm.backend("alone.example", "push.alone.example")
     alone._given = {"app_server": {"backends": [backend]}}
     made = place.town.authority.issue(["alone.example"], "alone")
     alone.configure([], made.certificate, made.key, listen=[], name_servers=[free_port()])
@@ -151,7 +118,7 @@ def test_built_in_push_needs_no_port_for_servers(
         phone.enable_registered("token-6")
         phone.cut()
         friend.message(phone.account, "wake up")
-        assert place.pushes("token-6", wait=30.0)
+        assert place.fcm.pushes("token-6", wait=30.0)
         assert until(lambda: not alone.events("peer-unreachable"), "no other server")
     finally:
         alone.close()
