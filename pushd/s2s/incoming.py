@@ -1,5 +1,6 @@
 """A stream that another server opens to us (RFC 6120 §4 to §6, XEP-0220, XEP-0178, XEP-0288)."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 log = Logger()
 
 PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
+NEEDS_TLS = serialize(
+    element(NS_STREAMS, "features", element(NS_TLS, "starttls", element(NS_TLS, "required")))
+)
 SUCCESS = f"<success xmlns='{NS_SASL}'/>".encode()
 NS_LIMITS = "urn:xmpp:stream-limits:0"
 STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
@@ -206,21 +210,9 @@ class Incoming:
 
     def _features(self) -> bytes:
         if not self._stream.is_secure:
-            tls = element(NS_TLS, "starttls", element(NS_TLS, "required"))
-            return serialize(element(NS_STREAMS, "features", tls))
-        errors = element(dialback.NS_FEATURE, "errors")
-        size = str(self._peers.options.limits.stanza_bytes)
-        offers = [
-            element(dialback.NS_FEATURE, "dialback", errors),
-            element(NS_SM, "sm"),
-            element(NS_LIMITS, "limits", element(NS_LIMITS, "max-bytes", size)),
-        ]
-        if not self._is_external:
-            offers.append(element(NS_BIDI_FEATURE, "bidi"))
-            if not self.certificate:
-                external = element(NS_SASL, "mechanism", "EXTERNAL")
-                offers.insert(0, element(NS_SASL, "mechanisms", external))
-        return serialize(element(NS_STREAMS, "features", *offers))
+            return NEEDS_TLS
+        size = self._peers.options.limits.stanza_bytes
+        return _features(size, self._is_external, not self.certificate)
 
     # TLS and SASL.
 
@@ -414,6 +406,22 @@ class Incoming:
         if self._probation is not None:
             self._probation.over()
             self._probation = None
+
+
+@lru_cache(16)
+def _features(size: int, is_external: bool, has_certificate: bool) -> bytes:
+    """What is offered under TLS."""
+    offers = [
+        element(dialback.NS_FEATURE, "dialback", element(dialback.NS_FEATURE, "errors")),
+        element(NS_SM, "sm"),
+        element(NS_LIMITS, "limits", element(NS_LIMITS, "max-bytes", str(size))),
+    ]
+    if not is_external:
+        offers.append(element(NS_BIDI_FEATURE, "bidi"))
+        if has_certificate:
+            external = element(NS_SASL, "mechanism", "EXTERNAL")
+            offers.insert(0, element(NS_SASL, "mechanisms", external))
+    return serialize(element(NS_STREAMS, "features", *offers))
 
 
 def _domain(address: str) -> str:
