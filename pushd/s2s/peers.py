@@ -34,6 +34,7 @@ log = Logger()
 CALLS = 100  # streams that are being opened at a time
 CALLS_OF_ONE = 20  # of these, for one who asks
 ROUTES = 20_000  # domains that are written to, or were a moment ago
+ROUTES_OF_ONE = 2_000  # of these, that one address was the first to write to
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
 LOOK = 30.0  # seconds between two looks at the streams
 
@@ -77,6 +78,7 @@ class Peers:
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
+        self._started: Counter[str] = Counter()  # routes, by who was the first to write there
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
         self._calls = Turns(CALLS, CALLS_OF_ONE)
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
@@ -113,9 +115,10 @@ class Peers:
     def send(self, stanza: Stanza, to: JID) -> None:
         """Say a stanza to another server, or give it back."""
         try:
-            local = parse(stanza.attributes["from"]).domain
+            sender = parse(stanza.attributes["from"])
         except (KeyError, JIDMalformed):
             return  # nobody could be answered
+        local = sender.domain
         if self.is_stopping or not self.host.router.is_served(local):
             return
         if not self.reaches(to.domain):
@@ -125,10 +128,11 @@ class Peers:
         pair = (local, to.domain)
         route = self.routes.get(pair)
         if route is None:
-            if len(self.routes) >= ROUTES:
+            if len(self.routes) >= ROUTES or self._started[sender.bare] >= ROUTES_OF_ONE:
                 self.refuse(stanza, FULL)
                 return
-            route = self.routes[pair] = Route(self, pair)
+            route = self.routes[pair] = Route(self, pair, sender.bare)
+            self._started[sender.bare] += 1
         route.send(stanza)
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
@@ -141,6 +145,10 @@ class Peers:
     def forget_if_idle(self, route: Route) -> None:
         if route.is_idle and self.routes.get(route.pair) is route:
             del self.routes[route.pair]
+            if route.who:
+                self._started[route.who] -= 1
+                if not self._started[route.who]:
+                    del self._started[route.who]
 
     def forget_later(self, route: Route) -> None:
         """Keep in mind for a while that there is no way."""

@@ -43,8 +43,9 @@ class Link(Protocol):
 class Route:
     """From one domain of ours to one of theirs."""
 
-    def __init__(self, peers: "Peers", pair: Pair) -> None:
+    def __init__(self, peers: "Peers", pair: Pair, who: str = "") -> None:
         self.pair = pair
+        self.who = who  # the bare JID that was the first to write there, if there is one
         self.link: Link | None = None
         self.fault: Fault | None = None  # why the last attempt came to nothing
         self.rests_until = 0.0  # seconds since the epoch; nothing is tried before
@@ -191,6 +192,8 @@ class Route:
         self._again = None
         if self.queue and self.link is None:
             self._call()
+        else:
+            self._peers.forget_if_idle(self)
 
     # What does not get there.
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pushd.s2s import peers
 from pushd.s2s.faults import Fault
 from pushd.wire import dialback
 from tests.unit.s2s.house import (
@@ -133,3 +134,168 @@ def test_strangers_are_not_told_what_is_in_our_network() -> None:
     assert result["type"] == "error"
     assert "10.0.0.7" not in result.toXml()
     assert "refused" not in result.toXml()
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("<!-- hello -->", "restricted-xml"),
+        ("<?php ?>", "restricted-xml"),
+        ("<a><b></a></b>", "not-well-formed"),
+        (f"<a>{'x' * 10_001}</a>", "policy-violation"),
+        (f"{'<a>' * 12}{'</a>' * 12}", "policy-violation"),
+        ("<a xmlns='urn:unknown'/>", "unsupported-stanza-type"),
+    ],
+)
+def test_what_no_stranger_may_send(sent: str, expected: str) -> None:
+    end = House().secure()
+    assert condition(end.say(sent)) == expected
+    assert end.is_closed
+
+
+def test_entities_are_refused_before_the_stream_begins() -> None:
+    end = House().connect()
+    said = end.say("<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'b'>]>" + header())
+    assert condition(said) == "restricted-xml"
+    assert end.is_closed
+
+
+def test_a_stranger_that_trickles_is_cut_and_nothing_is_left() -> None:
+    house = House()
+    end = house.secure()
+    for _ in range(40):
+        end.say(" ")
+        house.hall.advance(1)
+    assert end.is_closed
+    assert not house.peers.streams
+
+
+def test_a_peer_says_no_stanza_that_is_too_large() -> None:
+    house = House()
+    other = house.external("other.example")
+    end = house.external()
+    large = "x" * house.peers.options.limits.stanza_bytes
+    assert condition(end.say(MESSAGE.format(THERE).replace("hi", large))) == "policy-violation"
+    assert not house.romeo.received()
+    other.say(MESSAGE.format("other.example"))
+    assert house.romeo.received()
+
+
+@pytest.mark.parametrize(
+    ("sender", "to"),
+    [
+        ("juliet@evil.example", "romeo@example.net"),
+        ("juliet@deep.rooms.there.example", "romeo@example.net"),
+        ("juliet@rooms.there.example", "romeo@elsewhere.example"),
+        ("romeo@example.net", "romeo@example.net"),
+    ],
+)
+def test_each_pair_on_a_shared_stream_is_proved_by_itself(sender: str, to: str) -> None:
+    house = House()
+    end = house.external()
+    end.say(KEY.format("rooms.there.example"))
+    confirm(house, end, "rooms.there.example")
+    end.heard()
+    for domain in (THERE, "rooms.there.example"):
+        end.say(MESSAGE.format(domain))
+        assert len(house.romeo.received()) == 1
+    said = end.say(f"<message from='{sender}' to='{to}'><body>hi</body></message>")
+    assert condition(said) == "invalid-from"
+    assert not house.romeo.received()
+    assert not house.peers._incoming
+
+
+STEPS = [
+    header(THERE, HERE, "1"),
+    f"<stream:features>{STARTTLS}</stream:features>",
+    "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    header(THERE, HERE, "2"),
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
+    "<mechanism>EXTERNAL</mechanism></mechanisms></stream:features>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    header(THERE, HERE, "3"),
+]
+
+
+@pytest.mark.parametrize("steps", range(len(STEPS) + 1))
+def test_a_peer_that_stalls_is_left_and_nobody_waits_for_it(steps: int) -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.take_up()
+    for step in STEPS[:steps]:
+        end.say(step)
+    house.romeo.send(WORD.format(1).replace(THERE, "other.example"))
+    assert [pair for pair, _, _ in house.caller.calls] == [(HERE, "other.example")]
+    house.hall.advance(31)
+    house.hall.advance(6)  # to close, for a peer that does not
+    assert end.transport.ended
+    assert not house.peers.streams
+    [route] = [one for one in house.peers.routes.values() if one.pair == (HERE, THERE)]
+    assert route.fault is not None
+    assert route.fault.step == "timeout"
+
+
+def test_who_is_here_is_not_told_to_other_servers() -> None:
+    """The same answers, word for word, whether there is an account or not (RFC 6120 §13.11)."""
+    house = House()
+    house.hall.login("sleepy@example.net/bed").cut()
+    asked = "<iq type='get' id='1' from='juliet@there.example/x' to='{}'><query xmlns='{}'/></iq>"
+    probe = "<presence type='probe' from='juliet@there.example/x' to='{}'/>"
+    kinds = [
+        asked.format("{}", namespace)
+        for namespace in (
+            "jabber:iq:roster",
+            "vcard-temp",
+            "jabber:iq:last",
+            "jabber:iq:version",
+            "http://jabber.org/protocol/disco#info",
+            "http://jabber.org/protocol/disco#items",
+            "urn:unknown",
+        )
+    ]
+    end = house.external()
+    house.romeo.send(WORD.format(0))
+    back = house.stand()
+    back.heard()
+    for xml in (*kinds, probe):
+        answers = []
+        for account in ("romeo@example.net", "nobody@example.net"):
+            end.say(xml.format(account))
+            said = [one.toXml() for one in back.heard()]
+            answers.append([one.replace(account, "ACCOUNT") for one in said])
+        assert answers[0] == answers[1], xml
+    assert not house.romeo.received()
+
+
+def test_a_domain_has_one_name_however_it_is_written() -> None:
+    """A-labels and U-labels, capitals and a final dot are the same (RFC 7622 §3.2)."""
+    house = House()
+    house.authorities.faults["bücher.example"] = ""
+    end = house.connect()
+    end.say(header("XN--BCHER-KVA.Example.", HERE))
+    end.say(STARTTLS)
+    end.say(header("xn--bcher-kva.example", "EXAMPLE.net"))
+    [success] = end.say(EXTERNAL)
+    assert success.name == "success"
+    end.say(header("BÜCHER.example", HERE))
+    for domain in ("bücher.example", "BÜCHER.EXAMPLE", "xn--bcher-kva.example"):
+        end.say(MESSAGE.format(domain))
+        assert len(house.romeo.received()) == 1
+    assert condition(end.say(MESSAGE.format("bucher.example"))) == "invalid-from"
+
+
+def test_one_user_cannot_use_up_all_domains() -> None:
+    house = House()
+    other = house.hall.login("benvolio@example.net/street")
+    for number in range(peers.ROUTES_OF_ONE + 3):
+        house.romeo.send(WORD.format(number).replace(THERE, f"d{number}.example"))
+    assert len(house.peers.routes) == peers.ROUTES_OF_ONE
+    assert len(house.romeo.received()) == 3
+    other.send(WORD.format("mine"))
+    assert (HERE, THERE) in house.peers.routes
+    house.hall.advance(61)  # all that waits has its time
+    for _, _, called in house.caller.calls:
+        called.errback(Fault("connect", "there is no way"))
+    house.hall.advance(3)
+    assert not house.peers.routes
+    assert not house.peers._started
