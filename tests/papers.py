@@ -39,9 +39,12 @@ class Paper:
 
 
 class Office:
-    """An authority, and what it signs. `now` is in seconds since the epoch."""
+    """An authority, and what it signs. `now` is in seconds since the epoch.
 
-    def __init__(self, folder: Path, now: float | None = None) -> None:
+    With `only`, it may vouch for no hosts but those below that domain.
+    """
+
+    def __init__(self, folder: Path, now: float | None = None, only: str = "") -> None:
         self.folder = folder
         self.now = time.time() if now is None else now
         self._authority = DevelopmentCA(folder, self.now)
@@ -49,6 +52,22 @@ class Office:
         key = load_pem_private_key((folder / "ca-key.pem").read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
+        if only:
+            self._constrain(only)
+
+    def _constrain(self, domain: str) -> None:
+        """Make the authority anew, with that constraint."""
+        own = x509.load_pem_x509_certificate(self.path.read_bytes())
+        made = x509.CertificateBuilder(
+            own.issuer,
+            own.subject,
+            own.public_key(),
+            own.serial_number,
+            own.not_valid_before_utc.replace(tzinfo=None),
+            own.not_valid_after_utc.replace(tzinfo=None),
+            list(own.extensions),
+        ).add_extension(x509.NameConstraints([x509.DNSName(domain)], None), critical=True)
+        self.path.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def issue(
         self,

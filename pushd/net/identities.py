@@ -28,9 +28,30 @@ PURPOSES = frozenset(
 )
 
 
-def speaks_for(certificate: x509.Certificate, domain: str) -> bool:
-    """Whether one of its alternative names is this domain (prepared)."""
-    return any(_is_meant(name, domain) for name in _alternatives(certificate))
+def speaks_for(certificate: x509.Certificate, domain: str, only_hosts: bool = False) -> bool:
+    """Whether one of its alternative names is this domain (prepared).
+
+    With `only_hosts`, no other names than those of hosts count.
+    """
+    names = _alternatives(certificate)
+    if only_hosts:
+        names = [one for one in names if isinstance(one, x509.DNSName | x509.IPAddress)]
+    return any(_is_meant(name, domain) for name in names)
+
+
+def is_constrained(authority: x509.Certificate) -> bool:
+    """Whether an authority may vouch for some names alone (RFC 5280 §4.2.1.10).
+
+    Such constraints are kept to for the names of hosts; the names that are XMPP's own would
+    escape them.
+    """
+    try:
+        authority.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from pushd.net.identities import is_for_servers, names_of, speaks_for
+from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
 
@@ -62,10 +62,10 @@ class Authorities:
             return "there is no certificate"
         try:
             certificate = found.to_cryptography()
-            self._verify(found, connection.get_peer_cert_chain() or [], now)
+            chain = self._verify(found, connection.get_peer_cert_chain() or [], now)
             if not is_for_servers(certificate):
                 return PURPOSE
-            if not speaks_for(certificate, domain):
+            if not speaks_for(certificate, domain, any(map(is_constrained, chain))):
                 return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
         except crypto.X509StoreContextError as error:
             return str(error)
@@ -73,10 +73,14 @@ class Authorities:
             return "it cannot be read"
         return ""
 
-    def _verify(self, certificate: crypto.X509, chain: list[crypto.X509], now: float) -> None:
-        """Its authorities and its time; not its purpose, which would exclude most of them."""
+    def _verify(
+        self, certificate: crypto.X509, chain: list[crypto.X509], now: float
+    ) -> list[x509.Certificate]:
+        """Its authorities, which are given, and its time; not its purpose, which would exclude
+        most of them."""
         self._store.set_time(datetime.fromtimestamp(now, UTC))
-        crypto.X509StoreContext(self._store, certificate, chain).verify_certificate()
+        context = crypto.X509StoreContext(self._store, certificate, chain)
+        return [one.to_cryptography() for one in context.get_verified_chain()[1:]]
 
 
 def expiry(connection: SSL.Connection) -> float | None:

@@ -21,6 +21,8 @@ from pushd.net.names import Resolution
 from pushd.net.public import is_public
 from pushd.net.srv import Resolver, address_of
 
+MOST = 8  # addresses of a host that are tried: an answer may hold thousands
+
 
 class Racing(Arranged):
     """A reactor for endpoints: the one that is given, with the addresses of both families mixed.
@@ -33,7 +35,8 @@ class Racing(Arranged):
         self, reactor: Any, resolver: Resolver | None = None, only_public: bool = False
     ) -> None:
         def arrange(host: str, addresses: list[Any]) -> list[Any]:
-            return mixed([one for one in addresses if not only_public or is_public(one.host)])
+            usable = [one for one in addresses if not only_public or is_public(one.host)]
+            return mixed(usable)[:MOST]
 
         own = None if resolver is None else _Own(reactor, resolver)
         super().__init__(reactor, arrange, own)

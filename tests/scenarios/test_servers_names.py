@@ -143,6 +143,21 @@ def test_whoever_answers_for_a_domain_shows_its_certificate(world: World) -> Non
     assert not world.here.events("peer-connected", remote="stolen.example")
 
 
+def test_a_lie_that_leads_back_to_us_is_no_loop(world: World) -> None:
+    """We are not that domain, and say so to ourselves; once."""
+    world.lead("loop.example", (1, port(world.here.place), ""), (2, port(world.here.direct), "s"))
+    assert reason(world.ping("loop.example")) == "remote-server-not-found"
+    assert len(world.here.events("peer-unreachable", remote="loop.example")) == 1
+
+
+def test_many_records_are_no_more_work_than_a_few(world: World) -> None:
+    closed = port(free_port())
+    world.lead("many.example", *((number, closed, "") for number in range(100)))
+    tried = world.here.operate("s2s-check", domain="many.example")
+    records = next(one["text"] for one in tried["steps"] if one["name"] == "records")
+    assert len(records.split(", ")) == 16
+
+
 def test_another_domains_certificate_does_not_do(world: World) -> None:
     world.lead("victim.example", (1, port(world.there.place), ""))
     assert reason(world.ping("victim.example")) == "remote-server-not-found"

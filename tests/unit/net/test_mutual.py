@@ -103,6 +103,17 @@ NAMES = [
     (other_name(XMPP_ADDRESS, UTF8, "*.example.org"), "a.example.org", False),
     (other_name(XMPP_ADDRESS, UTF8, "user@a.example"), "a.example", False),
     (other_name(XMPP_ADDRESS, UTF8, ""), "a.example", False),
+    ("a.example.", "a.example", False),
+    ("a.example\0.evil.example", "a.example", False),
+    ("*.example.org", ".example.org", False),
+    ("*.example.org", "xn--bcher-kva.example.org", True),
+    ("*.xn--bcher-kva.example", "a.bücher.example", True),
+    (other_name(SRV_NAME, IA5, "_xmpp-server.*.example.org"), "a.example.org", True),
+    (other_name(SRV_NAME, IA5, "_xmpp-server.a.example\0"), "a.example", False),
+    (other_name(XMPP_ADDRESS, UTF8, "A.Example"), "a.example", True),
+    (other_name(XMPP_ADDRESS, UTF8, "xn--bcher-kva.example"), "bücher.example", True),
+    (other_name(XMPP_ADDRESS, UTF8, "a.example\0"), "a.example", False),
+    (other_name(XMPP_ADDRESS, IA5, "a.example"), "a.example", False),
     (x509.RFC822Name("postmaster@a.example"), "a.example", False),
     (x509.UniformResourceIdentifier("https://a.example"), "a.example", False),
 ]
@@ -135,3 +146,28 @@ def test_the_names_that_count_are_told(office: Office) -> None:
         "_xmpp-server.b.example",
         "c.example",
     ]
+
+
+# What an authority may vouch for, and the names in a certificate of its.
+CONSTRAINED = {
+    "a host that is permitted": (["a.corp.example"], "a.corp.example", True),
+    "a host that is not": (["a.example"], "a.example", False),
+    "an address that no constraint is for": (
+        ["a.corp.example", other_name(XMPP_ADDRESS, UTF8, "a.example")],
+        "a.example",
+        False,
+    ),
+    "a service that no constraint is for": (
+        ["a.corp.example", other_name(SRV_NAME, IA5, "_xmpp-server.a.example")],
+        "a.example",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "domain", "is_fine"), CONSTRAINED.values(), ids=CONSTRAINED)
+def test_an_authority_vouches_for_what_it_may(
+    tmp_path: Path, names: list[str | x509.GeneralName], domain: str, is_fine: bool
+) -> None:
+    office = Office(tmp_path, NOW, only="corp.example")
+    assert (fault(office, office.issue(*names), domain) == "") == is_fine

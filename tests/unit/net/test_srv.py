@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -141,34 +141,52 @@ def test_both_families_are_tried_by_turns() -> None:
     assert mixed([]) == []
 
 
-@pytest.mark.parametrize(("only_public", "expected"), [(True, ["192.0.9.1"]), (False, ALL)])
-def test_what_others_name_leads_into_the_public_internet(
-    only_public: bool, expected: list[str]
-) -> None:
+class Receiver:
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def resolutionBegan(self, resolution: object) -> None:
+        self.found.clear()
+
+    def addressResolved(self, address: Any) -> None:
+        self.found.append(address.host)
+
+    def resolutionComplete(self) -> None:
+        self.found.append("done")
+
+
+def looked_up(addresses: list[str], only_public: bool = False) -> list[str]:
+    """What an endpoint hears of a host that has these."""
+
     class Known:
         def addresses(self, name: str) -> "Deferred[list[str]]":
-            return succeed(ALL)
+            return succeed(addresses)
 
     class Reactor:
         nameResolver = None
-
-    class Receiver:
-        found: ClassVar[list[str]] = []
-
-        def resolutionBegan(self, resolution: object) -> None:
-            self.found.clear()
-
-        def addressResolved(self, address: Any) -> None:
-            self.found.append(address.host)
-
-        def resolutionComplete(self) -> None:
-            self.found.append("done")
 
     known: Any = Known()
     receiver: Any = Receiver()
     racing = Racing(Reactor(), known, only_public)
     racing.nameResolver.resolveHostName(receiver, "host.example", 5269)
-    assert receiver.found == [*expected, "done"]
+    return list(receiver.found)
+
+
+@pytest.mark.parametrize(("only_public", "expected"), [(True, ["192.0.9.1"]), (False, ALL)])
+def test_what_others_name_leads_into_the_public_internet(
+    only_public: bool, expected: list[str]
+) -> None:
+    assert looked_up(ALL, only_public) == [*expected, "done"]
+
+
+def test_of_thousands_of_addresses_a_few_are_tried() -> None:
+    many = [f"192.0.{number // 250}.{number % 250}" for number in range(5_000)]
+    assert looked_up([*many, "2001:db8::1"]) == [
+        "192.0.0.0",
+        "2001:db8::1",
+        *(f"192.0.0.{number}" for number in range(1, 7)),
+        "done",
+    ]
 
 
 def test_a_target_is_written_for_people() -> None:
