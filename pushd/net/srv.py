@@ -18,6 +18,7 @@ PORT = 5269
 SECURE, PLAIN = "_xmpps-server._tcp.", "_xmpp-server._tcp."
 TIMEOUTS = (2, 4, 6)  # seconds for each try to ask a name server
 MOST = 16  # places of a domain that are tried
+LOOKED_AT = 64  # records of an answer, which may hold thousands
 
 # What a name server says when there is no such record; all else is no answer.
 NOTHING = (error.DNSNameError, error.AuthoritativeDomainError)
@@ -111,9 +112,10 @@ async def targets(domain: str, lookup: Lookup, chance: random.Random) -> list[Ta
     found = [(record, True) for record in direct if record.host]
     found += [(record, False) for record in usual if record.host]
     if found:
+        found.sort(key=lambda one: one[0].priority)
         return [
             Target(record.host, record.port, is_direct)
-            for record, is_direct in in_order(found, chance)
+            for record, is_direct in in_order(found[:LOOKED_AT], chance)
         ][:MOST]
     if usual:
         raise NoService(f"{domain} says that it has no server")

@@ -1,6 +1,7 @@
 """Where other servers are, by name servers: records, fallbacks, direct TLS, and lies."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from pushd.wire.element import Element, child
 from tests.papers import Office
+from tests.scenarios.matrix import Blind
 from tests.scenarios.neighbours import Neighbour
 from tests.scenarios.peers import PING, Phone
 from tests.scenarios.test_starting import free_port
@@ -150,14 +152,6 @@ def test_a_lie_that_leads_back_to_us_is_no_loop(world: World) -> None:
     assert len(world.here.events("peer-unreachable", remote="loop.example")) == 1
 
 
-def test_many_records_are_no_more_work_than_a_few(world: World) -> None:
-    closed = port(free_port())
-    world.lead("many.example", *((number, closed, "") for number in range(100)))
-    tried = world.here.operate("s2s-check", domain="many.example")
-    records = next(one["text"] for one in tried["steps"] if one["name"] == "records")
-    assert len(records.split(", ")) == 16
-
-
 def test_another_domains_certificate_does_not_do(world: World) -> None:
     world.lead("victim.example", (1, port(world.there.place), ""))
     assert reason(world.ping("victim.example")) == "remote-server-not-found"
@@ -180,3 +174,40 @@ def test_a_server_that_was_killed_misses_nothing(world: World) -> None:
     world.romeo.say("<presence/>")
     for number in range(5):
         world.romeo.hear(f"while it was dead {number}")
+
+
+def test_strangers_that_stall_and_flood_disturb_nobody(world: World) -> None:
+    """They stop at each step, or name domains whose servers never answer; a talk goes on."""
+    world.lead("there.example", (1, port(world.there.place), ""))
+    juliet = world.restart()
+    head = (
+        f"<stream:stream from='evil.example' to='{HERE}' version='1.0' xmlns='jabber:server'"
+        " xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'>"
+    )
+    strangers = []
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as tar:
+        for number in range(20):
+            world.zone.service(f"tar{number}.example", "host.example", tar.getsockname()[1])
+        for number in range(24):
+            raw = Blind(("127.0.0.1", port(world.here.place)))
+            strangers.append(raw)
+            if number % 4 > 0:
+                raw.send(head)
+                raw.read_until(b"</stream:features>")
+            if number % 4 > 1:
+                raw.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+                raw.read_until(b"<proceed[^>]*>")
+            if number % 4 > 2:
+                raw.start_tls(world.office.path)
+                raw.send(head)
+                raw.read_until(b"</stream:features>")
+                for other in range(20):
+                    raw.send(f"<db:result from='tar{other}.example' to='{HERE}'>key</db:result>")
+            juliet.message(world.romeo.account, f"word {number}")
+            world.romeo.hear(f"word {number}")
+            world.romeo.message(juliet.account, f"answer {number}")
+            juliet.hear(f"answer {number}")
+    assert {row["remote"] for row in world.here.operate("s2s-list")["streams"]} == {"there.example"}
+    for raw in strangers:
+        raw.reset()
+    assert not world.here.events("peer-connected", remote="evil.example")

@@ -83,6 +83,22 @@ def test_the_records_tell_where_to_try(known: dict[str, Any], expected: list[str
     assert names.asked == [SECURE, PLAIN]
 
 
+def test_of_thousands_of_records_a_few_count() -> None:
+    class Counted(random.Random):
+        draws = 0
+
+        def randint(self, a: int, b: int) -> int:
+            self.draws += 1
+            return super().randint(a, b)
+
+    chance = Counted(7)
+    records = [Record(2, 1, f"h{number}", number) for number in range(3_000)]
+    names = Names(plain=[*records, Record(1, 1, "first", 1)])
+    tried = result_of(targets("a.example", names, chance))
+    assert (len(tried), str(tried[0])) == (16, "first:1")
+    assert chance.draws < 100
+
+
 def test_a_dot_means_that_there_is_no_server() -> None:
     with pytest.raises(NoService):
         found(Names(plain=[NOWHERE]))

@@ -1,10 +1,14 @@
 """Other servers that mean ill, or are broken: refused, bounded, and nobody else is disturbed."""
 
+import gc
+import weakref
+
 import pytest
 
 from pushd.s2s import peers
 from pushd.s2s.faults import Fault
 from pushd.wire import dialback
+from tests.hall import Hall
 from tests.unit.s2s.house import (
     EXTERNAL,
     HERE,
@@ -299,3 +303,50 @@ def test_one_user_cannot_use_up_all_domains() -> None:
     house.hall.advance(3)
     assert not house.peers.routes
     assert not house.peers._started
+
+
+def test_a_stream_that_is_authenticated_stays_with_both_its_domains() -> None:
+    house = House(Hall(domains=("example.net", "example.org")))
+    house.authorities.faults |= {THERE: "", "evil.example": ""}
+    for sender, to, expected in (
+        ("evil.example", HERE, "invalid-from"),
+        (THERE, "example.org", "host-unknown"),
+    ):
+        end = house.secure()
+        [success] = end.say(EXTERNAL)
+        assert success.name == "success"
+        assert condition(end.say(header(sender, to))) == expected
+        assert end.is_closed
+    assert not house.peers._incoming
+
+
+def test_a_flood_of_domains_leaves_nothing_behind() -> None:
+    """They come in by hundreds, all with a key that nobody vouches for; some hang up meanwhile."""
+    house = House()
+    kept = house.external("kept.example")
+    streams = weakref.WeakSet[object]()
+    for number in range(50):
+        end = house.secure(f"d{number}.example")
+        streams.update(house.peers.streams - {one for one in house.peers.streams if one.pairs})
+        for other in range(10):
+            end.say(KEY.format(f"d{number}-{other}.example"))
+        if number % 2:
+            end.lose()
+        house.hall.advance(1)
+        kept.say(MESSAGE.format("kept.example"))
+        assert len(house.romeo.received()) == 1
+        assert len(house.caller.calls) <= peers.CALLS
+        for _, _, called in house.caller.calls:
+            called.errback(Fault("connect", "there is no way"))
+        house.caller.calls.clear()
+    house.hall.advance(40)
+    house.hall.advance(6)  # to close, for who does not
+    while house.caller.calls:
+        house.caller.calls.pop()[2].errback(Fault("connect", "there is no way"))
+    del end
+    gc.collect()
+    assert len(streams) == 0
+    assert len(house.peers.streams) == 1
+    assert not house.peers.routes
+    assert not house.peers._checks._waiting
+    assert not house.peers._checks._under_way
