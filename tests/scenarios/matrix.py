@@ -98,6 +98,11 @@ class Prosody(servers.Prosody):
     authority: Path
     name_server: int
 
+    @classmethod
+    def is_installed(cls) -> bool:
+        """With what asks a name server at another port than 53, which Debian recommends only."""
+        return super().is_installed() and any(Path("/usr/lib").glob("*/lua/5.*/lunbound.so"))
+
     def configure(self) -> None:
         self.s2s_port, self.direct_port = free_port(), free_port()
         demanding = ", ".join(f'"{one}"' for one in OUR_DOMAINS if _parts(one)[2] == "require")
