@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
 
 from pushd.net.identities import SRV_NAME, XMPP_ADDRESS, _string, names_of, speaks_for
-from pushd.net.mutual import PURPOSE, Authorities, expiry
+from pushd.net.mutual import PURPOSE, Authorities, Calling, expiry
 from tests.papers import CLIENT, SERVER, Office, Paper, other_name
 
 NOW = 1_790_000_000.0
@@ -171,3 +171,34 @@ def test_an_authority_vouches_for_what_it_may(
 ) -> None:
     office = Office(tmp_path, NOW, only="corp.example")
     assert (fault(office, office.issue(*names), domain) == "") == is_fine
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("a.example", b"a.example"),
+        ("bücher.example", b"xn--bcher-kva.example"),
+        ("192.0.2.1", None),  # addresses are no names (RFC 6066 §3)
+        ("[2001:db8::1]", None),
+    ],
+)
+def test_who_calls_says_whom_it_means_and_what_it_speaks(domain: str, said: bytes | None) -> None:
+    context = SSL.Context(SSL.TLS_METHOD)
+
+    class Store:
+        def covering(self, local: str) -> str:
+            return local
+
+        def context(self, local: str) -> SSL.Context:
+            return context
+
+    given: Any = Store()
+    connection = Calling(given, "here.example", domain).clientConnectionForTLS(given)
+    connection.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        connection.do_handshake()
+    hello = connection.bio_read(65_536)
+    assert b"xmpp-server" in hello
+    server_name = connection.get_servername()
+    assert server_name == said
+    assert said is None or said in hello

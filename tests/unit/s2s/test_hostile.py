@@ -351,3 +351,21 @@ def test_a_flood_of_domains_leaves_nothing_behind() -> None:
     assert not house.peers.routes
     assert not house.peers._checks._waiting
     assert not house.peers._checks._under_way
+
+
+def test_who_says_no_name_proves_each_by_itself() -> None:
+    """A header need not have `from`; then there is nobody whose certificate could be looked at."""
+    house = House()
+    end = house.connect()
+    end.say(header("", HERE))
+    end.say(STARTTLS)
+    [features] = end.say(header("", HERE))
+    assert "mechanisms" not in {one.name for one in features.elements()}
+    [failure] = end.say(EXTERNAL)
+    assert failure.name == "failure"
+    assert not end.say(KEY.format(THERE))
+    confirm(house, end)
+    assert end.heard()[0]["type"] == "valid"
+    end.say(MESSAGE.format(THERE))
+    assert house.romeo.received()
+    assert condition(end.say(MESSAGE.format("evil.example"))) == "invalid-from"
