@@ -369,3 +369,24 @@ def test_who_says_no_name_proves_each_by_itself() -> None:
     end.say(MESSAGE.format(THERE))
     assert house.romeo.received()
     assert condition(end.say(MESSAGE.format("evil.example"))) == "invalid-from"
+
+
+def test_what_is_said_back_on_a_stream_is_for_the_domain_that_asked_for_it() -> None:
+    """Another one that has proved itself there gets its own stream (XEP-0288)."""
+    house = House()
+    house.authorities.faults[THERE] = ""
+    end = house.secure()
+    end.say("<bidi xmlns='urn:xmpp:bidi'/>" + EXTERNAL)
+    end.say(header())
+    end.say(KEY.format("rooms.there.example"))
+    confirm(house, end, "rooms.there.example")
+    end.heard()
+    for domain in ("rooms.there.example", "evil.example"):
+        house.romeo.send(WORD.format(0).replace(THERE, domain))
+    assert not end.heard()
+    assert [pair for pair, _, _ in house.caller.calls] == [
+        (HERE, "rooms.there.example"),
+        (HERE, "evil.example"),
+    ]
+    house.romeo.send(WORD.format(1))
+    assert [one["id"] for one in end.heard()] == ["1"]
