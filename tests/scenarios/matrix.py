@@ -284,6 +284,8 @@ class Matrix:
         self.zone.address(HOST, "127.0.0.1")
         office = Office(folder / "office")
         self.fcm = Fcm(folder)
+        self._phones: dict[str, Phone] = {}
+        self._service: Service | None = None
         self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
         theirs: Any = self.theirs
         theirs.papers = {one: _paper(office, one) for one in THEIR_DOMAINS}
@@ -291,9 +293,12 @@ class Matrix:
         theirs.folder.mkdir()
         theirs.populate(Population())
         theirs.start()
-        self._service: Service | None = None
-        self._phones: dict[str, Phone] = {}
-        self.ours = self._ours(folder / "ours", office)
+        try:
+            self.ours = self._ours(folder / "ours", office)
+        except BaseException:
+            theirs.end()
+            self.fcm.close()
+            raise
         for domain in THEIR_DOMAINS:
             self._record(domain, theirs.s2s_port, theirs.direct_port)
         for domain in OUR_DOMAINS:
