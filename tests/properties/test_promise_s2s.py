@@ -109,6 +109,7 @@ class Between(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.houses: dict[str, House] = {}
+        self.halls: list[Hall] = []  # that were killed, or run
         self.wires: list[Wire] = []
         self.count = 0
         self.back: set[str] = set()
@@ -123,6 +124,7 @@ class Between(RuleBasedStateMachine):
         self.enter()
 
     def open(self, domain: str, hall: Hall) -> None:
+        self.halls.append(hall)
         house = House(hall)
         house.authorities.faults = {HERE: "", THERE: ""}
         house.peers.caller = Caller(self, domain)  # type: ignore[assignment]
@@ -223,18 +225,25 @@ class Between(RuleBasedStateMachine):
             self.back.add(stanza["id"])
 
     def teardown(self) -> None:
-        if self.houses:
-            self.settle_all()
-            juliet = self.houses[THERE].hall.login(f"juliet@{THERE}/balcony", available=False)
-            juliet.send("<presence/>")
-            got = [str(one["id"]) for one in juliet.received() if one.name == "message"]
-            counted = Counter(got)
-            written = {str(number + 1) for number in range(self.count)}
-            assert written - set(got) <= self.back | self.uncertain, "lost"
-            assert list(dict.fromkeys(got)) == sorted(counted, key=int), "out of order"
-            for id, times in counted.items():
-                assert times <= 1 + self.breaks[id], f"{id} came {times} times"
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            if self.houses:
+                self.judge()
+        finally:
+            for hall in self.halls:  # or their files are open until they are collected
+                hall.wait(hall.host.database.close())
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def judge(self) -> None:
+        self.settle_all()
+        juliet = self.houses[THERE].hall.login(f"juliet@{THERE}/balcony", available=False)
+        juliet.send("<presence/>")
+        got = [str(one["id"]) for one in juliet.received() if one.name == "message"]
+        counted = Counter(got)
+        written = {str(number + 1) for number in range(self.count)}
+        assert written - set(got) <= self.back | self.uncertain, "lost"
+        assert list(dict.fromkeys(got)) == sorted(counted, key=int), "out of order"
+        for id, times in counted.items():
+            assert times <= 1 + self.breaks[id], f"{id} came {times} times"
 
     def settle_all(self) -> None:
         """Nothing is in the way any more."""
