@@ -1,7 +1,7 @@
-"""Debian's Prosody and ejabberd as servers of other people: with s2s, on loopback."""
+"""Debian's Prosody as a server of other people: with s2s, on loopback."""
 
 import base64
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,6 @@ from pushd.wire.namespaces import NS_SASL
 from pushd.wire.secret import Secret
 from tests.scenarios.peers import PATIENCE, Phone
 from tests.scenarios.raw import Raw
-
-
-class Abroad:
-    """What a foreign server is told: where we are, and whom it believes."""
-
-    zone_port: int  # of the name server, for who can be told to ask it
-    places: dict[str, int]  # ports on loopback, by domain, for who cannot
-    authority: Path
-    chain: Path  # its own certificate
-    key: Path
-    demands: bool = True  # a valid certificate of others
-
-    def emigrate(
-        self,
-        zone_port: int,
-        places: dict[str, int],
-        authority: Path,
-        chain: Path,
-        key: Path,
-        demands: bool,
-    ) -> None:
-        self.zone_port, self.places = zone_port, places
-        self.authority, self.demands = authority, demands
-        self.chain, self.key = chain, key
-        self.s2s_port = free_port()
-
 
 # It asks the system's name servers, at port 53.
 PLACES = """\
@@ -53,7 +27,15 @@ end
 """
 
 
-class Prosody(servers.Prosody, Abroad):
+class Prosody(servers.Prosody):
+    """It is told where we are, and whom it believes."""
+
+    def emigrate(self, places: Mapping[str, int], authority: Path, chain: Path, key: Path) -> None:
+        """`places` are ports on loopback, by domain; `chain` and `key` its own certificate."""
+        self.places, self.authority = places, authority
+        self.chain, self.key = chain, key
+        self.s2s_port = free_port()
+
     def configure(self) -> None:
         (self.folder / "mod_places.lua").write_text(PLACES)
         places = ", ".join(f'["{name}"] = {port}' for name, port in self.places.items())
@@ -73,7 +55,7 @@ modules_enabled = {{ "disco", "roster", "saslauth", "tls", "dialback", "smacks",
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 s2s_require_encryption = true
-s2s_secure_auth = {str(self.demands).lower()}
+s2s_secure_auth = true
 use_ipv6 = false
 authentication = "internal_hashed"
 ssl = {{
@@ -86,36 +68,6 @@ places = {{ {places} }}
 log = {{ debug = "{self.folder / "prosody.log"}" }}
 VirtualHost "{DOMAIN}"
 """)
-
-
-class Ejabberd(servers.Ejabberd, Abroad):
-    def configure(self) -> None:
-        super().configure()
-        pem = self.folder / "s2s.pem"
-        pem.write_bytes(self.chain.read_bytes() + self.key.read_bytes())
-        file = self.folder / "ejabberd.yml"
-        written = re.sub(r"certfiles: .*", f'certfiles: ["{pem}"]', file.read_text())
-        written = written.replace(
-            "listen:\n",
-            f"""\
-ca_file: "{self.authority}"
-s2s_use_starttls: {"required" if self.demands else "optional"}
-s2s_cafile: "{self.authority}"
-outgoing_s2s_families: [ipv4]
-listen:
-  - port: {self.s2s_port}
-    ip: "127.0.0.1"
-    module: ejabberd_s2s_in
-""",
-            1,
-        )
-        written = written.replace("modules:\n", "modules:\n  mod_s2s_dialback: {}\n", 1)
-        file.write_text(written)
-        # Else it would read the system's own file again, and forget these.
-        (self.folder / "inetrc").write_text(
-            '{resolv_conf, ""}.\n{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, dns]}.\n'
-            f"{{nameserver, {{127,0,0,1}}, {self.zone_port}}}.\n"
-        )
 
 
 class Foreigner(Phone):

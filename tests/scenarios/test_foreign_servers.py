@@ -1,4 +1,4 @@
-"""pushd among servers of other makes: Debian's Prosody and ejabberd, both ways."""
+"""pushd and Debian's Prosody over bidirectional streams (XEP-0288); `matrix` has the rest."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.accounts import DOMAIN, Population
 from tests.papers import Office
-from tests.scenarios.foreigners import Ejabberd, Foreigner, Prosody, foreigner
+from tests.scenarios.foreigners import Foreigner, Prosody, foreigner
 from tests.scenarios.neighbours import Neighbour
 from tests.scenarios.peers import PATIENCE, PING
 from tests.scenarios.reading import secret_form, succeeded
@@ -23,22 +23,17 @@ from tests.scenarios.zone import Zone
 HERE = "capulet.example"
 PUSH = f"push.{HERE}"
 PEOPLE = Population(users=8)
-# How both prove themselves, by what the certificates are worth to the other.
-WAYS = {"certificates": ("require", True), "dialback": ("dialback", False)}
 
 
 class Pair:
-    """A server of ours, and one of another make, which find each other by DNS."""
+    """A server of ours, and one of another make; both have good certificates."""
 
-    def __init__(self, folder: Path, kind: Any, way: str) -> None:
-        policy, is_signed = WAYS[way]
+    def __init__(self, folder: Path) -> None:
         self.zone = Zone()
-        self.way = way
-        office, strangers = Office(folder / "office"), Office(folder / "strangers")
+        office = Office(folder / "office")
         core = min(os.sched_getaffinity(0))
-        self.other = kind(folder / kind.name, core, tls=False)
+        self.other = Prosody(folder / Prosody.name, core, tls=False)
         theirs, paper = office.issue(DOMAIN), office.issue(HERE, f"*.{HERE}")
-        believed = office if is_signed else strangers
         made = folder / HERE
         made.mkdir()
         self.operator = Operator(folder)
@@ -59,24 +54,19 @@ class Pair:
             [],
             paper.certificate,
             paper.key,
-            policy=policy,
-            ca_file=str(believed.path),
+            policy="require",
+            ca_file=str(office.path),
             name_servers=[f"127.0.0.1:{self.zone.port}"],
         )
         places = dict.fromkeys((HERE, PUSH), int(self.ours.place.rpartition(":")[2]))
-        self.other.emigrate(
-            self.zone.port, places, believed.path, theirs.certificate, theirs.key, is_signed
-        )
+        self.other.emigrate(places, office.path, theirs.certificate, theirs.key)
         self._names = iter(PEOPLE.names())
 
     def start(self) -> None:
         self.other.folder.mkdir()
         self.other.populate(PEOPLE)
-        # ejabberd asks the system, not the zone, for the addresses of hosts.
         self.zone.address("localhost", "127.0.0.1")
         self.zone.service(DOMAIN, "localhost", self.other.s2s_port)
-        for name in (HERE, PUSH):
-            self.zone.service(name, "localhost", int(self.ours.place.rpartition(":")[2]))
         self.other.start()
         self.ours.start()
 
@@ -99,17 +89,11 @@ class Pair:
         return foreigner(self, next(self._names))
 
 
-MATRIX = [(kind, way) for kind in (Prosody, Ejabberd) for way in WAYS]
-
-
-@pytest.fixture(scope="module", params=MATRIX, ids=lambda one: f"{one[0].name}-{one[1]}")
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
-    kind, way = request.param
-    if not kind.is_installed():
-        pytest.skip(f"{kind.name} is not installed")
-    pair = Pair(tmp_path_factory.mktemp(kind.name), kind, way)
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    if not Prosody.is_installed():
+        pytest.skip("Prosody is not installed")
+    pair = Pair(tmp_path_factory.mktemp(Prosody.name))
     try:
         pair.start()
         yield pair
@@ -124,8 +108,7 @@ def test_our_user_writes_to_one_of_theirs(pair: Pair) -> None:
     juliet.message(romeo.account, "from here")
 
     assert romeo.hear("from here")["from"] == juliet.jid
-    method = pair.ours.event("peer-connected", remote=DOMAIN, outgoing=True)["method"]
-    assert method == ("EXTERNAL" if pair.way == "certificates" else "dialback")
+    assert pair.ours.event("peer-connected", remote=DOMAIN, outgoing=True)["method"] == "EXTERNAL"
 
 
 def test_their_user_writes_to_one_of_ours(pair: Pair) -> None:
@@ -153,12 +136,12 @@ def test_they_see_each_other(pair: Pair) -> None:
 
 
 def test_their_phone_is_woken_by_our_app_server(pair: Pair) -> None:
-    """Their server publishes over s2s: mod_cloud_notify, mod_push (XEP-0357)."""
+    """Their server publishes over s2s: mod_cloud_notify (XEP-0357)."""
     if not pair.other.can_push():
-        pytest.skip(f"{pair.other.name} has no module for push")
+        pytest.skip("mod_cloud_notify is not installed")
     romeo, mercutio = pair.foreigner(), pair.foreigner()
     romeo.manage()
-    token = f"token-{pair.other.name}-{pair.way}"
+    token = "token-of-romeo"
     given = romeo.register(token, HERE)
     assert given["jid"] == PUSH
     succeeded(romeo.enable(given["jid"], given["node"], secret_form(given["secret"])))
