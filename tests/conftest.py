@@ -10,3 +10,10 @@ settings.load_profile("pushd")
 
 # Whoever runs the tests in the background has them ignore SIGINT, and so the servers they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_teardown() -> None:
+    """A process may have a thousand files open, and there are ten thousand tests."""
+    from tests.hall import close_files  # not before the tests that look at what is imported
+
+    close_files()

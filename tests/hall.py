@@ -182,6 +182,21 @@ class Client:
         return [one for one in self.outlet.unread if one.uri == NS_CLIENT]
 
 
+FILES: list[Database] = []  # that halls have opened
+
+
+def close_files() -> None:
+    """Close the files that are still open; else they are until somebody collects the garbage."""
+    while FILES:
+        _close_file(FILES.pop())
+
+
+def _close_file(database: Database) -> None:
+    database._writer._connection.close()
+    if database._lock is not None:
+        database._lock.release()
+
+
 class Hall:
     """A server without doors. `host` is what modules and the app server see."""
 
@@ -204,6 +219,8 @@ class Hall:
         self.seen: list[object] = []  # every event
         database = Database(str(path), self.clock, InlineRunner(), connection=connection)
         database.open()
+        if self._path.name != ":memory:":
+            FILES.append(database)
         self.host = assemble(
             self.clock,
             database,
@@ -277,6 +294,10 @@ class Hall:
             if source.exists():
                 shutil.copy(source, f"{left}{end}")
         return self._again(path=left, at=self.clock.seconds() + after)
+
+    def cut(self) -> None:
+        """Its process is gone: nothing is written any more, and no file is open."""
+        _close_file(self.host.database)
 
     def events(self, kind: type[T]) -> list[T]:
         """The events of this type, so far."""

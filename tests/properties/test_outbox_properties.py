@@ -110,6 +110,7 @@ class House:
     def kill(self) -> None:
         self._path = killed(self._path)
         self.wire.cut()
+        self.stage.hall.cut()
         for *_, answer in self.network.waiting:
             answer.addErrback(lambda failure: None)
         self.network.waiting.clear()

@@ -87,6 +87,7 @@ class House:
     def kill(self) -> None:
         at = self.now()
         self._path = killed(self._path)
+        self.stage.hall.cut()
         self.stage = Stage(apps(), RULES, path=self._path)
         self.stage.hall.clock.advance(max(0.0, at - self.now()))
 

@@ -161,6 +161,7 @@ class Promise(RuleBasedStateMachine):
         for file in old.parent.iterdir():
             if not file.name.endswith((".lock", "-shm")):
                 shutil.copy(file, new.parent / file.name)
+        self.hall.cut()
         self.sender.is_connected = self.receiver.is_connected = False
         self.hall = Hall(path=new)
 

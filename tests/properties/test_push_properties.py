@@ -142,7 +142,8 @@ class Waking(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         how = self.service.answer
-        self.hall = self.hall.killed()
+        old, self.hall = self.hall, self.hall.killed()
+        old.cut()
         self.looked = 0
         self.service = Service(self.hall)
         self.service.answer = how
