@@ -3,7 +3,6 @@
 Their own modules do the user's side of XEP-0357: mod_push and mod_cloud_notify.
 """
 
-import base64
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ from benchmarks.component import SECRET
 from benchmarks.processes import Server
 from pushd.wire import forms
 from pushd.wire.element import serialize
-from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB, NS_SASL
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB
 from pushd.wire.secret import Secret
+from tests.scenarios.foreigners import Foreigner
 from tests.scenarios.gateways import Gateway
 from tests.scenarios.house import House
-from tests.scenarios.peers import PATIENCE, Phone, until
-from tests.scenarios.raw import Raw
+from tests.scenarios.peers import until
 from tests.scenarios.reading import fields_of, secret_form, succeeded
 
 GATEWAY = f"gateway.{DOMAIN}"
@@ -67,23 +66,10 @@ class Neighbour(House):
         return phone
 
 
-class Neighbouring(Phone):
+class Neighbouring(Foreigner):
     """A client of the other server."""
 
     house: Neighbour
-
-    def connect(self) -> None:
-        user, _, domain = self.account.partition("@")
-        raw = Raw(("127.0.0.1", self.house.other.port), timeout=PATIENCE)
-        raw.open(domain)
-        proof = base64.b64encode(f"\0{user}\0{self.password.reveal()}".encode()).decode()
-        raw.send(f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'>{proof}</auth>")
-        raw.read_until(rb"<success[^>]*>(</success>)?")
-        self._begin(raw, raw.open(domain))
-        self.unread.clear()
-
-    def settled(self) -> None:
-        self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", DOMAIN, "get")
 
     def lose(self) -> None:
         self.raw.reset()
