@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pushd.simulators import apns_push
@@ -26,7 +26,7 @@ from pushd.simulators.apns_push import Push
 from pushd.simulators.apns_reasons import REASONS, Refused, Said
 from pushd.simulators.apns_tokens import ENVIRONMENTS, PRODUCTION, SANDBOX, Key, Verifier
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
-from pushd.simulators.control import Control
+from pushd.simulators.control import Control, Root
 from pushd.simulators.http2 import Connection, Stream
 from pushd.simulators.http2_web import Channel, Door
 from pushd.simulators.web import QuietSite, Replies, Reply
@@ -89,7 +89,7 @@ class APNsSimulator(Simulator[ReceivedPush]):
 
     def door(self, environment: str = "") -> Door:
         """What to put on a port, for one environment, or for both by the host's name."""
-        root = _Root(self, self._replies, environment)
+        root = Root(Control(self, self._replies), _Vendor(self, self._replies, environment))
         return Door(QuietSite(root, self.clock), _Owner(self, root, environment))
 
     # Credentials.
@@ -254,7 +254,7 @@ def _remark_indexing(push: Push, stream: Stream) -> None:
 class _Owner:
     """What comes over HTTP/2 on one port."""
 
-    def __init__(self, simulator: APNsSimulator, root: "_Root", environment: str) -> None:
+    def __init__(self, simulator: APNsSimulator, root: Root, environment: str) -> None:
         self._simulator = simulator
         self._environment = environment
         self._site = QuietSite(root, simulator.clock)
@@ -286,18 +286,6 @@ def _certificate_of(connection: Connection) -> Any:
     """The client's certificate, None where it showed none or there is no TLS."""
     found = getattr(connection.transport, "getPeerCertificate", lambda: None)()
     return None if found is None else found.to_cryptography()
-
-
-class _Root(Resource):
-    """The paths of a port: the vendor's, and /control."""
-
-    def __init__(self, simulator: APNsSimulator, replies: Replies, environment: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.putChild(b"control", Control(simulator, replies))
-        self._vendor = _Vendor(simulator, replies, environment)
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        return self._vendor
 
 
 class _Vendor(Resource):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pushd.simulators.answers import Answer, Ending, ScriptError
@@ -55,6 +55,18 @@ _Endpoint = Endpoint[Any]
 
 class _Mistake(Exception):
     """What is wrong with a request, in words."""
+
+
+class Root(Resource):
+    """The paths of a stand-in: /control, and all others, which are the vendor's."""
+
+    def __init__(self, control: "Control", vendor: IResource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.putChild(b"control", control)
+        self._vendor = vendor
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        return self._vendor
 
 
 class Control(Resource):

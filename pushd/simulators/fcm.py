@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pushd.simulators import fcm_errors, fcm_message
 from pushd.simulators.answers import Answer
 from pushd.simulators.base import LIMIT, Endpoint, Received, Simulator
-from pushd.simulators.control import Control
+from pushd.simulators.control import Control, Root
 from pushd.simulators.fcm_errors import Refusal
 from pushd.simulators.fcm_tokens import ReceivedAssertion, ServiceAccount, TokenEndpoint
 from pushd.simulators.http2_web import Door
@@ -79,7 +79,9 @@ class FCMSimulator(Simulator[ReceivedMessage]):
         self.endpoints["tokens"] = self.tokens
         self.foreign_projects = frozenset(foreign_projects)
         self._replies = Replies(clock)
-        self.site = QuietSite(_Root(self, self._replies), clock)
+        self.site = QuietSite(
+            Root(Control(self, self._replies), _Vendor(self, self._replies)), clock
+        )
 
     def door(self) -> Door:
         """What to put on a port that speaks HTTP/2, too; `site` speaks HTTP/1.1 alone."""
@@ -206,18 +208,6 @@ def _json_in(request: Request) -> tuple[Any, Refusal | None]:
         return fcm_message.read(content_of(request)), None
     except fcm_message.Unreadable as wrong:
         return None, fcm_errors.unreadable(wrong)
-
-
-class _Root(Resource):
-    """The paths of the stand-in: the vendor's, and /control."""
-
-    def __init__(self, simulator: FCMSimulator, replies: Replies) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.putChild(b"control", Control(simulator, replies))
-        self._vendor = _Vendor(simulator, replies)
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        return self._vendor
 
 
 class _Vendor(Resource):

@@ -17,13 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from pushd.simulators import webpush_vapid
 from pushd.simulators.answers import Answer, ScriptError
 from pushd.simulators.base import LIMIT, Act, Endpoint, Received, Simulator
-from pushd.simulators.control import Control
+from pushd.simulators.control import Control, Root
 from pushd.simulators.http2_web import Door
 from pushd.simulators.web import (
     QuietSite,
@@ -125,7 +125,9 @@ class WebPushSimulator(Simulator[ReceivedPush]):
         self.subscriptions = Subscriptions(paths, seed or secrets.token_bytes(32))
         self._senders: OrderedDict[bytes, bytes] = OrderedDict()  # digests of bodies, by their key
         self._replies = Replies(clock)
-        self.site = QuietSite(_Root(self, self._replies), clock)
+        self.site = QuietSite(
+            Root(Control(self, self._replies), _Vendor(self, self._replies)), clock
+        )
 
     def door(self) -> Door:
         """What to put on a port."""
@@ -347,18 +349,6 @@ def _content(plaintext: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
-
-
-class _Root(Resource):
-    """The endpoints, and /control."""
-
-    def __init__(self, simulator: WebPushSimulator, replies: Replies) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.putChild(b"control", Control(simulator, replies))
-        self._vendor = _Vendor(simulator, replies)
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        return self._vendor
 
 
 class _Vendor(Resource):
