@@ -37,6 +37,9 @@ ROUTES = 20_000  # domains that are written to, or were a moment ago
 ROUTES_OF_ONE = 2_000  # of these, that one address was the first to write to
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
 LOOK = 30.0  # seconds between two looks at the streams
+JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream that stands
+APART = 86_400.0  # seconds for which we remember that one does not
+MANY = 1_000  # of those
 
 
 class Stream(Protocol):
@@ -78,6 +81,7 @@ class Peers:
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
+        self._apart: dict[str, float] = {}  # until when each of ours has its own stream to these
         self._started: Counter[str] = Counter()  # routes, by who was the first to write there
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
         self._calls = Turns(CALLS, CALLS_OF_ONE)
@@ -165,14 +169,30 @@ class Peers:
         carrier = self._carriers.get(pair[1])
         if carrier is None or carrier.pair == pair or not carrier.may_carry:
             return self._open(pair, who)
-        added: Deferred[Any] = self._in_time(carrier.add(pair[0]))
+        if self._apart.get(pair[1], 0.0) > self.clock.seconds():
+            return self._open(pair, who)
+        added: Deferred[Any] = self._in_time(carrier.add(pair[0]), JOINING)
         return added.addCallbacks(
-            lambda ignored: self._joined(carrier, pair), lambda failure: self._open(pair, who)
+            lambda ignored: self._joined(carrier, pair),
+            lambda failure: self._stays_apart(failure, pair, who),
         )
 
     def _joined(self, carrier: Outgoing, pair: Pair) -> Outgoing:
         self.host.events.emit(PeerConnected(*pair, True, "dialback"))
         return carrier
+
+    def _stays_apart(self, failure: Failure, pair: Pair, who: str) -> "Deferred[Outgoing]":
+        """The peer does not take another domain on that stream; a new one may do.
+
+        One that has not even an answer is not asked again soon.
+        """
+        failure.trap(Fault)
+        if getattr(failure.value, "step", "") != "authentication":
+            self._apart.pop(pair[1], None)
+            if len(self._apart) >= MANY:
+                del self._apart[next(iter(self._apart))]
+            self._apart[pair[1]] = self.clock.seconds() + APART
+        return self._open(pair, who)
 
     def _open(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
         called: Deferred[Outgoing] = self._calls.run(
@@ -188,7 +208,7 @@ class Peers:
         """
         route = self.routes.get(pair)
         if route is not None and isinstance(route.link, Outgoing):
-            return self._in_time(route.link.verify(pair[0], id, key))
+            return self._in_time(route.link.verify(pair[0], id, key), self._patience)
         asked: Deferred[Said] = self._checks.run(
             who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair, to_verify=True))
         ).addCallback(self._verify, pair[0], id, key)
@@ -201,14 +221,18 @@ class Peers:
             outgoing.close()
             return answer
 
-        return self._in_time(outgoing.verify(local, id, key)).addBoth(done)
+        return self._in_time(outgoing.verify(local, id, key), self._patience).addBoth(done)
 
-    def _in_time(self, asked: "Deferred[Said]") -> "Deferred[Said]":
+    @property
+    def _patience(self) -> float:
+        return self.options.authentication_timeout
+
+    def _in_time(self, asked: "Deferred[Said]", seconds: float) -> "Deferred[Said]":
         def late(failure: Failure) -> Said:
             failure.trap(TookTooLong)
             raise Fault("timeout", "the key is not verified in time")
 
-        asked.addTimeout(self.options.authentication_timeout, self.clock)
+        asked.addTimeout(seconds, self.clock)
         return asked.addErrback(late)
 
     def adopt(self, pair: Pair, link: Link) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pushd.s2s import peers
 from pushd.s2s.faults import Fault
 from pushd.s2s.options import Options
 from pushd.wire import dialback
@@ -356,11 +357,45 @@ def test_a_domain_that_may_not_join_has_a_stream_of_its_own(type: str) -> None:
     assert ids(end.heard()) == ["2"]
 
 
-def test_a_peer_that_does_not_say_has_a_stream_of_its_own_in_time() -> None:
-    house, _end = carrying()
+@pytest.mark.parametrize("error", ["", "<stream:error><e xmlns='urn:e'/></stream:error>"])
+def test_a_peer_that_takes_no_other_domain_is_asked_once(error: str) -> None:
+    """It says nothing, or ends the stream; each domain has its own from then on."""
+    house, end = carrying()
+    house.hall.host.router.add_service("other.example.net")
     notice(house, 1)
-    house.hall.advance(31)
+    if error:
+        end.say(error)
+    else:
+        house.hall.advance(6)
     assert [pair for pair, _, _ in house.caller.calls] == [(SERVICE, THERE)]
+    if not error:
+        end.say(f"<db:result from='{THERE}' to='{SERVICE}' type='valid'/>")  # too late
+        assert not house.peers.routes[SERVICE, THERE].link
+    other = NOTICE.replace(SERVICE, "other.example.net")
+    house.stand(CARRYING)
+    house.hall.host.router.route(seal(other.format(2).encode()))
+    assert [pair for pair, _, _ in house.caller.calls] == [("other.example.net", THERE)]
+    assert {pair[0]: bool(route.link) for pair, route in house.peers.routes.items()} == {
+        **({} if error else {HERE: True}),
+        SERVICE: True,
+        "other.example.net": False,
+    }
+
+
+def test_who_takes_no_other_domain_is_asked_again_some_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peers, "APART", 60.0)
+    house, end = carrying()
+    house.hall.host.router.add_service("other.example.net")
+    notice(house, 1)
+    end.heard()
+    house.hall.advance(6)
+    house.hall.advance(61)
+    other = NOTICE.replace(SERVICE, "other.example.net")
+    house.hall.host.router.route(seal(other.format(2).encode()))
+    [result] = end.heard()
+    assert (result.name, result["from"]) == ("result", "other.example.net")
 
 
 def test_what_is_lost_goes_on_by_its_domain() -> None:
