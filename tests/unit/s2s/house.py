@@ -87,6 +87,7 @@ class End:
         self.protocol = protocol
         self.transport = Pipe()
         self.header: StreamOpened | None = None
+        self.first: list[Element] = []  # what was said as soon as the stream stood
         self.is_closed = False
         self._framer = Framer(Limits())
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
@@ -212,7 +213,7 @@ class House:
         assert auth.name == "auth"
         end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
         end.say(header(THERE, HERE, "3"))
-        end.say(f"<stream:features>{''.join(features)}</stream:features>")
+        end.first = end.say(f"<stream:features>{''.join(features)}</stream:features>")
         return end
 
 
