@@ -23,6 +23,7 @@ from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
+from pushd.s2s.shares import OTHERS, Asker, Shares, asker
 from pushd.s2s.turns import Turns
 from pushd.wire.dialback import Said
 from pushd.wire.errors import JIDMalformed, StanzaError, StreamError
@@ -34,7 +35,7 @@ log = Logger()
 CALLS = 100  # streams that are being opened at a time
 CALLS_OF_ONE = 20  # of these, for one who asks
 ROUTES = 20_000  # domains that are written to, or were a moment ago
-ROUTES_OF_ONE = 2_000  # of these, that one address was the first to write to
+ROUTES_OF_ONE = 2_000  # of these, that one asker was the first to write to
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
 LOOK = 30.0  # seconds between two looks at the streams
 JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream that stands
@@ -82,9 +83,10 @@ class Peers:
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
         self._apart: dict[str, float] = {}  # until when each of ours has its own stream to these
-        self._started: Counter[str] = Counter()  # routes, by who was the first to write there
+        self._started = Shares(ROUTES, ROUTES_OF_ONE)  # routes, by who was the first to write there
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
-        self._calls = Turns(CALLS, CALLS_OF_ONE)
+        self._calls = Turns(CALLS, CALLS_OF_ONE)  # of users
+        self._answers = Turns(CALLS, CALLS_OF_ONE)  # and whatever else others bring about
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
         self._timer: IDelayedCall | None = None
         host.router.remote = self.send
@@ -132,11 +134,12 @@ class Peers:
         pair = (local, to.domain)
         route = self.routes.get(pair)
         if route is None:
-            if len(self.routes) >= ROUTES or self._started[sender.bare] >= ROUTES_OF_ONE:
+            who = asker(sender, to, stanza.type)
+            if not self._started.has_room(who, 1):
                 self.refuse(stanza, FULL)
                 return
-            route = self.routes[pair] = Route(self, pair, sender.bare)
-            self._started[sender.bare] += 1
+            route = self.routes[pair] = Route(self, pair, who)
+            self._started.take(who, 1)
         route.send(stanza)
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
@@ -149,10 +152,8 @@ class Peers:
     def forget_if_idle(self, route: Route) -> None:
         if route.is_idle and self.routes.get(route.pair) is route:
             del self.routes[route.pair]
-            if route.who:
-                self._started[route.who] -= 1
-                if not self._started[route.who]:
-                    del self._started[route.who]
+            if route.who is not None:
+                self._started.give(route.who, 1)
 
     def forget_later(self, route: Route) -> None:
         """Keep in mind for a while that there is no way."""
@@ -161,7 +162,7 @@ class Peers:
 
     # Streams.
 
-    def call(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
+    def call(self, pair: Pair, who: Asker) -> "Deferred[Outgoing]":
         """A stream for two domains, over one that stands or a new one; fires once it stands.
 
         It is opened in the turn of who has asked. Fails with a Fault.
@@ -181,7 +182,7 @@ class Peers:
         self.host.events.emit(PeerConnected(*pair, True, "dialback"))
         return carrier
 
-    def _stays_apart(self, failure: Failure, pair: Pair, who: str) -> "Deferred[Outgoing]":
+    def _stays_apart(self, failure: Failure, pair: Pair, who: Asker) -> "Deferred[Outgoing]":
         """The peer does not take another domain on that stream; a new one may do.
 
         One that has not even an answer is not asked again soon.
@@ -194,9 +195,10 @@ class Peers:
             self._apart[pair[1]] = self.clock.seconds() + APART
         return self._open(pair, who)
 
-    def _open(self, pair: Pair, who: str) -> "Deferred[Outgoing]":
-        called: Deferred[Outgoing] = self._calls.run(
-            who, lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
+    def _open(self, pair: Pair, who: Asker) -> "Deferred[Outgoing]":
+        turns = self._answers if who.group == OTHERS else self._calls
+        called: Deferred[Outgoing] = turns.run(
+            who.name, lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
         )
         return called.addCallback(self._connected)
 

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from pushd.s2s.faults import Fault
 from pushd.s2s.pairs import Pair, Waiting
+from pushd.s2s.shares import Asker, asker_of
 from pushd.wire.errors import RemoteServerTimeout, ResourceConstraint
 from pushd.wire.stanza import Stanza
 
@@ -43,9 +44,9 @@ class Link(Protocol):
 class Route:
     """From one domain of ours to one of theirs."""
 
-    def __init__(self, peers: "Peers", pair: Pair, who: str = "") -> None:
+    def __init__(self, peers: "Peers", pair: Pair, who: Asker | None = None) -> None:
         self.pair = pair
-        self.who = who  # the bare JID that was the first to write there, if there is one
+        self.who = who  # was the first to write there, if there is one
         self.link: Link | None = None
         self.fault: Fault | None = None  # why the last attempt came to nothing
         self.rests_until = 0.0  # seconds since the epoch; nothing is tried before
@@ -142,8 +143,7 @@ class Route:
         if self._is_calling or self._again is not None or self._peers.is_stopping:
             return
         self._is_calling = True
-        sender = self.queue[0].stanza.attributes["from"].partition("/")[0]
-        called: Deferred[Outgoing] = self._peers.call(self.pair, sender)
+        called: Deferred[Outgoing] = self._peers.call(self.pair, asker_of(self.queue[0].stanza))
         called.addCallbacks(self._called, self._failed)
         called.addErrback(self._broke)
 

@@ -302,7 +302,42 @@ def test_one_user_cannot_use_up_all_domains() -> None:
         called.errback(Fault("connect", "there is no way"))
     house.hall.advance(3)
     assert not house.peers.routes
-    assert not house.peers._started
+    assert not house.peers._started.taken
+
+
+def ping(house: House, number: int) -> None:
+    """A question from one of many domains below evil.example, which has to be answered."""
+    house.hall.route(
+        f"<iq type='get' id='1' from='d{number}.evil.example' to='example.net'>"
+        "<ping xmlns='urn:xmpp:ping'/></iq>"
+    )
+    house.hall.advance(0)
+
+
+def test_who_makes_us_answer_many_domains_waits_for_himself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peers, "ROUTES_OF_ONE", 50)
+    house = House()
+    house.hall.host.router.add_service("push.example.net")
+    for number in range(70):
+        ping(house, number)
+    assert len(house.peers.routes) == 50
+    assert len(house.caller.calls) == peers.CALLS_OF_ONE
+    house.hall.route("<message from='push.example.net' to='a@other.example'><body/></message>")
+    house.romeo.send(WORD.format(0))
+    pairs = [pair for pair, _, _ in house.caller.calls[peers.CALLS_OF_ONE :]]
+    assert pairs == [("push.example.net", "other.example"), (HERE, THERE)]
+    for number in range(2 * peers.CALLS):  # from many domains, now
+        house.hall.route(
+            f"<iq type='get' id='1' from='evil{number}.example{number}' to='example.net'>"
+            "<ping xmlns='urn:xmpp:ping'/></iq>"
+        )
+        house.hall.advance(0)
+    assert len(house.caller.calls) == peers.CALLS + 1
+    house.romeo.send(WORD.format(0).replace(THERE, "more.example"))
+    assert house.caller.calls[-1][0] == (HERE, "more.example")
+    house.peers.stop()
 
 
 def test_a_stream_that_is_authenticated_stays_with_both_its_domains() -> None:
