@@ -227,8 +227,11 @@ class Incoming:
         return self._peers.certificates.covering(self._local)
 
     def _authenticate(self, stanza: Stanza) -> None:
-        """SASL EXTERNAL, for the domain of the header (XEP-0178 §3)."""
-        if stanza.name != "auth" or self._is_external:
+        """SASL EXTERNAL, for the domain of the header (XEP-0178 §3).
+
+        Dialback does instead of it, and both at a time would leave two answers for one stream.
+        """
+        if stanza.name != "auth" or self.pairs or self._verifying:
             raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
         condition = self._refusal(stanza)
         if condition:

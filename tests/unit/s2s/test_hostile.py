@@ -425,3 +425,20 @@ def test_what_is_said_back_on_a_stream_is_for_the_domain_that_asked_for_it() -> 
     ]
     house.romeo.send(WORD.format(1))
     assert [one["id"] for one in end.heard()] == ["1"]
+
+
+@pytest.mark.parametrize("is_proved", [False, True])
+def test_a_stream_is_proved_by_sasl_or_by_dialback(is_proved: bool) -> None:
+    """Both at a time would count it twice, and answer the one in the middle of the other."""
+    house = House()
+    house.authorities.faults[THERE] = ""
+    end = house.secure()
+    assert not end.say(KEY.format(THERE))
+    if is_proved:
+        confirm(house, end)
+        assert end.heard()[0]["type"] == "valid"
+    assert condition(end.say(EXTERNAL)) == "not-authorized"
+    assert end.is_closed
+    if not is_proved:
+        confirm(house, end)
+    assert not house.peers._incoming
