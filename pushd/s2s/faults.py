@@ -8,8 +8,10 @@ from pushd.wire.errors import (
 )
 
 ABSENT, DENIED = "absent", "denied"
-# Another try in a moment would come to the same.
-SETTLED = frozenset((ABSENT, DENIED, "tls", "certificate", "authentication", "refused"))
+# Another try in a moment would come to the same; and after an error of dialback, what waits goes
+# back (XEP-0220 §2.1.1).
+SETTLED = frozenset((ABSENT, DENIED, "tls", "certificate", "authentication", "refused", "dialback"))
+PASSING = "dialback"  # of these, though, it may be otherwise later on
 # What of RFC 6120 §4.9.3 a server says that does not want us; all else may pass.
 REFUSALS = frozenset(
     (
@@ -32,7 +34,14 @@ WORDS = {
     "certificate": "the server's certificate is not valid for the domain",
     "authentication": "the server does not take us for who we are",
     "refused": "the server does not want to talk with us",
+    "dialback": "the server cannot find out whether we are who we are",
 }
+
+
+class Unreachable(RemoteServerTimeout):
+    """There is a server, and it will not come to a stream with it (RFC 6120 §8.3.3.17)."""
+
+    type = "cancel"
 
 
 class Fault(Exception):
@@ -58,4 +67,8 @@ class Fault(Exception):
         if self.step == DENIED:
             return NotAllowed(self.text)
         words = WORDS.get(self.step, "there is no stream to the server")
-        return RemoteServerNotFound(words) if self.is_final else RemoteServerTimeout(words)
+        if self.step == ABSENT:
+            return RemoteServerNotFound(words)
+        if self.is_final and self.step != PASSING:
+            return Unreachable(words)
+        return RemoteServerTimeout(words)

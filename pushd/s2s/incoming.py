@@ -273,11 +273,7 @@ class Incoming:
 
     def _verify(self, said: dialback.Said) -> None:
         """Another server asks whether a key is ours."""
-        is_ours = self._peers.host.router.is_served(said.recipient) and dialback.is_key(
-            said.key, self._peers.secret, said.sender, said.recipient, said.id
-        )
-        type = dialback.VALID if is_ours else dialback.INVALID
-        self._stream.send(dialback.answer("verify", said.recipient, said.sender, type, said.id))
+        self._stream.send(self._peers.vouch(said))
 
     def _result(self, said: dialback.Said) -> None:
         """The peer would speak for a domain: ask that domain's server about its key."""

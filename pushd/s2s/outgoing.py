@@ -284,9 +284,10 @@ class Outgoing:
             self.facts.method = "dialback"
             self._stream.limit(self._peers.options.limits)
             self._established()
+        elif said.type == dialback.INVALID:
+            self._fail(Fault("authentication", "the peer's dialback found our key invalid"))
         else:
-            words = "the peer's dialback found our key" if said.type == "invalid" else "dialback:"
-            self._fail(Fault("authentication", f"{words} {said.type}"))
+            self._fail(Fault("dialback", "the peer's dialback came to an error"))
 
     def _established(self) -> None:
         self._is_ready = True

@@ -25,8 +25,9 @@ from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
 from pushd.s2s.shares import OTHERS, Asker, Shares, asker
 from pushd.s2s.turns import Turns
+from pushd.wire import dialback
 from pushd.wire.dialback import Said
-from pushd.wire.errors import JIDMalformed, StanzaError, StreamError
+from pushd.wire.errors import ItemNotFound, JIDMalformed, StanzaError, StreamError
 from pushd.wire.jid import JID, parse
 from pushd.wire.stanza import Stanza
 
@@ -201,6 +202,16 @@ class Peers:
             who.name, lambda: Deferred.fromCoroutine(self.caller.call(self, pair))
         )
         return called.addCallback(self._connected)
+
+    def vouch(self, said: Said) -> bytes:
+        """The answer to who asks whether a key is that of a domain of ours (XEP-0220 §2.2.2)."""
+        between = (said.recipient, said.sender)
+        if not self.host.router.is_served(said.recipient):
+            error = ItemNotFound(f"{said.recipient} is not here")
+            return dialback.refusal("verify", *between, error, said.id)
+        is_ours = dialback.is_key(said.key, self.secret, said.sender, said.recipient, said.id)
+        type = dialback.VALID if is_ours else dialback.INVALID
+        return dialback.answer("verify", *between, type, said.id)
 
     def verify(self, pair: Pair, id: str, key: str, who: str) -> "Deferred[Said]":
         """Ask the server of `pair[1]` whether that key of a stream to us is its own.

@@ -139,22 +139,22 @@ def test_a_domain_that_is_not_there_is_told_of(world: World) -> None:
 def test_whoever_answers_for_a_domain_shows_its_certificate(world: World) -> None:
     """A lie in DNS leads to somebody who has none that we believe (RFC 6120 §13.7.2.1)."""
     liar = world.add("stolen.example", world.liar, policy="dialback")
-    assert reason(world.ping("stolen.example")) == "remote-server-not-found"
+    assert reason(world.ping("stolen.example")) == "remote-server-timeout"
     eve = liar.phone("eve")
-    assert reason(eve.ask(PING, HERE, "get")) == "remote-server-not-found"
+    assert reason(eve.ask(PING, HERE, "get")) == "remote-server-timeout"
     assert not world.here.events("peer-connected", remote="stolen.example")
 
 
 def test_a_lie_that_leads_back_to_us_is_no_loop(world: World) -> None:
     """We are not that domain, and say so to ourselves; once."""
     world.lead("loop.example", (1, port(world.here.place), ""), (2, port(world.here.direct), "s"))
-    assert reason(world.ping("loop.example")) == "remote-server-not-found"
+    assert reason(world.ping("loop.example")) == "remote-server-timeout"
     assert len(world.here.events("peer-unreachable", remote="loop.example")) == 1
 
 
 def test_another_domains_certificate_does_not_do(world: World) -> None:
     world.lead("victim.example", (1, port(world.there.place), ""))
-    assert reason(world.ping("victim.example")) == "remote-server-not-found"
+    assert reason(world.ping("victim.example")) == "remote-server-timeout"
     assert not world.here.events("peer-connected", remote="victim.example")
 
 

@@ -212,6 +212,12 @@ def test_we_know_our_own_keys() -> None:
             f"<db:verify from='{THERE}' to='{HERE}' id='stream-1'>{given}</db:verify>"
         )
         assert (answer["type"], answer["id"], answer["from"]) == (expected, "stream-1", HERE)
+    [answer] = end.say(
+        f"<db:verify from='{THERE}' to='other.example' id='stream-1'>{key}</db:verify>"
+    )
+    assert (answer["type"], answer["id"], answer["from"]) == ("error", "stream-1", "other.example")
+    [error] = answer.elements()
+    assert next(error.elements()).name == "item-not-found"
 
 
 def test_more_domains_on_a_stream_prove_themselves_each() -> None:

@@ -234,6 +234,46 @@ def test_a_domain_that_is_nowhere_is_told_at_once_and_not_asked_again_soon() -> 
     assert house.caller.calls
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("absent", "cancel remote-server-not-found"),
+        ("tls", "cancel remote-server-timeout"),
+        ("certificate", "cancel remote-server-timeout"),
+        ("authentication", "cancel remote-server-timeout"),
+        ("refused", "cancel remote-server-timeout"),
+        ("dialback", "wait remote-server-timeout"),
+    ],
+)
+def test_what_no_other_try_would_mend_comes_back_at_once(step: str, expected: str) -> None:
+    """RFC 6120 §8.3.3.16 and §8.3.3.17."""
+    house = House()
+    house.romeo.send(WORD.format(0))
+    fail(house, step)
+    [stanza] = house.romeo.received()
+    error = child(stanza, "jabber:client", "error")
+    assert error is not None
+    assert f"{error['type']} {next(error.elements()).name}" == expected
+
+
+@pytest.mark.parametrize(
+    ("type", "expected"), [("invalid", "cancel"), ("error", "wait")], ids=["invalid", "error"]
+)
+def test_who_is_not_believed_has_all_back_at_once(type: str, expected: str) -> None:
+    """XEP-0220 §2.1.1."""
+    house = House()
+    house.romeo.send(WORD.format(1))
+    end = house.take_up()
+    greet(end)
+    end.say(NO_TLS)
+    end.say(f"<db:result from='{THERE}' to='{HERE}' type='{type}'/>")
+    assert end.is_closed
+    [stanza] = house.romeo.received()
+    error = child(stanza, "jabber:client", "error")
+    assert error is not None
+    assert (stanza["id"], error["type"]) == ("1", expected)
+
+
 def test_it_is_tried_five_times_with_pauses_before_all_goes_back() -> None:
     house = House()
     house.romeo.send(WORD.format(0))
