@@ -262,6 +262,10 @@ class XMLStream(TwistedProtocol):
             log.info("cutting {peer}: it does not read what it is sent", peer=self.peer())
             self.abort()
 
+    def bound(self, backlog: int) -> None:
+        """From now on so much may wait for a peer that does not read."""
+        self._backlog = backlog
+
     def flush(self) -> None:
         if self._out and not self._stalled and not self._corks and not self._lost:
             data = b"".join(self._out)

@@ -8,6 +8,8 @@ from pushd.net.xmlprotocol import Trace, XMLStream
 from pushd.s2s.incoming import Incoming
 from pushd.s2s.peers import Peers
 
+UNREAD = 256 * 1024  # bytes that wait for a peer that does not read what it has asked for
+
 
 class ServerFactory(Factory):
     """Makes an `Incoming` of each connection that `admission` lets in."""
@@ -24,9 +26,7 @@ class ServerFactory(Factory):
         if guest is None:
             return None
         peers = self._peers
-        stream = XMLStream(
-            peers.clock, peers.turn, peers.options.unauthenticated, peers.options.backlog
-        )
+        stream = XMLStream(peers.clock, peers.turn, peers.options.unauthenticated, UNREAD)
         stream.guest = guest
         stream.trace = self.trace
         stream.receiver = Incoming(peers, stream, guest)

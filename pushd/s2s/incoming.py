@@ -49,6 +49,7 @@ NS_LIMITS = "urn:xmpp:stream-limits:0"
 STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
 VERIFIED_AT_ONCE = 10  # pairs of domains whose keys are being verified for one stream
 MOST_PAIRS = 100  # of one stream
+MOST_FAILURES = 100  # in a row to prove one, until the stream is closed
 
 
 class Incoming:
@@ -77,6 +78,7 @@ class Incoming:
         self._wants_bidi = False
         self._bidi: Pair | None = None
         self._verifying: set[Pair] = set()
+        self._failures = 0
         self._sent: Sent | None = None
         self._received: Received | None = None
         self._probation: Probation | None = None
@@ -283,7 +285,7 @@ class Incoming:
             return
         refusal = self._unfit(pair)
         if refusal is not None:
-            self._stream.send(dialback.refusal("result", *pair, refusal))
+            self._refuse(pair, refusal)
             return
         self._verifying.add(pair)
         asked = self._peers.verify(pair, self._id, said.key, self._guest.origin)
@@ -325,9 +327,10 @@ class Incoming:
             if not self.pairs:
                 self._leave("its dialback key is not the domain's")
                 self._stream.close(CLOSING)
+            else:
+                self._count_failure()
         else:
-            error = RemoteServerTimeout("its server has no answer")
-            self._stream.send(dialback.refusal("result", *pair, error))
+            self._refuse(pair, RemoteServerTimeout("its server has no answer"))
 
     def _unverified(self, failure: Failure, pair: Pair) -> None:
         self._verifying.discard(pair)
@@ -336,7 +339,17 @@ class Incoming:
         assert isinstance(fault, Fault)
         log.info("{remote} cannot be verified: {fault}", remote=pair[1], fault=str(fault))
         if not self._is_over:
-            self._stream.send(dialback.refusal("result", *pair, fault.error()))
+            self._refuse(pair, fault.error())
+
+    def _refuse(self, pair: Pair, error: StanzaError) -> None:
+        self._stream.send(dialback.refusal("result", *pair, error))
+        self._count_failure()
+
+    def _count_failure(self) -> None:
+        """Each has cost us something, and maybe others, who were asked."""
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            self.end(StreamError("policy-violation", "too many domains were not proved"))
 
     def _broke(self, failure: Failure) -> None:
         log.failure("dialback failed", failure)
@@ -346,6 +359,7 @@ class Incoming:
     def _proved(self, pair: Pair, method: str) -> None:
         is_first = not self.pairs
         self.pairs[pair] = method
+        self._failures = 0
         self.used_at = self._peers.clock.seconds()
         if is_first:
             self._settle()
@@ -357,6 +371,7 @@ class Incoming:
         """The stream stands: say on it what we have to say, if the peer wants that (XEP-0288)."""
         if self._wants_bidi and self._bidi is None:
             self._bidi = next(iter(self.pairs))
+            self._stream.bound(self._peers.options.backlog)
             self._peers.adopt(self._bidi, self)
 
     # Stanzas and their counts.

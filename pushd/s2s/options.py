@@ -28,7 +28,11 @@ class Options:
     queue_stanzas: int = 1_000  # that wait for one domain
     queue_bytes: int = 2_000_000
     streams_per_domain: int = 10  # that one domain may open to us
-    backlog: int = 16 << 20  # for a peer that does not read
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that may wait for a peer that does not read, who gets no more stanzas by then."""
+        return 2 * self.queue_bytes + (2 << 20)
 
     def policy_for(self, domain: str) -> str:
         """What a domain has to prove."""

@@ -27,7 +27,12 @@ def asker(sender: JID, to: JID, type: str) -> Asker:
     """
     if sender.local and type not in ANSWERS:
         return Asker(sender.domain, sender.bare)
-    return Asker(OTHERS, ".".join(to.domain.rsplit(".", 2)[-2:]))
+    return Asker(OTHERS, neighbourhood(to.domain))
+
+
+def neighbourhood(domain: str) -> str:
+    """What a domain has in common with those that its owner can make up at will, more or less."""
+    return ".".join(domain.rsplit(".", 2)[-2:])
 
 
 def asker_of(stanza: Stanza) -> Asker:

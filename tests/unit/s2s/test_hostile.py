@@ -82,6 +82,40 @@ def test_what_comes_in_the_clear_behind_proceed_is_an_offence_too() -> None:
     assert end.transport.tls is None
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "<r xmlns='urn:xmpp:sm:3'/>",
+        f"<db:verify from='{THERE}' to='{HERE}' id='1'>key</db:verify>",
+        KEY.format(THERE),
+    ],
+)
+def test_who_reads_no_answers_is_cut(question: str) -> None:
+    house = House()
+    end = house.external()
+    end.say("<enable xmlns='urn:xmpp:sm:3'/>")
+    end.protocol.pauseProducing()
+    for _ in range(40):
+        end.protocol.dataReceived(question.encode() * 250)
+    assert end.transport.ended == "abort"
+    end.lose()
+    assert not house.peers.streams
+
+
+def test_who_proves_nothing_on_and_on_is_sent_away() -> None:
+    """Each try has a certificate judged, or another server asked."""
+    house = House(rules={"evil.example": "require"})
+    end = house.external()
+    for number in range(60):
+        assert len(end.say(KEY.format(f"d{number}.evil.example"))) == 1
+    for number in range(39):
+        end.say(KEY.format(f"d{number}.example"))
+        house.caller.calls.pop()[2].errback(Fault("absent", "there is no such domain"))
+        assert len(end.heard()) == 1
+    assert condition(end.say(KEY.format("d1.evil.example"))) == "policy-violation"
+    assert end.is_closed
+
+
 def test_a_domain_that_proves_itself_again_takes_no_more_room() -> None:
     house = House(streams_per_domain=2)
     end = house.secure()
