@@ -7,6 +7,8 @@ becomes a row of the outbox, and is answered once that row is on disk.
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from twisted.logger import Logger
+
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Banned, Blocked, Publishers
 from pushd.appserver.dialects.fpush import Fpush
@@ -32,6 +34,7 @@ from pushd.wire.element import Element, element
 from pushd.wire.errors import (
     BadRequest,
     Forbidden,
+    InternalServerError,
     ItemNotFound,
     NotAllowed,
     ServiceUnavailable,
@@ -39,6 +42,8 @@ from pushd.wire.errors import (
 )
 from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
+
+log = Logger()
 
 # What is honoured. Publish-options are taken, but announcing them would oblige us to refuse
 # a `secret`, which is no option of a node (XEP-0060 §7.1.5).
@@ -51,6 +56,22 @@ FEATURES = (
 )
 
 Accept = Callable[[Registration, Published], Awaitable[bool]]
+
+
+# ejabberd gives a node up at the first error that is not of type `wait`, and a node is not to be
+# given up for what is the operator's doing, or ours.
+
+
+class NotServed(ServiceUnavailable):
+    """The app of a node is configured no more, for now."""
+
+    type = "wait"
+
+
+class Broken(InternalServerError):
+    """Something is wrong with us."""
+
+    type = "wait"
 
 
 class PubsubHost:
@@ -114,6 +135,10 @@ class PubsubHost:
             reason = error.condition if isinstance(error, StanzaError) else "storage fails"
             self._tell(request, node, "refused", reason)
             raise
+        except Exception:  # noqa: BLE001 - the publisher gets an answer that costs no node
+            log.failure("a publish could not be taken")
+            self._tell(request, node, "refused", Broken.condition)
+            raise Broken from None
         if at_once:
             self._tell(request, node, "accepted", "")
         else:
@@ -169,8 +194,7 @@ class PubsubHost:
         else:
             raise Forbidden("the secret or the publisher is wrong")
         if registration.backend not in self._apps:
-            # the operator's doing, for which no node is to be given up
-            raise ServiceUnavailable("the app of this node is not served at present")
+            raise NotServed("the app of this node is not served at present")
         return registration
 
     def _is_here(self, registration: Registration) -> bool:

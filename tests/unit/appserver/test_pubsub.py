@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from pushd.appserver.publishes import LONGEST_BODY, Published, read
 from pushd.routing.events import PublishReceived
@@ -203,9 +204,25 @@ def test_a_node_is_not_given_up_when_its_app_is_served_no_more(tmp_path: object)
     phone = again.client()
 
     answer = phone.ask(f"<iq type='set' id='p' to='{PUBSUB}'>{publishing(node, secret)}</iq>")
-    assert outcome(answer) == "service-unavailable"
+    # of type "wait", as ejabberd would give the node up otherwise
+    assert (outcome(answer), answer.error["type"]) == ("service-unavailable", "wait")
     answer = phone.ask(f"<iq type='set' id='p' to='{PUBSUB}'>{publishing(node, 'wrong')}</iq>")
     assert outcome(answer) == "forbidden"
+
+
+def test_a_node_is_not_given_up_for_a_mistake_of_ours() -> None:
+    stage = Registered()
+
+    def broken(*ignored: object) -> bool:
+        raise RuntimeError("a test has it so")
+
+    stage.server.registrations.admits = broken  # type: ignore[method-assign, assignment]
+    with capturedLogs() as logs:
+        answer = stage.say(publishing(stage.node, stage.secret))
+
+    assert (outcome(answer), answer.error["type"]) == ("internal-server-error", "wait")
+    assert [one.outcome for one in stage.hall.events(PublishReceived)] == ["refused"]
+    assert len([one for one in logs if "log_failure" in one]) == 1
 
 
 @pytest.mark.line(127, 130, 131, 132)
