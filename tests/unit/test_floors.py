@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = {
-    **dict.fromkeys(("service", "measures", "cli", "__main__"), 5),
+    **dict.fromkeys(("service", "wiring", "measures", "cli", "__main__"), 5),
     **dict.fromkeys(("modules", "appserver", "admin"), 4),
     **dict.fromkeys(("c2s", "s2s", "components"), 3),
     **dict.fromkeys(("routing", "providers"), 2),
@@ -28,7 +28,9 @@ GARDEN_MAY_IMPORT = {"wire", "net"}
 SIDEWAYS = {
     ("cli", "service"),
     ("cli", "measures"),
+    ("service", "wiring"),
     ("service", "measures"),
+    ("wiring", "measures"),
     ("__main__", "cli"),
     ("config", "wire"),
 }
