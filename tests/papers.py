@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -76,9 +76,10 @@ class Office:
         cn: str = "",
         purposes: Sequence[ObjectIdentifier] = (SERVER, CLIENT),
         itself: bool = False,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     ) -> Paper:
         """A certificate for domains or other names; `itself` signs it with its own key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.COMMON_NAME, cn)] if cn else []
         subject = x509.Name(parts)
         issuer = x509.load_pem_x509_certificate(self.path.read_bytes()).subject

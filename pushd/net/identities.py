@@ -7,6 +7,9 @@ is somebody else's: whatever cannot be read names nobody.
 from ipaddress import ip_address
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from pushd.net.srv import ascii_name
@@ -26,6 +29,28 @@ PURPOSES = frozenset(
         ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
     )
 )
+
+# Bits that a key has at the least (RFC 9325 §4.5, RFC 7590 §3).
+RSA_BITS, CURVE_BITS = 2048, 224
+
+
+def weakness_of(certificate: x509.Certificate, is_anchor: bool) -> str:
+    """Why it could be somebody else's work, in words; empty for one that is sound.
+
+    Nobody believes an anchor for its signature. Whatever chain the library finds, it does not ask.
+    """
+    try:
+        key = certificate.public_key()
+        digest = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return "an unknown kind of key or signature"
+    if isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS:
+        return f"a key of {key.key_size} bits"
+    if isinstance(key, EllipticCurvePublicKey) and key.curve.key_size < CURVE_BITS:
+        return f"a key of {key.curve.key_size} bits"
+    if not is_anchor and digest is not None and digest.name in ("md5", "sha1"):
+        return f"a signature by {digest.name.upper()}"
+    return ""
 
 
 def speaks_for(certificate: x509.Certificate, domain: str, only_hosts: bool = False) -> bool:

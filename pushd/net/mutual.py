@@ -4,6 +4,7 @@ Whether a certificate is good enough is judged afterwards, by the domain that wa
 by what the operator demands of it (XEP-0178, RFC 6120 §13.7.2).
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for
+from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for, weakness_of
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
 
@@ -62,10 +63,14 @@ class Authorities:
             return "there is no certificate"
         try:
             certificate = found.to_cryptography()
-            chain = self._verify(found, connection.get_peer_cert_chain() or [], now)
+            *chain, anchor = self._verify(found, connection.get_peer_cert_chain() or [], now)
+            weak = _weakness(chain, anchor)
+            if weak:
+                return f"it is too weak: {weak}"
             if not is_for_servers(certificate):
                 return PURPOSE
-            if not speaks_for(certificate, domain, any(map(is_constrained, chain))):
+            authorities = [*chain[1:], anchor]
+            if not speaks_for(certificate, domain, any(map(is_constrained, authorities))):
                 return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
         except crypto.X509StoreContextError as error:
             return str(error)
@@ -76,11 +81,19 @@ class Authorities:
     def _verify(
         self, certificate: crypto.X509, chain: list[crypto.X509], now: float
     ) -> list[x509.Certificate]:
-        """Its authorities, which are given, and its time; not its purpose, which would exclude
-        most of them."""
+        """Itself and its authorities, up to one that we believe, if its time is now.
+
+        Its purpose does not count here: that would exclude most of them.
+        """
         self._store.set_time(datetime.fromtimestamp(now, UTC))
         context = crypto.X509StoreContext(self._store, certificate, chain)
-        return [one.to_cryptography() for one in context.get_verified_chain()[1:]]
+        return [one.to_cryptography() for one in context.get_verified_chain()]
+
+
+def _weakness(chain: Iterable[x509.Certificate], anchor: x509.Certificate) -> str:
+    found = [weakness_of(one, False) for one in chain]
+    found.append(weakness_of(anchor, True))
+    return next(filter(None, found), "")
 
 
 def expiry(connection: SSL.Connection) -> float | None:

@@ -1,14 +1,17 @@
 """For whom a certificate speaks between servers, and whether it is to be believed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
-from pushd.net.identities import SRV_NAME, XMPP_ADDRESS, _string, names_of, speaks_for
+from pushd.net.identities import SRV_NAME, XMPP_ADDRESS, _string, names_of, speaks_for, weakness_of
 from pushd.net.mutual import PURPOSE, Authorities, Calling, expiry
 from tests.papers import CLIENT, SERVER, Office, Paper, other_name
 
@@ -65,6 +68,31 @@ def test_these_are_not(office: Office, given: dict[str, Any], words: str) -> Non
     assert words in fault(office, office.issue("a.example", **given)).replace(
         "self signed", "self-signed"
     )
+
+
+def test_a_short_key_is_too_weak(office: Office) -> None:
+    """RFC 7590 §3, RFC 9325 §4.5; OpenSSL asks in its handshake only, whose verdict we leave."""
+    short = rsa.generate_private_key(65_537, 1024)
+    words = fault(office, office.issue("a.example", key=short))
+    assert words == "it is too weak: a key of 1024 bits"
+
+
+@pytest.mark.parametrize(
+    ("digest", "is_anchor", "words"),
+    [
+        (hashes.SHA1(), False, "a signature by SHA1"),
+        (hashes.SHA1(), True, ""),  # it is believed for what it is
+        (hashes.SHA256(), False, ""),
+        (None, False, ""),  # as for Ed25519
+    ],
+)
+def test_an_old_signature_is_too_weak(digest: Any, is_anchor: bool, words: str) -> None:
+    """Nothing here would make one, so that it is played."""
+    given: Any = SimpleNamespace(
+        public_key=ec.generate_private_key(ec.SECP256R1()).public_key,
+        signature_hash_algorithm=digest,
+    )
+    assert weakness_of(given, is_anchor) == words
 
 
 def test_a_common_name_is_no_name(office: Office) -> None:
