@@ -20,6 +20,7 @@ from pushd.net.tls import CertificateStore, TLSProtocol
 
 ALPN = b"xmpp-server"  # XEP-0368 §4
 PURPOSE = "it is neither for servers nor for clients"
+FRESH = 60.0  # seconds for which certificates are judged by the same time
 
 
 def ask_for_certificates(context: SSL.Context) -> None:
@@ -44,14 +45,28 @@ class Authorities:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.set_default_verify_paths()
-        store = context.get_cert_store()
+        given = x509.load_pem_x509_certificates(file.read_bytes()) if file else []
+        self._given = [crypto.X509.from_cryptography(one) for one in given]
+        self._context: SSL.Context | None = None  # which owns the store
+        self._made_at = 0.0
+
+    def _store(self, now: float) -> crypto.X509Store:
+        """Whom we believe at this time, or at one shortly before.
+
+        A store keeps the first time that it is told, whatever it is told later, so that it is made
+        anew; what the system trusts is read again with it.
+        """
+        if self._context is None or not self._made_at <= now < self._made_at + FRESH:
+            self._context, self._made_at = SSL.Context(SSL.TLS_METHOD), now
+            self._context.set_default_verify_paths()
+            store = self._context.get_cert_store()
+            assert store is not None
+            for one in self._given:
+                store.add_cert(one)
+            store.set_time(datetime.fromtimestamp(now, UTC))
+        store = self._context.get_cert_store()
         assert store is not None
-        self._context = context  # which owns the store
-        self._store = store
-        for one in x509.load_pem_x509_certificates(file.read_bytes()) if file else ():
-            store.add_cert(crypto.X509.from_cryptography(one))
+        return store
 
     def fault(self, connection: SSL.Connection, domain: str, now: float) -> str:
         """Why the peer's certificate is not one for this domain; empty if it is.
@@ -85,8 +100,7 @@ class Authorities:
 
         Its purpose does not count here: that would exclude most of them.
         """
-        self._store.set_time(datetime.fromtimestamp(now, UTC))
-        context = crypto.X509StoreContext(self._store, certificate, chain)
+        context = crypto.X509StoreContext(self._store(now), certificate, chain)
         return [one.to_cryptography() for one in context.get_verified_chain()]
 
 

@@ -106,6 +106,20 @@ def test_who_shows_nothing_is_nobody(office: Office) -> None:
     assert expiry(shown) is None
 
 
+def test_time_goes_on(office: Office) -> None:
+    """What is renewed while we run is good, and what has ended meanwhile is not."""
+    old, new = office.issue("a.example", days=1), office.issue("a.example", days=91)
+    authorities = Authorities(office.path)
+
+    def words(paper: Paper, now: float) -> str:
+        shown: Any = Shown(paper)
+        return authorities.fault(shown, "a.example", now)
+
+    assert (words(old, NOW), "not yet valid" in words(new, NOW)) == ("", True)
+    later = NOW + 2 * 86_400
+    assert ("expired" in words(old, later), words(new, later)) == (True, "")
+
+
 def test_another_authority_vouches_for_nobody(office: Office, tmp_path: Path) -> None:
     stranger = Office(tmp_path, NOW)
     assert "issuer" in fault(office, stranger.issue("a.example"))
