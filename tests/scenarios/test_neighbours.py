@@ -5,7 +5,7 @@ Their own modules do the user's side of XEP-0357: mod_push and mod_cloud_notify.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,17 @@ from benchmarks.component import SECRET
 from benchmarks.processes import Server
 from pushd.wire import forms
 from pushd.wire.element import serialize
-from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
 from pushd.wire.secret import Secret
 from tests.scenarios.foreigners import Foreigner
 from tests.scenarios.gateways import Gateway
 from tests.scenarios.house import House
 from tests.scenarios.peers import until
-from tests.scenarios.reading import fields_of, secret_form, succeeded
+from tests.scenarios.reading import secret_form, succeeded
+from tests.scenarios.tongues import MODULE, TONGUES, Tongue
 
 GATEWAY = f"gateway.{DOMAIN}"
 PEOPLE = Population(users=20)
-MODULE = "someAndroidApp"
 
 
 class Neighbour(House):
@@ -158,34 +158,13 @@ def test_the_server_is_told_of_a_dead_token_and_publishes_no_more(neighbour: Nei
     assert len(neighbour.pushes("token-of-the-dead")) == 1
 
 
-# Other dialects, each with what its clients have their server publish.
-
-
-def by_token(phone: Neighbouring, token: str) -> tuple[str, dict[str, str]]:
-    """fpush: there is nothing to register."""
-    return token, {"pushModule": MODULE}
-
-
-def as_tigase_has_it(phone: Neighbouring, token: str) -> tuple[str, dict[str, str]]:
-    given = forms.submit(None, {"provider": "fcm-xmpp-api", "device-token": token})
-    answer = succeeded(phone.command("register-device", given, to=GATEWAY))
-    return fields_of(answer)["node"], {}
-
-
-def as_mongooseim_has_it(phone: Neighbouring, token: str) -> tuple[str, dict[str, str]]:
-    node = f"node-of-{token}"
-    made = f"<create node='{node}' type='push'/><configure/>"
-    succeeded(phone.ask(f"<pubsub xmlns='{NS_PUBSUB}'>{made}</pubsub>", GATEWAY))
-    return node, {"service": "fcm", "device_id": token, "silent": "true"}
-
-
-@pytest.mark.parametrize("registered", [by_token, as_tigase_has_it, as_mongooseim_has_it])
+@pytest.mark.parametrize("tongue", TONGUES)
 def test_a_client_of_another_dialect_is_woken_and_resumes(
-    neighbour: Neighbour, registered: Callable[[Neighbouring, str], tuple[str, dict[str, str]]]
+    neighbour: Neighbour, tongue: Tongue
 ) -> None:
     phone, friend = neighbour.user(), neighbour.user()
-    token = f"token-{registered.__name__}"
-    node, options = registered(phone, token)
+    token = f"token-{tongue.__name__}"
+    node, options = tongue(phone, GATEWAY, GATEWAY, token)
     parts = [forms.submit(FORM_PUBLISH_OPTIONS, options)] if options else []
     succeeded(phone.enable(GATEWAY, node, *parts))
 
