@@ -5,8 +5,10 @@ by what the operator demands of it (XEP-0178, RFC 6120 §13.7.2).
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -21,6 +23,17 @@ from pushd.net.tls import CertificateStore, TLSProtocol
 ALPN = b"xmpp-server"  # XEP-0368 §4
 PURPOSE = "it is neither for servers nor for clients"
 FRESH = 60.0  # seconds for which certificates are judged by the same time
+UNREADABLE = "it cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A certificate: why it is worth nothing, or else for whom it may speak, and until when."""
+
+    fault: str
+    certificate: x509.Certificate | None = None
+    only_hosts: bool = False
+    until: float = float("inf")  # seconds since the epoch
 
 
 def ask_for_certificates(context: SSL.Context) -> None:
@@ -49,6 +62,7 @@ class Authorities:
         self._given = [crypto.X509.from_cryptography(one) for one in given]
         self._context: SSL.Context | None = None  # which owns the store
         self._made_at = 0.0
+        self._judged: WeakKeyDictionary[SSL.Connection, _Judged] = WeakKeyDictionary()
 
     def _store(self, now: float) -> crypto.X509Store:
         """Whom we believe at this time, or at one shortly before.
@@ -71,27 +85,43 @@ class Authorities:
     def fault(self, connection: SSL.Connection, domain: str, now: float) -> str:
         """Why the peer's certificate is not one for this domain; empty if it is.
 
-        `now` is in seconds since the epoch. What is said is fit for the peer's operator.
+        `now` is in seconds since the epoch. What is said is fit for the peer's operator. Who asks
+        for many domains on one connection has it looked at once.
         """
+        judged = self._judged.get(connection)
+        if judged is None or now > judged.until:
+            judged = self._judged[connection] = self._judge(connection, now)
+        certificate = judged.certificate
+        if judged.fault or certificate is None:
+            return judged.fault
+        try:
+            if speaks_for(certificate, domain, judged.only_hosts):
+                return ""
+            return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
+        except ValueError:
+            return UNREADABLE
+
+    def _judge(self, connection: SSL.Connection, now: float) -> "_Judged":
+        """What the certificate of this connection is worth, for whatever domain."""
         found = connection.get_peer_certificate()
         if found is None:
-            return "there is no certificate"
+            return _Judged("there is no certificate")
         try:
             certificate = found.to_cryptography()
             *chain, anchor = self._verify(found, connection.get_peer_cert_chain() or [], now)
             weak = _weakness(chain, anchor)
             if weak:
-                return f"it is too weak: {weak}"
+                return _Judged(f"it is too weak: {weak}")
             if not is_for_servers(certificate):
-                return PURPOSE
+                return _Judged(PURPOSE)
             authorities = [*chain[1:], anchor]
-            if not speaks_for(certificate, domain, any(map(is_constrained, authorities))):
-                return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
+            only_hosts = any(map(is_constrained, authorities))
         except crypto.X509StoreContextError as error:
-            return str(error)
+            return _Judged(str(error))
         except (ValueError, TypeError, SSL.Error, crypto.Error):
-            return "it cannot be read"
-        return ""
+            return _Judged(UNREADABLE)
+        until = min(one.not_valid_after_utc.timestamp() for one in (*chain, anchor))
+        return _Judged("", certificate, only_hosts, until)
 
     def _verify(
         self, certificate: crypto.X509, chain: list[crypto.X509], now: float

@@ -120,6 +120,26 @@ def test_time_goes_on(office: Office) -> None:
     assert ("expired" in words(old, later), words(new, later)) == (True, "")
 
 
+def test_a_certificate_is_looked_at_once_for_many_domains(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature costs what ten stanzas cost, and a peer may ask as often as it likes."""
+    shown: Any = Shown(office.issue("a.example", "b.example", days=1))
+    authorities = Authorities(office.path)
+    looked: list[float] = []
+    verify = authorities._verify
+    monkeypatch.setattr(
+        authorities, "_verify", lambda *given: looked.append(given[2]) or verify(*given)
+    )
+    for domain in ("a.example", "b.example"):
+        assert authorities.fault(shown, domain, NOW) == ""
+    assert "it is for" in authorities.fault(shown, "c.example", NOW)
+    assert looked == [NOW]
+    late = NOW + 86_401
+    assert "expired" in authorities.fault(shown, "a.example", late)  # and again when its time is up
+    assert looked == [NOW, late]
+
+
 def test_another_authority_vouches_for_nobody(office: Office, tmp_path: Path) -> None:
     stranger = Office(tmp_path, NOW)
     assert "issuer" in fault(office, stranger.issue("a.example"))
