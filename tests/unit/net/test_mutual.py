@@ -1,5 +1,6 @@
 """For whom a certificate speaks between servers, and whether it is to be believed."""
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from pushd.net.identities import SRV_NAME, XMPP_ADDRESS, _string, names_of, speaks_for, weakness_of
-from pushd.net.mutual import PURPOSE, Authorities, Calling, expiry
+from pushd.net.mutual import ALPN, PURPOSE, Authorities, Calling, ask_for_certificates, expiry
+from pushd.net.tls import CertificateFiles, CertificateStore
 from tests.papers import CLIENT, SERVER, Office, Paper, other_name
 
 NOW = 1_790_000_000.0
@@ -267,3 +269,44 @@ def test_who_calls_says_whom_it_means_and_what_it_speaks(domain: str, said: byte
     server_name = connection.get_servername()
     assert server_name == said
     assert said is None or said in hello
+
+
+def played(one: SSL.Connection, other: SSL.Connection) -> list[str]:
+    """Both sides of TLS by turns; tells what is wrong in the end."""
+    wrong = []
+    for _ in range(6):
+        for this, that in ((one, other), (other, one)):
+            try:
+                this.do_handshake()
+                this.recv(100)
+            except SSL.WantReadError:
+                pass
+            except SSL.Error as error:
+                wrong.append(str(error))
+            with contextlib.suppress(SSL.WantReadError):
+                that.bio_write(this.bio_read(1 << 16))
+    return wrong
+
+
+@pytest.mark.parametrize("is_called", [True, False])
+def test_no_peer_has_another_handshake(office: Office, is_called: bool) -> None:
+    paper = office.issue("a.example")
+    files = {"a.example": CertificateFiles(paper.certificate, paper.key)}
+    store = CertificateStore(files, ALPN, prepare=ask_for_certificates)
+    nothing: Any = None
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.use_certificate_file(str(paper.certificate))
+    context.use_privatekey_file(str(paper.key))
+    theirs = SSL.Connection(context, None)
+    if is_called:
+        theirs.set_connect_state()
+        ours = store.options.serverConnectionForTLS(nothing)
+        ours.set_accept_state()
+    else:
+        theirs.set_accept_state()
+        ours = Calling(store, "a.example", "b.example").clientConnectionForTLS(nothing)
+        ours.set_connect_state()
+    assert not played(theirs, ours)
+    assert theirs.renegotiate()
+    assert "no renegotiation" in str(played(theirs, ours))

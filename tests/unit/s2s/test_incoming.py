@@ -7,6 +7,7 @@ import pytest
 from pushd.s2s.faults import Fault
 from pushd.wire import dialback
 from pushd.wire.element import Element
+from tests.hall import Hall
 from tests.unit.s2s.house import (
     EXTERNAL,
     HERE,
@@ -63,6 +64,10 @@ def test_external_is_offered_to_whose_certificate_is_good() -> None:
             EXTERNAL.replace(">=<", f">{base64.b64encode(b'other.example').decode()}<"),
             "invalid-authzid",
         ),
+        (
+            EXTERNAL.replace(">=<", f">{base64.b64encode(b'juliet@there.example').decode()}<"),
+            "invalid-authzid",
+        ),
         (EXTERNAL.replace("'EXTERNAL'", "'PLAIN'"), "invalid-mechanism"),
     ],
 )
@@ -89,12 +94,23 @@ def test_a_stream_is_for_a_domain_of_ours(sender: str, to: str, expected: str) -
     assert condition(House().connect().say(header(sender, to))) == expected
 
 
-def test_a_stream_keeps_its_domains_across_restarts() -> None:
-    house = House()
+@pytest.mark.parametrize("restart", [STARTTLS, EXTERNAL])
+@pytest.mark.parametrize(
+    ("sender", "to", "expected"),
+    [("evil.example", HERE, "invalid-from"), (THERE, "example.org", "host-unknown")],
+)
+def test_a_stream_keeps_its_domains_across_restarts(
+    restart: str, sender: str, to: str, expected: str
+) -> None:
+    house = House(Hall(domains=(HERE, "example.org")))
     house.authorities.faults |= {THERE: "", "evil.example": ""}
-    end = house.secure()
-    end.say(EXTERNAL)
-    assert condition(end.say(header("evil.example", HERE))) == "invalid-from"
+    end = house.secure() if restart == EXTERNAL else house.connect()
+    if restart == STARTTLS:
+        end.say(header())
+    end.say(restart)
+    assert condition(end.say(header(sender, to))) == expected
+    assert end.is_closed
+    assert not house.peers._incoming
 
 
 @pytest.mark.parametrize(
@@ -115,10 +131,19 @@ def test_a_server_speaks_for_itself_alone(attributes: str, expected: str) -> Non
     assert not house.romeo.received()
 
 
-def test_what_is_said_in_our_name_is_taken_out() -> None:
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='example.net' id='1'/>",
+        "<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@example.net' id='1'/>",
+        "<delay xmlns='urn:xmpp:delay' from='example.net' stamp='2002-09-10T23:08:25Z'/>",
+        "<received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'/></received>",
+    ],
+)
+def test_what_is_said_in_our_name_is_taken_out(forged: str) -> None:
     house = House()
     end = house.external()
-    end.say(MESSAGE.replace("<body>", "<stanza-id xmlns='urn:xmpp:sid:0' by='example.net'/><body>"))
+    end.say(MESSAGE.replace("<body>", f"{forged}<body>"))
     [message] = house.romeo.received()
     assert [one.name for one in message.elements()] == ["body"]
 
