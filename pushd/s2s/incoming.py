@@ -13,6 +13,7 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLED, Received, Sent
 from pushd.s2s.faults import Fault
+from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.outgoing import NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
 from pushd.wire import dialback
@@ -45,7 +46,6 @@ NEEDS_TLS = serialize(
     element(NS_STREAMS, "features", element(NS_TLS, "starttls", element(NS_TLS, "required")))
 )
 SUCCESS = f"<success xmlns='{NS_SASL}'/>".encode()
-NS_LIMITS = "urn:xmpp:stream-limits:0"
 STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
 VERIFIED_AT_ONCE = 10  # pairs of domains whose keys are being verified for one stream
 MOST_PAIRS = 100  # of one stream
@@ -77,6 +77,7 @@ class Incoming:
         self._is_external = False
         self._wants_bidi = False
         self._bidi: Pair | None = None
+        self._most = ANY  # bytes of a stanza that the peer takes
         self._verifying: set[Pair] = set()
         self._failures = 0
         self._sent: Sent | None = None
@@ -141,6 +142,7 @@ class Incoming:
             self._authenticate(stanza)
         elif stanza.namespace == NS_BIDI and stanza.name == "bidi":
             self._wants_bidi = not self.pairs or self._wants_bidi
+            self._most = announced(stanza.tree)
         else:
             raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
 
@@ -163,6 +165,9 @@ class Incoming:
 
     def deliver(self, one: Waiting) -> None:
         """Say a stanza on the way back (XEP-0288)."""
+        if one.size > self._most:
+            self._peers.give_back(one, too_large(self._most))
+            return
         self._stream.send(spoken(one.stanza))
         self.used_at = self._peers.clock.seconds()
         if self._sent is not None:
@@ -428,7 +433,7 @@ def _features(size: int, is_external: bool, has_certificate: bool) -> bytes:
     offers = [
         element(dialback.NS_FEATURE, "dialback", element(dialback.NS_FEATURE, "errors")),
         element(NS_SM, "sm"),
-        element(NS_LIMITS, "limits", element(NS_LIMITS, "max-bytes", str(size))),
+        announcement(size),
     ]
     if not is_external:
         offers.append(element(NS_BIDI_FEATURE, "bidi"))

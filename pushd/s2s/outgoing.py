@@ -14,9 +14,10 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLE, Received, Sent
 from pushd.s2s.faults import REFUSALS, Fault
+from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
 from pushd.wire import dialback
-from pushd.wire.element import Element, child, children, serialize, text
+from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import StreamOpened
 from pushd.wire.namespaces import (
@@ -42,7 +43,6 @@ NS_BIDI = "urn:xmpp:bidi"
 NS_BIDI_FEATURE = "urn:xmpp:features:bidi"
 FEATURE = f"{dialback.NS_FEATURE} dialback"
 Lost = Callable[[list[Waiting], str], None]
-BIDI = f"<bidi xmlns='{NS_BIDI}'/>".encode()
 MOST = 200_000  # bytes that a peer may say before its stream stands
 UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
 UNCONFIRMED = 60.0  # seconds for a peer's machine to confirm what it is sent
@@ -91,6 +91,7 @@ class Outgoing:
         self._has_bidi = False
         self._asked_for_bidi = False
         self._offered: frozenset[str] = frozenset()
+        self._most = ANY  # bytes of a stanza that the peer takes
         self._listeners: dict[Pair, Lost] = {}
         self._questions: dict[tuple[str, str, str, str], Deferred[dialback.Said]] = {}
         self._sent: Sent | None = None
@@ -154,6 +155,9 @@ class Outgoing:
         return self._stream.waiting + (self._sent.size if self._sent is not None else 0)
 
     def deliver(self, one: Waiting) -> None:
+        if one.size > self._most:
+            self._peers.give_back(one, too_large(self._most))
+            return
         self._stream.send(spoken(one.stanza))
         self.used_at = self._peers.clock.seconds()
         if self._sent is not None:
@@ -240,6 +244,7 @@ class Outgoing:
     def _featured(self, stanza: Stanza) -> None:
         self._offered = frozenset(stanza.children)
         self.facts.features = sorted(self._offered)
+        self._most = announced(stanza.tree)
         if not self._stream.is_secure:
             if f"{NS_TLS} starttls" not in self._offered:
                 self._fail(Fault("tls", "the peer offers no TLS"))
@@ -262,7 +267,8 @@ class Outgoing:
         """The peer may speak here, too, if its certificate says that it is itself (XEP-0288)."""
         if f"{NS_BIDI_FEATURE} bidi" in self._offered and not self.facts.certificate:
             self._asked_for_bidi = True
-            self._stream.send(BIDI)
+            ours = announcement(self._peers.options.limits.stanza_bytes)
+            self._stream.send(serialize(element(NS_BIDI, "bidi", ours)))
 
     def _refused(self, stanza: Stanza) -> None:
         """EXTERNAL came to nothing; dialback may do (XEP-0178 §3)."""

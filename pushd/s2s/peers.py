@@ -143,6 +143,10 @@ class Peers:
             self._started.take(who, 1)
         route.send(stanza)
 
+    def give_back(self, one: Waiting, error: StanzaError) -> None:
+        """What was accepted does not arrive."""
+        self.refuse(one.stanza, error)
+
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
         self.host.router.refuse(stanza, error)
 

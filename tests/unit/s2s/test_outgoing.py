@@ -124,6 +124,8 @@ def test_a_peer_with_a_good_certificate_may_answer_on_it() -> None:
         MECHANISMS.replace("<dialback", "<bidi xmlns='urn:xmpp:features:bidi'/><dialback")
     )
     assert bidi.name == "bidi"
+    [limits] = bidi.elements()  # XEP-0478 §3.2
+    assert str(next(limits.elements())) == str(house.peers.options.limits.stanza_bytes)
     end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
     end.say(header(THERE, HERE, "3"))
     end.say("<stream:features/>")
@@ -323,6 +325,45 @@ def test_who_is_denied_from_now_on_is_left() -> None:
     house.peers.rule(Options(policy="dialback", rules={THERE: "deny"}))
     assert condition(end.heard()) == "policy-violation"
     assert other.heard() == []
+
+
+LIMITS = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>"
+LARGE = WORD.replace("hi", "x" * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("30000", ["0", "1", "2"]),
+        ("12000", ["0", "2"]),
+        ("10", ["0", "2"]),  # so little nobody may take (RFC 6120 §13.12)
+        ("much", ["0", "1", "2"]),
+        ("99999999999", ["0", "1", "2"]),
+    ],
+)
+def test_a_stanza_that_is_too_large_for_the_peer_comes_back(size: str, expected: list[str]) -> None:
+    """XEP-0478 §4: and the stream stands, which the peer would have ended."""
+    house = House()
+    house.romeo.send(WORD.format(9))
+    end = house.stand(LIMITS.format(size))
+    for number, word in enumerate((WORD, LARGE, WORD)):
+        house.romeo.send(word.format(number))
+    assert ids(end.heard()) == expected
+    given_back = [("1", "policy-violation")] if "1" not in expected else []
+    assert refusals(house.romeo) == given_back
+
+
+def test_limits_of_bidirectional_streams_are_said_with_the_wish_for_them() -> None:
+    house = House()
+    house.authorities.faults[THERE] = ""
+    end = house.secure()
+    limits = LIMITS.format(12_000)
+    end.say(f"<bidi xmlns='urn:xmpp:bidi'>{limits}</bidi>" + EXTERNAL)
+    end.say(header())
+    for number, word in enumerate((WORD, LARGE)):
+        house.romeo.send(word.format(number))
+    assert ids(end.heard()) == ["0"]
+    assert refusals(house.romeo) == [("1", "policy-violation")]
 
 
 def test_answers_and_errors_that_go_nowhere_are_dropped() -> None:
