@@ -18,7 +18,7 @@ from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
 from pushd.wire import dialback
 from pushd.wire.element import Element, child, children, element, serialize, text
-from pushd.wire.errors import StreamError
+from pushd.wire.errors import FeatureNotImplemented, StreamError
 from pushd.wire.framer import StreamOpened
 from pushd.wire.namespaces import (
     NS_DIALBACK,
@@ -363,12 +363,27 @@ class Outgoing:
         """Only what we have asked on this stream counts; all else is somebody's invention."""
         said = dialback.read(stanza)
         if said.is_question:
-            raise StreamError("unsupported-stanza-type", "this stream goes one way")
+            self._asked(said)
+            return
         # COMPAT: Prosody 0.12 gives the answer about our stream an id, which has none to have.
         id = said.id if said.name == "verify" else ""
         asked = self._questions.pop((said.name, said.recipient, said.sender, id), None)
         if asked is not None:
             asked.callback(said)
+
+    def _asked(self, said: dialback.Said) -> None:
+        """The peer asks on our stream, which it may where that goes both ways (XEP-0288 §2.2).
+
+        Other domains of its speak on streams of their own.
+        """
+        if not self._asked_for_bidi:
+            raise StreamError("unsupported-stanza-type", "this stream goes one way")
+        if said.name == "verify":
+            self._stream.send(self._peers.vouch(said))
+        else:
+            error = FeatureNotImplemented("on a stream of its own")
+            between = (said.recipient, said.sender)
+            self._stream.send(dialback.refusal("result", *between, error))
 
     # The end.
 

@@ -114,7 +114,8 @@ def test_the_stream_goes_one_way(said: str) -> None:
     assert not house.romeo.received()
 
 
-def test_a_peer_with_a_good_certificate_may_answer_on_it() -> None:
+def both_ways() -> tuple[House, End]:
+    """A stream of ours on which the peer may speak, too."""
     house = House()
     house.authorities.faults[THERE] = ""
     house.romeo.send(WORD.format(1))
@@ -129,10 +130,30 @@ def test_a_peer_with_a_good_certificate_may_answer_on_it() -> None:
     end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
     end.say(header(THERE, HERE, "3"))
     end.say("<stream:features/>")
+    return house, end
+
+
+def test_a_peer_with_a_good_certificate_may_answer_on_it() -> None:
+    house, end = both_ways()
     end.say("<message from='juliet@there.example' to='romeo@example.net'><body/></message>")
     [message] = house.romeo.received()
     assert message["from"] == "juliet@there.example"
     forged = "<message from='juliet@evil.example' to='romeo@example.net'><body/></message>"
+    assert condition(end.say(forged)) == "invalid-from"
+
+
+def test_a_peer_may_ask_about_keys_on_it_and_speaks_for_no_other_domain() -> None:
+    """XEP-0288 §2.2; Prosody asks on whatever stream it has."""
+    house, end = both_ways()
+    key = dialback.key(house.peers.secret, THERE, HERE, "stream-1")
+    asked = f"<db:verify from='{THERE}' to='{HERE}' id='stream-1'>{{}}</db:verify>"
+    for given, expected in ((key, "valid"), (key[::-1], "invalid")):
+        [answer] = end.say(asked.format(given))
+        assert (answer.name, answer["type"], answer["id"]) == ("verify", expected, "stream-1")
+    [answer] = end.say(f"<db:result from='rooms.{THERE}' to='{HERE}'>key</db:result>")
+    assert (answer.name, answer["type"], answer["to"]) == ("result", "error", f"rooms.{THERE}")
+    assert not house.caller.calls
+    forged = f"<message from='juliet@rooms.{THERE}' to='romeo@example.net'><body/></message>"
     assert condition(end.say(forged)) == "invalid-from"
 
 
