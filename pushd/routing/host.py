@@ -68,7 +68,7 @@ def assemble(
     delivery = Delivery(clock, heard, database, turn, limits)
     requests = Requests(clock)
     blocks = BlockLists(database, heard)
-    router = Router(domains, accounts, sessions, delivery, requests, blocks, Misses(clock))
+    router = Router(domains, accounts, sessions, delivery, requests, blocks, Misses(clock, domains))
     rosters = Rosters(clock, heard, database, sessions, delivery)
     requests.absent = _absent(rosters)
     disco = Disco(requests, domains)

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from pushd.wire.jid import JID, parse
+from pushd.wire.jid import JID, neighbourhood, parse
 from pushd.wire.stanza import Stanza
 
 OTHERS = ""  # the group of those for whose sake we say something by ourselves
@@ -28,11 +28,6 @@ def asker(sender: JID, to: JID, type: str) -> Asker:
     if sender.local and type not in ANSWERS:
         return Asker(sender.domain, sender.bare)
     return Asker(OTHERS, neighbourhood(to.domain))
-
-
-def neighbourhood(domain: str) -> str:
-    """What a domain has in common with those that its owner can make up at will, more or less."""
-    return ".".join(domain.rsplit(".", 2)[-2:])
 
 
 def asker_of(stanza: Stanza) -> Asker:

@@ -17,7 +17,7 @@ from unicodedata import normalize
 from pushd.wire import precis
 from pushd.wire.errors import JIDMalformed
 
-__all__ = ["JID", "parse", "prepare_domain", "prepare_local", "prepare_resource"]
+__all__ = ["JID", "neighbourhood", "parse", "prepare_domain", "prepare_local", "prepare_resource"]
 
 MAX_BYTES: Final = 1023  # of a local part or resource, after preparation (RFC 7622 §3.3, §3.4)
 MAX_DOMAIN: Final = 253  # octets of a domain name with its labels in ASCII (RFC 1035 §3.1)
@@ -118,6 +118,11 @@ def parse(text: str) -> JID:
     Raises JIDMalformed for any text that is none.
     """
     return _remembered(text) if len(text) <= _LONGEST_CACHED else _read(text)
+
+
+def neighbourhood(domain: str) -> str:
+    """What a domain has in common with those that its owner can make up at will, more or less."""
+    return ".".join(domain.rsplit(".", 2)[-2:])
 
 
 def _read(text: str) -> JID:

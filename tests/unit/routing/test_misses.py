@@ -1,7 +1,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from pushd.routing.misses import REMEMBERED, TOLD, WINDOW, Misses
+from pushd.routing.misses import REMEMBERED, TOLD, TOLD_THERE, WINDOW, Misses
 from tests.hall import Hall
 
 JULIET = "juliet@example.net"
@@ -10,7 +10,7 @@ SPAMMER = "spammer@example.net"
 
 def test_a_sender_is_told_so_often_and_anew_after_a_while() -> None:
     clock = Clock()
-    misses = Misses(clock)
+    misses = Misses(clock, {"example.net"})
 
     told = [misses.is_told(SPAMMER) for _ in range(TOLD + 3)]
     assert told == [True] * TOLD + [False] * 3
@@ -21,11 +21,19 @@ def test_a_sender_is_told_so_often_and_anew_after_a_while() -> None:
 
 
 def test_only_so_many_senders_are_remembered() -> None:
-    misses = Misses(Clock())
+    misses = Misses(Clock(), {"example.net"})
     for number in range(REMEMBERED + 5):
         misses.is_told(f"{number}@example.net")
 
     assert len(misses) == REMEMBERED
+
+
+def test_another_server_finds_out_little_however_many_senders_it_makes_up() -> None:
+    misses = Misses(Clock(), {"example.net"})
+    told = [misses.is_told(f"a{number}@d{number}.evil.example") for number in range(TOLD_THERE + 3)]
+    assert told == [True] * TOLD_THERE + [False] * 3
+    assert misses.is_told("juliet@there.example")
+    assert all(misses.is_told(f"a{number}@example.net") for number in range(TOLD_THERE + 3))
 
 
 def refused(hall: Hall, sender: str, to: str, times: int) -> int:
