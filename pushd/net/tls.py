@@ -31,6 +31,8 @@ from zope.interface import implementer
 from pushd.config.checks import certificate_fault, covers
 from pushd.net.certificates import CertificateError
 from pushd.net.handshakes import Handshakes
+from pushd.wire.errors import JIDMalformed
+from pushd.wire.jid import prepare_domain
 
 log = Logger()
 
@@ -117,11 +119,13 @@ class CertificateStore:
 
     def covering(self, domain: str) -> str:
         """Whose certificate `domain` shows: its own, or one that names it, or else the first."""
+        return self._speaking_for(domain) or self._first
+
+    def _speaking_for(self, domain: str) -> str | None:
         if domain in self._loaded:
             return domain
         return next(
-            (own for own, one in self._loaded.items() if covers(one.certificate, domain)),
-            self._first,
+            (own for own, one in self._loaded.items() if covers(one.certificate, domain)), None
         )
 
     def context(self, domain: str) -> SSL.Context:
@@ -216,9 +220,16 @@ class CertificateStore:
         return context
 
     def _named(self, connection: SSL.Connection) -> None:
-        """The client says whom it wants (SNI); whoever asks for a stranger gets what it has."""
-        domain = (connection.get_servername() or b"").decode("ascii", "replace").lower()
-        if domain in self._loaded:
+        """The client says whom it wants (SNI), which may be a service of one of our domains.
+
+        Whoever asks for a stranger gets what it has.
+        """
+        try:
+            wanted = prepare_domain((connection.get_servername() or b"").decode("ascii"))
+        except (UnicodeDecodeError, JIDMalformed):
+            return
+        domain = self._speaking_for(wanted)
+        if domain is not None:
             connection.set_context(self.context(domain))
 
     def _spoken(self, connection: SSL.Connection, offered: Sequence[bytes]) -> bytes:

@@ -126,6 +126,25 @@ def test_a_client_gets_the_certificate_of_the_domain_it_names(
     assert Handshake(office.store().options, office.client(), name).names() == [shown]
 
 
+def test_a_client_that_names_a_service_gets_the_certificate_that_is_for_it(
+    office: Office,
+) -> None:
+    """Other servers call components and services by names of their own."""
+    issued = office.authority.issue([ORG, f"*.{ORG}"], ORG)
+    office.files[ORG] = CertificateFiles(issued.certificate, issued.key)
+    shown = Handshake(office.store().options, office.client(), f"push.{ORG}").names()
+    assert shown == [ORG, f"*.{ORG}"]
+
+
+def test_a_name_in_another_script_is_said_in_ascii(office: Office) -> None:
+    """RFC 6066 §3; ours are in Unicode."""
+    name, ascii_name = "bücher.example", "xn--bcher-kva.example"
+    issued = office.authority.issue([name], ascii_name)
+    office.files[name] = CertificateFiles(issued.certificate, issued.key)
+    shown = Handshake(office.store().options, office.client(), ascii_name).names()
+    assert shown == [ascii_name]
+
+
 def test_a_client_that_names_no_domain_gets_the_one_of_its_stream(office: Office) -> None:
     store = office.store()
     assert Handshake(store.options_for(ORG), office.client(), None).names() == [ORG]
