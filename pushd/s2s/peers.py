@@ -23,7 +23,7 @@ from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
-from pushd.s2s.shares import OTHERS, Asker, Shares, asker
+from pushd.s2s.shares import OTHERS, Asker, Shares, asker, asker_of
 from pushd.s2s.turns import Turns
 from pushd.wire import dialback
 from pushd.wire.dialback import Said
@@ -38,6 +38,8 @@ CALLS_OF_ONE = 20  # of these, for one who asks
 ROUTES = 20_000  # domains that are written to, or were a moment ago
 ROUTES_OF_ONE = 2_000  # of these, that one asker was the first to write to
 ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
+QUEUES_OF_ONE = 8 << 20  # of these, that one asker has there
+WEIGHT = 1_000  # bytes that a stanza takes besides its own
 LOOK = 30.0  # seconds between two looks at the streams
 JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream that stands
 APART = 86_400.0  # seconds for which we remember that one does not
@@ -79,12 +81,12 @@ class Peers:
         self.secret = secrets.token_bytes(32)  # of this run: no key outlives its stream anyway
         self.streams: set[Stream] = set()
         self.routes: dict[Pair, Route] = {}
-        self.waiting = 0  # bytes in all queues
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
         self._apart: dict[str, float] = {}  # until when each of ours has its own stream to these
         self._started = Shares(ROUTES, ROUTES_OF_ONE)  # routes, by who was the first to write there
+        self._room = Shares(ALL_QUEUES, QUEUES_OF_ONE)
         self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
         self._calls = Turns(CALLS, CALLS_OF_ONE)  # of users
         self._answers = Turns(CALLS, CALLS_OF_ONE)  # and whatever else others bring about
@@ -142,6 +144,8 @@ class Peers:
             route = self.routes[pair] = Route(self, pair, who)
             self._started.take(who, 1)
         route.send(stanza)
+        if not route.link:
+            self.forget_if_idle(route)  # it may have had no room there
 
     def give_back(self, one: Waiting, error: StanzaError) -> None:
         """What was accepted does not arrive."""
@@ -150,9 +154,23 @@ class Peers:
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
         self.host.router.refuse(stanza, error)
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many more bytes may wait."""
-        return self.waiting + size <= ALL_QUEUES
+    @property
+    def waiting(self) -> int:
+        """Bytes of memory in all queues."""
+        return self._room.taken
+
+    def has_room(self, one: Waiting) -> bool:
+        """Whether that may wait, too: there is room, and who has written it has his share."""
+        return self._room.has_room(asker_of(one.stanza), one.size + WEIGHT)
+
+    def take(self, one: Waiting) -> None:
+        """It waits from now on."""
+        one.stanza.fold()
+        self._room.take(asker_of(one.stanza), one.size + WEIGHT)
+
+    def give(self, one: Waiting) -> None:
+        """It waits no more."""
+        self._room.give(asker_of(one.stanza), one.size + WEIGHT)
 
     def forget_if_idle(self, route: Route) -> None:
         if route.is_idle and self.routes.get(route.pair) is route:

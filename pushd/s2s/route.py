@@ -84,7 +84,7 @@ class Route:
         if (
             len(self.queue) >= options.queue_stanzas
             or self.size + one.size > options.queue_bytes
-            or not self._peers.has_room(one.size)
+            or not self._peers.has_room(one)
         ):
             self._peers.refuse(one.stanza, FULL)
             return
@@ -97,10 +97,10 @@ class Route:
         self.fault, self._failures, self.rests_until = None, 0, 0.0
         self._stood_at = self._peers.clock.seconds()
         waiting, self.queue = self.queue, deque()
-        self._peers.waiting -= self.size
         self.size = 0
         self._cancel()
         for one in waiting:
+            self._peers.give(one)
             link.deliver(one)
 
     def lost(self, link: Link, left: list[Waiting], reason: str) -> None:
@@ -133,7 +133,7 @@ class Route:
     def _append(self, one: Waiting) -> None:
         self.queue.append(one)
         self.size += one.size
-        self._peers.waiting += one.size
+        self._peers.take(one)
         if self._expiry is None:
             self._expire_at(one.until)
 
@@ -224,7 +224,7 @@ class Route:
     def _pop(self) -> Waiting:
         one = self.queue.popleft()
         self.size -= one.size
-        self._peers.waiting -= one.size
+        self._peers.give(one)
         return one
 
     def _cancel(self) -> None:

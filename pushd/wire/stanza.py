@@ -84,6 +84,11 @@ class Stanza:
             self._tree = parse(self._raw)
         return self._tree
 
+    def fold(self) -> None:
+        """Keep the bytes alone: a tree takes ten times the room."""
+        if self._tree is not None:
+            self._raw, self._tree = self.raw, None
+
     @property
     def type(self) -> str:
         """The `type` attribute, or an empty string."""

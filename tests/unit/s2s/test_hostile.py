@@ -369,6 +369,30 @@ def test_one_user_cannot_use_up_all_domains(monkeypatch: pytest.MonkeyPatch) -> 
     assert not house.peers._started.taken
 
 
+def test_one_user_cannot_fill_all_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many domains that never answer; and strangers who have us answer as many."""
+    monkeypatch.setattr(peers, "ALL_QUEUES", 1_000_000)
+    monkeypatch.setattr(peers, "QUEUES_OF_ONE", 100_000)
+    house = House()
+    other = house.hall.login("benvolio@example.net/street")
+    for number in range(50):
+        house.romeo.send(
+            WORD.format(number).replace(THERE, f"d{number}.example").replace("hi", "x" * 5_000)
+        )
+    assert 90_000 < house.peers.waiting <= 100_000
+    full = house.romeo.received()
+    assert len(full) == 50 - len(house.peers.routes) > 0
+    assert all("resource-constraint" in one.toXml() for one in full)
+    for number in range(200):
+        ping(house, number)
+    assert 180_000 < house.peers.waiting <= 200_000
+    other.send(WORD.format("mine").replace("hi", "x" * 50_000))
+    assert (HERE, THERE) in house.peers.routes
+    assert not other.received()
+    house.peers.stop()
+    assert not house.peers.waiting
+
+
 def ping(house: House, number: int) -> None:
     """A question from one of many domains below evil.example, which has to be answered."""
     house.hall.route(

@@ -70,3 +70,12 @@ def test_a_delay_tells_the_instant_in_utc() -> None:
     assert delay("example.net", 0.25) == (
         b"<delay xmlns='urn:xmpp:delay' from='example.net' stamp='1970-01-01T00:00:00.250Z'/>"
     )
+
+
+def test_folded_it_is_the_same() -> None:
+    stanza = Stanza.of(element(NS_CLIENT, "iq", element("urn:a", "b", c="d"), type="result"))
+    tree = stanza.tree
+    stanza.fold()
+    assert stanza.raw == b"<iq type='result'><b xmlns='urn:a' c='d'/></iq>"
+    assert stanza.tree is not tree
+    assert stanza.tree.toXml() == tree.toXml()
