@@ -328,6 +328,15 @@ class XMLStream(TwistedProtocol):
         if self._out and not self._corks:
             self._turn.add(self)
 
+    def part(self, farewell: bytes) -> None:
+        """End our side, and hear what is under way until the peer ends its own (RFC 6120 §4.4).
+
+        It has as long as after `close`, which comes by itself then. Nothing more is said.
+        """
+        self.send(farewell)
+        self.send = _unsaid  # type: ignore[method-assign]
+        self._timer = self._clock.callLater(CLOSING_TIME, self.close)
+
     def close(self, farewell: bytes = b"") -> None:
         """End our side: the last words, then the connection, by force if the peer lingers."""
         if self._ended:
@@ -413,6 +422,10 @@ class XMLStream(TwistedProtocol):
             self.receiver.closed()
         elif isinstance(event, StreamError):
             self.receiver.offended(event)
+
+
+def _unsaid(data: bytes) -> None:
+    """Our side has ended."""
 
 
 def _nothing() -> None:

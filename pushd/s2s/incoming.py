@@ -189,9 +189,10 @@ class Incoming:
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._leave("the peer acknowledges nothing")
             self._stream.abort()
-        elif self.pairs and now - self.used_at > self._peers.options.idle:
-            self._leave("it was idle")
-            self._stream.close(CLOSING)
+        elif not self.pairs or self._verifying:
+            pass  # it is about to be used
+        elif now - self.used_at > self._peers.options.idle:
+            self._part("it was idle")
 
     # Headers and features.
 
@@ -409,15 +410,32 @@ class Incoming:
 
     # The end.
 
+    def _part(self, reason: str) -> None:
+        """It is of no use now. What the peer says meanwhile is heard, if it would not say it again.
+
+        One that counts would: it has no acknowledgement.
+        """
+        if self._received is None:
+            self._turn_back(reason)
+            self._stream.part(CLOSING)
+        else:
+            self._leave(reason)
+            self._stream.close(CLOSING)
+
+    def _turn_back(self, reason: str) -> None:
+        """What we have to say goes by other streams from now on."""
+        left = self._sent.rest() if self._sent is not None else []
+        if self._bidi is not None:
+            bidi, self._bidi = self._bidi, None
+            self._peers.left(bidi, self, left, reason)
+
     def _leave(self, reason: str) -> None:
         if self._is_over:
             return
         self._is_over = True
         self._settle()
         self._peers.streams.discard(self)
-        left = self._sent.rest() if self._sent is not None else []
-        if self._bidi is not None:
-            self._peers.left(self._bidi, self, left, reason)
+        self._turn_back(reason)
         for pair in self.pairs:
             self._peers.lost(pair, False, reason)
 

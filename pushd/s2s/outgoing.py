@@ -204,7 +204,11 @@ class Outgoing:
             self._fail(Fault("timeout", "the peer acknowledges nothing"))
             self._stream.abort()
         elif self._is_ready and now - self.used_at > self._peers.options.idle:
-            self.close("it was idle")
+            if self._has_bidi and self._received is None:
+                self._stream.part(CLOSING)  # what is under way to us would not come again
+                self._end(Fault("closed", "it was idle"))
+            else:
+                self.close("it was idle")
 
     # Negotiation.
 

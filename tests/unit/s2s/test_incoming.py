@@ -309,6 +309,32 @@ def test_an_idle_stream_is_closed() -> None:
     assert end.is_closed
 
 
+def test_what_is_under_way_when_an_idle_stream_is_closed_is_heard() -> None:
+    """RFC 6120 §4.4; nothing is said any more, whatever comes."""
+    house = House(idle=100.0)
+    end = house.external()
+    house.hall.advance(120)
+    assert (end.heard(), end.is_closed) == ([], True)
+    key = KEY.format("other.example")
+    house.hall.advance(3)
+    assert end.say(MESSAGE + key) == []
+    assert len(house.romeo.received()) == 1
+    end.say("</stream:stream>")
+    assert end.transport.ended
+    assert not house.peers.streams
+
+
+def test_a_peer_that_counts_says_it_again_by_another_stream() -> None:
+    house = House(idle=100.0)
+    end = house.external()
+    end.say("<enable xmlns='urn:xmpp:sm:3'/>")
+    house.hall.advance(120)
+    end.heard()
+    end.say(MESSAGE)
+    assert end.transport.ended
+    assert not house.romeo.received()
+
+
 def test_what_came_is_counted_and_acknowledged_when_it_is_safe() -> None:
     house = House()
     end = house.external()

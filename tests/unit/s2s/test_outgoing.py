@@ -157,6 +157,21 @@ def test_a_peer_may_ask_about_keys_on_it_and_speaks_for_no_other_domain() -> Non
     assert condition(end.say(forged)) == "invalid-from"
 
 
+def test_what_a_peer_says_while_an_idle_stream_is_closed_is_heard() -> None:
+    house, end = both_ways()
+    house.hall.advance(630)
+    end.heard()
+    assert end.is_closed
+    assert not house.peers.routes
+    end.say("<message from='juliet@there.example' to='romeo@example.net'><body/></message>")
+    assert len(house.romeo.received()) == 1
+    house.romeo.send(WORD.format(1))
+    assert house.caller.calls
+    house.hall.advance(6)  # it does not close its side
+    house.hall.advance(6)
+    assert end.transport.ended
+
+
 def test_an_incoming_stream_takes_what_is_for_its_domain() -> None:
     house = House()
     house.authorities.faults[THERE] = ""
