@@ -1,14 +1,15 @@
 """TLS for the ports of stand-ins: both HTTPs by ALPN, and a client's certificate if it has one."""
 
-import re
 from pathlib import Path
+from typing import Any
 
-from OpenSSL import SSL, crypto
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 from pushd.simulators.http2_web import ALPN
-
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
 def server_options(
@@ -21,16 +22,14 @@ def server_options(
     ValueError, in words, for what is in them.
     """
     try:
-        pems = _CERTIFICATE.findall(certificate.read_bytes())
-        chain = [crypto.load_certificate(crypto.FILETYPE_PEM, pem) for pem in pems]
-    except crypto.Error:
-        chain = []
-    if not chain:
-        raise ValueError(f"{certificate} is not a certificate in PEM form")
+        chain: list[Any] = list(load_pem_x509_certificates(certificate.read_bytes()))
+    except ValueError:
+        raise ValueError(f"{certificate} is not a certificate in PEM form") from None
     try:
-        private_key = crypto.load_privatekey(crypto.FILETYPE_PEM, key.read_bytes(), b"")
-    except (crypto.Error, ValueError):
+        private_key: Any = load_pem_private_key(key.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError(f"{key} is not a private key in PEM form without a password") from None
+    # Twisted hands on what it is given, and pyOpenSSL wants cryptography's objects nowadays.
     options = CertificateOptions(
         privateKey=private_key,
         certificate=chain[0],
@@ -41,7 +40,7 @@ def server_options(
     try:
         context = options.getContext()
         context.check_privatekey()
-    except SSL.Error:
+    except (SSL.Error, TypeError):  # of another certificate, or of a kind that no certificate has
         raise ValueError(f"{key} is not the key of {certificate}") from None
     if asks_for_certificate:
         context.set_session_id(b"pushd")  # OpenSSL wants one where clients are asked

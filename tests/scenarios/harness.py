@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import treq
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.trial.unittest import TestCase
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, readBody
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer
 from twisted.web.http_headers import Headers
 
 from pushd.client.client import Client
@@ -248,7 +249,7 @@ class Server:
 
         async def exchange() -> tuple[int, bytes]:
             answer = await agent.request(method.encode(), url.encode(), Headers({}), sent)
-            return answer.code, await readBody(answer)
+            return answer.code, await treq.content(answer)
 
         code, said = await within(seconds, reactor, f"answer to {method} {url}", exchange())
         assert code == 200, f"{method} {url}: {code} {said.decode(errors='replace')}"

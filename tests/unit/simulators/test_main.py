@@ -17,6 +17,12 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.fcm_tokens import GRANT_TYPE
@@ -211,13 +217,18 @@ def test_certificates_that_do_not_fit_are_named(tmp_path: Path) -> None:
     one, two = (authority.issue(["localhost"], name) for name in ("one", "two"))
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nothing of the kind\n")
+    secret = tmp_path / "secret.pem"
+    key = load_pem_private_key(one.key.read_bytes(), None)
+    locked = BestAvailableEncryption(b"password")
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
 
     def complaint(certificate: Path, key: Path) -> str:
         return refused("fcm", "--certificate", str(certificate), "--key", str(key))
 
     assert complaint(one.certificate, two.key) == f"{two.key} is not the key of {one.certificate}\n"
     assert complaint(nonsense, one.key) == f"{nonsense} is not a certificate in PEM form\n"
-    assert complaint(one.certificate, nonsense).startswith(f"{nonsense} is not a private key")
+    for file in (nonsense, secret):
+        assert complaint(one.certificate, file).startswith(f"{file} is not a private key")
 
 
 def test_a_damaged_account_in_the_folder_is_named_with_the_remedy(tmp_path: Path) -> None:
