@@ -26,6 +26,7 @@ from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
+from pushd.s2s.kept import recover
 from pushd.storage.errors import StorageError
 from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
@@ -156,6 +157,7 @@ class Server:
         self._certificates.watch()
         self._doors.start(fake_salt)
         self._neighbours.start()
+        await recover(host)
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)

@@ -6,6 +6,7 @@ business.
 """
 
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
 from pushd.net.tls import forget, tend
 from pushd.net.turn import Turn
+from pushd.net.unconfirmed import tcp, unconfirmed
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
@@ -177,6 +179,14 @@ class XMLStream(TwistedProtocol):
         """How many bytes wait for a peer that does not read."""
         return self._out_size
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many bytes the other machine has not confirmed: all, once the connection is lost.
+
+        Where the system does not tell, what it has taken counts as confirmed.
+        """
+        return sys.maxsize if self._lost else self._out_size + unconfirmed(self.transport)
+
     def keep_alive(self, seconds: int) -> None:
         """Notice within some three times this that the other machine is gone."""
         handle = self._socket()
@@ -203,10 +213,7 @@ class XMLStream(TwistedProtocol):
 
     def _socket(self) -> Any:
         """The socket, below TLS too; None where there is none, as in tests."""
-        transport = self.transport
-        while transport is not None and not hasattr(transport, "socket"):
-            transport = getattr(transport, "transport", None)
-        handle = getattr(transport, "socket", None)
+        handle = getattr(tcp(self.transport), "socket", None)
         return handle if getattr(handle, "family", None) in INTERNET else None
 
     def meter(self, size: int, full: Callable[[], None]) -> None:

@@ -262,7 +262,7 @@ class Delivery:
         `came_at` is when it was accepted, if that was before: then it is not refused.
         """
         is_new = came_at is None and copies is None
-        if self._database.failing and is_new and _may_be_refused(stanza):
+        if self._database.failing and is_new and may_be_refused(stanza):
             self.refuse(stanza, STUCK)
             return
         queue = session.queue
@@ -397,7 +397,7 @@ def unacknowledged(
             yield stanza, at
 
 
-def _may_be_refused(stanza: Stanza) -> bool:
+def may_be_refused(stanza: Stanza) -> bool:
     """Whether its sender learns from an error that it did not arrive."""
     if stanza.name == "message":
         return stanza.type not in ("groupchat", "error")

@@ -248,6 +248,11 @@ class Requests:
         self.router.route(question)
         return answered
 
+    def is_ours(self, stanza: Stanza) -> bool:
+        """Whether this is a question of ours that awaits its answer."""
+        asked = self._asked.get(stanza.id)
+        return asked is not None and asked[0] == stanza.attributes.get("to")
+
     def _answered(self, stanza: Stanza) -> None:
         """An answer came: it counts only from whom we asked."""
         asked = self._asked.get(stanza.id)

@@ -15,7 +15,7 @@ from pushd.s2s.counting import ENABLED, Received, Sent
 from pushd.s2s.faults import Fault
 from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.outgoing import NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
-from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
+from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
 from pushd.wire.errors import (
@@ -80,7 +80,7 @@ class Incoming:
         self._most = ANY  # bytes of a stanza that the peer takes
         self._verifying: set[Pair] = set()
         self._failures = 0
-        self._sent: Sent | None = None
+        self._sent = Sent(stream, peers.kept)
         self._received: Received | None = None
         self._probation: Probation | None = None
         peers.streams.add(self)
@@ -161,17 +161,15 @@ class Incoming:
     @property
     def waiting(self) -> int:
         """Bytes that the peer does not read, or does not acknowledge."""
-        return self._stream.waiting + (self._sent.size if self._sent is not None else 0)
+        return self._stream.waiting + self._sent.size
 
     def deliver(self, one: Waiting) -> None:
         """Say a stanza on the way back (XEP-0288)."""
         if one.size > self._most:
             self._peers.give_back(one, too_large(self._most))
             return
-        self._stream.send(spoken(one.stanza))
         self.used_at = self._peers.clock.seconds()
-        if self._sent is not None:
-            self._sent.sent(one, self.used_at)
+        self._sent.say(one, self.used_at)
 
     def remotes(self) -> set[str]:
         return {remote for _, remote in self.pairs}
@@ -185,7 +183,7 @@ class Incoming:
 
     def look(self, now: float) -> None:
         """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
-        asked_at = self._sent.asked_at if self._sent is not None else None
+        asked_at = self._sent.asked_at
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._leave("the peer acknowledges nothing")
             self._stream.abort()
@@ -397,13 +395,13 @@ class Incoming:
         match stanza.name:
             case "enable" if self.pairs and received is None:
                 self._received = Received(self._stream, self._peers.host.database)
-                self._sent = Sent(self._stream)
+                self._sent.count()
                 self._stream.send(ENABLED)
             case "enable" | "resume":
                 self._stream.send(failed("unexpected-request"))
             case "r" if received is not None:
                 received.say()
-            case "a" if sent is not None:
+            case "a" if sent.counts:
                 sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
             case _:
                 raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
@@ -424,7 +422,7 @@ class Incoming:
 
     def _turn_back(self, reason: str) -> None:
         """What we have to say goes by other streams from now on."""
-        left = self._sent.rest() if self._sent is not None else []
+        left = self._sent.rest()
         if self._bidi is not None:
             bidi, self._bidi = self._bidi, None
             self._peers.left(bidi, self, left, reason)

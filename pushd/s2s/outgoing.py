@@ -15,7 +15,7 @@ from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLE, Received, Sent
 from pushd.s2s.faults import REFUSALS, Fault
 from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza, spoken
+from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import FeatureNotImplemented, StreamError
@@ -94,7 +94,7 @@ class Outgoing:
         self._most = ANY  # bytes of a stanza that the peer takes
         self._listeners: dict[Pair, Lost] = {}
         self._questions: dict[tuple[str, str, str, str], Deferred[dialback.Said]] = {}
-        self._sent: Sent | None = None
+        self._sent = Sent(stream, peers.kept)
         self._received: Received | None = None
         self._timer: IDelayedCall | None = None
 
@@ -152,16 +152,14 @@ class Outgoing:
     @property
     def waiting(self) -> int:
         """Bytes that the peer does not read, or does not acknowledge."""
-        return self._stream.waiting + (self._sent.size if self._sent is not None else 0)
+        return self._stream.waiting + self._sent.size
 
     def deliver(self, one: Waiting) -> None:
         if one.size > self._most:
             self._peers.give_back(one, too_large(self._most))
             return
-        self._stream.send(spoken(one.stanza))
         self.used_at = self._peers.clock.seconds()
-        if self._sent is not None:
-            self._sent.sent(one, self.used_at)
+        self._sent.say(one, self.used_at)
 
     def listen(self, pair: Pair, lost: Lost) -> None:
         """Have `lost` called when the stream is gone, for a pair that it carries."""
@@ -199,7 +197,7 @@ class Outgoing:
 
     def look(self, now: float) -> None:
         """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
-        asked_at = self._sent.asked_at if self._sent is not None else None
+        asked_at = self._sent.asked_at
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._fail(Fault("timeout", "the peer acknowledges nothing"))
             self._stream.abort()
@@ -308,7 +306,7 @@ class Outgoing:
             self.pairs[self.pair] = self.facts.method
             self._has_bidi = self._asked_for_bidi
             if f"{NS_SM} sm" in self._offered:
-                self._sent = Sent(self._stream)
+                self._sent.count()
                 self._stream.send(ENABLE)
         self.ready.callback(None)
 
@@ -335,13 +333,13 @@ class Outgoing:
         """XEP-0198: both sides count once we have asked for it and the peer agrees."""
         sent, received = self._sent, self._received
         match stanza.name:
-            case "a" if sent is not None:
+            case "a" if sent.counts:
                 sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
-            case "failed":
-                self._sent = None
+            case "failed" if sent.counts:
+                sent.discount()
             case "r" if received is not None:
                 received.say()
-            case "enabled" if received is None and sent is not None:
+            case "enabled" if received is None and sent.counts:
                 self._received = Received(self._stream, self._peers.host.database)
             case _:
                 raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
@@ -409,7 +407,7 @@ class Outgoing:
         questions, self._questions = self._questions, {}
         for asked in questions.values():
             asked.errback(fault)
-        left = self._sent.rest() if self._sent is not None else []
+        left = self._sent.rest()
         self._peers.streams.discard(self)
         if self._is_ready:
             for pair, lost in self._listeners.items():

@@ -1,7 +1,7 @@
 """Stanzas between two domains: who may say what to whom on a stream, and in which words."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from pushd.wire.claims import without_forgeries
 from pushd.wire.element import serialize
@@ -16,13 +16,16 @@ STANZAS = frozenset(("message", "presence", "iq"))
 Pair = tuple[str, str]  # a domain of ours, and one of theirs
 
 
-class Waiting(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Waiting:
     """A stanza on its way to another server, and until when that is worth trying."""
 
     stanza: Stanza
-    until: float  # seconds since the epoch
+    came_at: float  # seconds since the epoch
+    until: float
     size: int
     is_again: bool = False  # it was said on a stream that broke
+    row: int = 0  # on disk; 0 is nowhere
 
     @property
     def local(self) -> str:

@@ -19,6 +19,7 @@ from pushd.routing.host import Host
 from pushd.s2s import options as policies
 from pushd.s2s.calling import Caller
 from pushd.s2s.faults import DENIED, Fault
+from pushd.s2s.kept import Kept
 from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
@@ -81,6 +82,7 @@ class Peers:
         self.secret = secrets.token_bytes(32)  # of this run: no key outlives its stream anyway
         self.streams: set[Stream] = set()
         self.routes: dict[Pair, Route] = {}
+        self.kept = Kept(self.clock, host.database)
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
@@ -99,7 +101,7 @@ class Peers:
         self._timer = self.clock.callLater(LOOK, self._look)
 
     def stop(self) -> None:
-        """The server stops: what waits goes back, and all are told."""
+        """The server stops, and says so. What has not arrived goes on at the next start."""
         self.is_stopping = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -107,6 +109,7 @@ class Peers:
             stream.end(StreamError("system-shutdown"))
         for route in list(self.routes.values()):  # what a stream has left is there by now
             route.stop()
+        self.kept.stop()
 
     def rule(self, options: Options) -> None:
         """From now on these hold; whoever is denied by them is left."""
@@ -128,7 +131,11 @@ class Peers:
         except (KeyError, JIDMalformed):
             return  # nobody could be answered
         local = sender.domain
-        if self.is_stopping or not self.host.router.is_served(local):
+        if not self.host.router.is_served(local):
+            return
+        if self.is_stopping:
+            now = self.clock.seconds()
+            self.keep(Waiting(stanza, now, now, len(stanza.raw)))
             return
         if not self.reaches(to.domain):
             fault = Fault(DENIED, f"this server does not talk with {to.domain}")
@@ -147,8 +154,14 @@ class Peers:
         if not route.link:
             self.forget_if_idle(route)  # it may have had no room there
 
+    def keep(self, one: Waiting) -> None:
+        """It is accepted. A question of our own is not kept: nobody will wait for the answer."""
+        if not self.host.requests.is_ours(one.stanza):
+            self.kept.add(one)
+
     def give_back(self, one: Waiting, error: StanzaError) -> None:
         """What was accepted does not arrive."""
+        self.kept.drop(one)
         self.refuse(one.stanza, error)
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:

@@ -1,6 +1,7 @@
 """What we have to say to one domain: over the stream that stands, or waiting for one.
 
-A queue is bounded, and so is the time in it; what cannot be said goes back to who wrote it.
+A queue is bounded, and so is the time in it; what cannot be said goes back to who wrote it. Until
+then, or until the peer has it, it is on disk (`Kept`).
 """
 
 from collections import deque
@@ -11,10 +12,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pushd.routing.delivery import STUCK, may_be_refused
 from pushd.s2s.faults import Fault
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.shares import Asker, asker_of
-from pushd.wire.errors import RemoteServerTimeout, ResourceConstraint
+from pushd.wire.errors import RemoteServerTimeout, ResourceConstraint, StanzaError
 from pushd.wire.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -70,26 +72,37 @@ class Route:
     def send(self, stanza: Stanza) -> None:
         """Say a stanza now, or soon, or refuse it."""
         options, now = self._peers.options, self._peers.clock.seconds()
-        one = Waiting(stanza, now + options.patience, len(stanza.raw))
+        one = Waiting(stanza, now, now + options.patience, len(stanza.raw))
         link = self.link
         if link is not None:
             if link.waiting > options.queue_bytes:
-                self._peers.refuse(one.stanza, RemoteServerTimeout("the server does not read"))
+                self._peers.refuse(stanza, RemoteServerTimeout("the server does not read"))
             else:
+                self._peers.keep(one)
                 link.deliver(one)
             return
-        if self.fault is not None and not self.queue and now < self.rests_until:
-            self._peers.refuse(one.stanza, self.fault.error())
+        error = self._hindrance(one, now)
+        if error is not None:
+            self._peers.refuse(stanza, error)
             return
+        self._peers.keep(one)
+        self._append(one)
+        self._call()
+
+    def _hindrance(self, one: Waiting, now: float) -> StanzaError | None:
+        """Why a stanza may not wait here."""
+        options = self._peers.options
+        if self.fault is not None and not self.queue and now < self.rests_until:
+            return self.fault.error()
         if (
             len(self.queue) >= options.queue_stanzas
             or self.size + one.size > options.queue_bytes
             or not self._peers.has_room(one)
         ):
-            self._peers.refuse(one.stanza, FULL)
-            return
-        self._append(one)
-        self._call()
+            return FULL
+        if self._peers.host.router.is_stuck and may_be_refused(one.stanza):
+            return STUCK
+        return None
 
     def adopt(self, link: Link) -> None:
         """A stream stands: say over it what waits."""
@@ -110,13 +123,13 @@ class Route:
             self.link = None
             self._falls = self._falls + 1 if now - self._stood_at < SOUND else 0
         for one in left:
-            again = one
             if not one.is_again:  # its time begins anew, once: it may have arrived
-                again = one._replace(until=now + self._peers.options.patience, is_again=True)
+                one.until = now + self._peers.options.patience
+                one.is_again = True
             if self.link is not None:
-                self.link.deliver(again)
+                self.link.deliver(one)
             else:
-                self._append(again)
+                self._append(one)
         if not self.queue:
             self._peers.forget_if_idle(self)
         elif self._falls > 1:  # the peer may fall over what we say
@@ -126,9 +139,13 @@ class Route:
             self._call()
 
     def stop(self) -> None:
-        """The server stops: what waits goes back."""
+        """The server stops: what is on disk waits for the next start, all else goes back."""
         self._cancel()
-        self._refuse_all(Fault("closed", "this server stops"))
+        error = Fault("closed", "this server stops").error()
+        while self.queue:
+            one = self._pop()
+            if not self._peers.kept.has(one):
+                self._peers.refuse(one.stanza, error)
 
     def _append(self, one: Waiting) -> None:
         self.queue.append(one)
@@ -211,7 +228,7 @@ class Route:
         if self.queue:
             self._expire_at(self.queue[0].until)
         for one in late:
-            self._peers.refuse(one.stanza, fault.error())
+            self._peers.give_back(one, fault.error())
         if not self.queue:
             self._peers.forget_if_idle(self)
 
@@ -219,7 +236,7 @@ class Route:
         waiting = [self._pop() for _ in range(len(self.queue))]
         self._cancel()
         for one in waiting:
-            self._peers.refuse(one.stanza, fault.error())
+            self._peers.give_back(one, fault.error())
 
     def _pop(self) -> Waiting:
         one = self.queue.popleft()

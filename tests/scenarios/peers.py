@@ -174,6 +174,12 @@ class Phone(Peer):
         """Wait until the server has dealt with all that was said."""
         self.ask(PING)
 
+    def acknowledged(self) -> None:
+        """Wait until the server has acknowledged all that was said (XEP-0198)."""
+        assert self.sm is not None
+        while len(self.sm.unacked):
+            self._read()
+
     def received(self) -> list[Element]:
         """Take what has come by now."""
         self.settled()

@@ -18,6 +18,7 @@ from pushd.net.admission import Admission, Quota
 from pushd.net.srv import Target
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s.door import ServerFactory
+from pushd.s2s.kept import recover
 from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair
@@ -161,6 +162,7 @@ class House:
             self.caller,
         )
         self.peers.start()
+        self.hall.wait(recover(self.hall.host))
         admission = Admission(self.hall.clock, Quota(50, 50), Quota(90, 90))
         self.door = ServerFactory(self.peers, admission)
         if hall is None:

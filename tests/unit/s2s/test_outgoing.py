@@ -2,13 +2,15 @@
 
 import pytest
 
+from pushd.routing.requests import Refusal
 from pushd.s2s import peers
 from pushd.s2s.faults import Fault
 from pushd.s2s.options import Options
 from pushd.wire import dialback
-from pushd.wire.element import Element, child
+from pushd.wire.element import Element, child, element
 from pushd.wire.framer import seal
 from tests.hall import Client
+from tests.support import result_of
 from tests.unit.s2s.house import EXTERNAL, HERE, THERE, End, House, condition, greet, header
 
 WORD = "<message to='juliet@there.example' id='{}'><body>hi</body></message>"
@@ -196,18 +198,6 @@ def test_what_is_not_acknowledged_goes_over_the_next_stream() -> None:
     end.say(ENABLED + "<a xmlns='urn:xmpp:sm:3' h='2'/>")
     end.lose()
     assert ids(heard_after(house)) == ["2", "3"]
-
-
-def test_what_is_not_acknowledged_when_we_stop_goes_back() -> None:
-    house = House()
-    house.romeo.send(WORD.format(0))
-    end = house.stand(SM)
-    house.romeo.send(WORD.format(1))
-    end.say(ENABLED + "<a xmlns='urn:xmpp:sm:3' h='1'/>")
-    house.peers.stop()
-    house.hall.advance(0)
-    [error] = house.romeo.received()
-    assert (error["type"], error["id"], error["from"]) == ("error", "1", f"juliet@{THERE}")
 
 
 def heard_after(house: House) -> list[Element]:
@@ -410,11 +400,13 @@ def test_answers_and_errors_that_go_nowhere_are_dropped() -> None:
     assert house.romeo.received() == []
 
 
-def test_a_stop_gives_back_what_waits() -> None:
+def test_at_a_stop_our_own_questions_go_back() -> None:
     house = House()
-    house.romeo.send(WORD.format(0))
+    asked = house.hall.host.requests.ask(THERE, HERE, element("urn:xmpp:ping", "ping"), "get")
     house.peers.stop()
-    assert refusals(house.romeo) == [("0", "remote-server-timeout")]
+    assert result_of(asked) == Refusal(
+        "remote-server-timeout", "wait", "there is no stream to the server"
+    )
 
 
 def test_a_stream_error_of_the_peer_is_told(caplog: pytest.LogCaptureFixture) -> None:
