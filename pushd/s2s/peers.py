@@ -156,7 +156,8 @@ class Peers:
 
     def keep(self, one: Waiting) -> None:
         """It is accepted. A question of our own is not kept: nobody will wait for the answer."""
-        if not self.host.requests.is_ours(one.stanza):
+        stanza = one.stanza
+        if stanza.name != "iq" or not self.host.requests.is_ours(stanza):
             self.kept.add(one)
 
     def give_back(self, one: Waiting, error: StanzaError) -> None:
