@@ -19,6 +19,7 @@ from zope.interface import implementer
 from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for, weakness_of
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
+from pushd.net.verdicts import verdict
 
 ALPN = b"xmpp-server"  # XEP-0368 §4
 PURPOSE = "it is neither for servers nor for clients"
@@ -117,7 +118,7 @@ class Authorities:
             authorities = [*chain[1:], anchor]
             only_hosts = any(map(is_constrained, authorities))
         except crypto.X509StoreContextError as error:
-            return _Judged(str(error))
+            return _Judged(_verdict(error))
         except (ValueError, TypeError, SSL.Error, crypto.Error):
             return _Judged(UNREADABLE)
         until = min(one.not_valid_after_utc.timestamp() for one in (*chain, anchor))
@@ -132,6 +133,12 @@ class Authorities:
         """
         context = crypto.X509StoreContext(self._store(now), certificate, chain)
         return [one.to_cryptography() for one in context.get_verified_chain()]
+
+
+def _verdict(error: crypto.X509StoreContextError) -> str:
+    number, depth, *_ = error.errors
+    words = verdict(number, error.certificate.to_cryptography())
+    return f"{'its authority' if depth else 'it'} {words}" if words else str(error)
 
 
 def _weakness(chain: Iterable[x509.Certificate], anchor: x509.Certificate) -> str:

@@ -28,14 +28,18 @@ class Racing(Arranged):
     """A reactor for endpoints: the one that is given, with the addresses of both families mixed.
 
     An endpoint tries one after another within a fraction of a second, and takes what stands
-    first. Names are looked up by `resolver`, or as the reactor does.
+    first. Names are looked up by `resolver`, or as the reactor does. `left_out` are the addresses
+    that are not of the public internet, where only those are wanted.
     """
 
     def __init__(
         self, reactor: Any, resolver: Resolver | None = None, only_public: bool = False
     ) -> None:
+        self.left_out: list[str] = []
+
         def arrange(host: str, addresses: list[Any]) -> list[Any]:
             usable = [one for one in addresses if not only_public or is_public(one.host)]
+            self.left_out = [one.host for one in addresses if one not in usable][:MOST]
             return mixed(usable)[:MOST]
 
         own = None if resolver is None else _Own(reactor, resolver)

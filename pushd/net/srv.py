@@ -6,7 +6,7 @@ domain that was asked for.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -49,6 +49,7 @@ class Target:
     host: str  # a name or an IP address
     port: int
     direct: bool = False
+    is_recorded: bool = field(default=True, compare=False)  # else nothing but the domain names it
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -101,7 +102,7 @@ async def targets(domain: str, lookup: Lookup, chance: random.Random) -> list[Ta
     """Where to try, in order. Raises NoService and LookupFailed."""
     host = address_of(domain)
     if host is not None:
-        return [Target(host, PORT)]
+        return [Target(host, PORT, is_recorded=False)]
     name = ascii_name(domain)
     asked = [lookup.records(f"{service}{name}") for service in (SECURE, PLAIN)]
     secure, plain = await DeferredList(asked, consumeErrors=True)
@@ -119,7 +120,7 @@ async def targets(domain: str, lookup: Lookup, chance: random.Random) -> list[Ta
         ][:MOST]
     if usual:
         raise NoService(f"{domain} says that it has no server")
-    return [Target(name, PORT)]
+    return [Target(name, PORT, is_recorded=False)]
 
 
 def in_order(

@@ -28,17 +28,14 @@ from pushd.net.faults import fault
 from pushd.net.http import Fault, HTTPError, Road
 from pushd.net.once import Once
 from pushd.net.outward import Outward
+from pushd.net.verdicts import verdict
 
 PATIENCE = 10.0  # seconds for each step
 SOON = 7 * 86_400  # seconds before a certificate ends in which it is worth a word
 THROUGH_A_PROXY = 35.0  # seconds: more than a proxy gets
-LONGEST_NAME = 100  # characters
 PORTS = {"https": 443, "http": 80}
 
 NAME, CONNECTION, TLS, PROTOCOL = "name", "connection", "tls", "protocol"
-# What of a certificate cannot be verified (X509_verify_cert_error_string of OpenSSL).
-EXPIRED, NOT_YET = 10, 9
-UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,22 +246,8 @@ class _Judge:
         """Why a certificate was refused; None where it was not, or for no plain reason."""
         if self._refused is None:
             return None
-        number, certificate = self._refused
-        if number == EXPIRED:
-            day = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-            return HTTPError(Fault.TLS, f"TLS: its certificate expired on {day}")
-        if number == NOT_YET:
-            day = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
-            return HTTPError(Fault.TLS, f"TLS: its certificate is good from {day} on, not yet")
-        if number in UNKNOWN_AUTHORITY:
-            issuer = _printable(certificate.issuer.rfc4514_string())
-            return HTTPError(Fault.TLS, f"TLS: nobody here trusts {issuer}, who signed it")
-        return None
-
-
-def _printable(text: str) -> str:
-    shown = "".join(one if one.isprintable() else "?" for one in text)
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…"
+        words = verdict(*self._refused)
+        return HTTPError(Fault.TLS, f"TLS: its certificate {words}") if words else None
 
 
 @implementer(IResolutionReceiver)

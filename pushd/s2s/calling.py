@@ -1,5 +1,6 @@
 """The way to another server: its places in turn, until a stream stands at one of them."""
 
+import os
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CONNECT_TIME = 10.0  # seconds for each address
 LONGEST = 60.0  # seconds, after which no other place is tried
 
+PRIVATE = "not of the public internet: s2s.allow_private has such addresses connected to"
+
 Told = Callable[[str, str], None]  # a step, and what came of it
 
 
@@ -40,8 +43,9 @@ class Caller:
         resolver: Resolver | None = None,
         allow_private: bool = False,
     ) -> None:
-        self._reactor = Racing(reactor, resolver, only_public=not allow_private)
-        self._given = Racing(reactor, resolver)  # for places that the operator has named
+        self._reactor = reactor
+        self._resolver = resolver
+        self._only_public = not allow_private  # but for places that the operator has named
         self._lookup = lookup
         self._chance = random.SystemRandom()
 
@@ -78,7 +82,8 @@ class Caller:
         except LookupFailed as error:
             raise Fault("dns", str(error)) from None
         if tell is not None:
-            tell("records", ", ".join(map(str, found)))
+            none = "" if found[0].is_recorded else "none, so that the domain itself is tried: "
+            tell("records", none + ", ".join(map(str, found)))
         return found
 
     async def _try(self, peers: "Peers", pair: Pair, target: Target, to_verify: bool) -> Outgoing:
@@ -87,13 +92,15 @@ class Caller:
         if target.direct:
             factory = CallingFactory(Calling(peers.certificates, *pair), True, made)
         is_given = peers.options.place_of(pair[1]) is not None
-        reactor = self._given if is_given else self._reactor
+        reactor = Racing(self._reactor, self._resolver, self._only_public and not is_given)
         endpoint = HostnameEndpoint(reactor, target.host, target.port, CONNECT_TIME)
         try:
             connected: Any = await endpoint.connect(factory)
         except DNSLookupError:
-            words = "no address, or none of the public internet (s2s.allow_private)"
-            raise Fault(ABSENT, f"{target.host} has {words}") from None
+            words = f"{target.host} has no address"
+            if reactor.left_out:
+                words = f"{target.host} leads to {', '.join(reactor.left_out)}, {PRIVATE}"
+            raise Fault(ABSENT, words) from None
         except TookTooLong:
             raise Fault("connect", f"no connection to {target} in time") from None
         except (ConnectError, OSError, ValueError, UnicodeError) as error:
@@ -142,5 +149,6 @@ class _Made(Factory):
 
 
 def _words(error: Exception) -> str:
-    said = getattr(error, "osError", None) or error
-    return str(getattr(said, "strerror", "") or type(said).__name__)
+    """The system's words; Twisted has its number, or none."""
+    number = getattr(error, "osError", None) or getattr(error, "errno", None)
+    return os.strerror(number) if isinstance(number, int) else type(error).__name__

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from pushd.routing.requests import Answer, Refusal, Silence
 from pushd.s2s import options as policies
-from pushd.s2s.faults import Fault
+from pushd.s2s.faults import ABSENT, Fault
 from pushd.s2s.outgoing import Facts
 from pushd.wire.element import element
 
@@ -26,7 +26,19 @@ UNREACHED = ("remote-server-not-found", "remote-server-timeout", "not-allowed")
 POLICIES = {
     policies.REQUIRE: "a certificate that is valid for the domain",
     policies.DIALBACK: "a valid certificate, or dialback",
-    policies.DENY: "nothing would do: the policy for it is deny",
+    policies.DENY: "this server does not talk with it: s2s.policy or s2s.domains says deny",
+}
+# What can be done, by the step that failed; where that is for the other side alone, who has to.
+REMEDIES = {
+    ABSENT: "its operator has to set records; where they are wrong, s2s.domains has `address`",
+    "dns": "are the name servers of this machine right, or those of s2s.name_servers?",
+    "connect": "is it down, or is there a firewall between? That is for its operator to say",
+    "tls": "its operator has to switch TLS on: nothing is said in the clear",
+    "certificate": "its operator has to mend that; `policy: dialback` in s2s.domains takes it"
+    " without, and s2s.ca_file adds an authority",
+    "authentication": "is our certificate by an authority that others trust, and good for our"
+    " domain? For dialback, our records have to lead here",
+    "timeout": "it takes connections, but does not speak: its operator has to look",
 }
 
 
@@ -66,7 +78,8 @@ async def check(peers: "Peers", local: str, remote: str) -> list[Step]:
     """
     steps: list[Step] = []
     policy = peers.options.policy_for(remote)
-    steps.append(Step("policy", policy != policies.DENY, f"it has to prove: {POLICIES[policy]}"))
+    proof = "" if policy == policies.DENY else "it has to prove: "
+    steps.append(Step("policy", policy != policies.DENY, proof + POLICIES[policy]))
     if policy == policies.DENY:
         return steps
 
@@ -81,7 +94,8 @@ async def check(peers: "Peers", local: str, remote: str) -> list[Step]:
     except Fault as fault:
         if not any(step.text == str(fault) for step in steps):
             steps.append(Step(fault.step, False, str(fault)))
-        return [*steps, Step("stream", False, "there is no stream to this server")]
+        remedy = REMEDIES.get(fault.step, "that is for its operator to say")
+        return [*steps, Step("stream", False, f"there is none: {remedy}")]
     steps += _facts(outgoing.facts)
     outgoing.close("it was for a check")
     steps.append(await _answer(peers, local, remote))

@@ -102,9 +102,7 @@ class Outgoing:
 
     def connected(self) -> None:
         self._timer = self._peers.clock.callLater(
-            self._peers.options.authentication_timeout,
-            self._fail,
-            Fault("timeout", "the stream is not negotiated in time"),
+            self._peers.options.authentication_timeout, self._late
         )
         self.facts.address = self._stream.peer()
         self._stream.give_up_after(UNCONFIRMED)
@@ -211,7 +209,7 @@ class Outgoing:
     # Negotiation.
 
     def _open(self) -> None:
-        self._expected = ""
+        self._expected = self._id = ""
         self._stream.send(header(self._local, "", NS_SERVER, self._remote))
 
     def _is_fit(self) -> bool:
@@ -394,6 +392,13 @@ class Outgoing:
 
     def _fail(self, fault: Fault) -> None:
         self._finish(fault, CLOSING)
+
+    def _late(self) -> None:
+        """Say what the peer owes, for who is to find out why."""
+        owed = "header of a stream" if not self._id else self._expected.rpartition(" ")[2]
+        where = ", in TLS" if self._stream.is_secure else ""
+        seconds = self._peers.options.authentication_timeout
+        self._fail(Fault("timeout", f"no {owed or 'answer to a key'} within {seconds:g} s{where}"))
 
     def _finish(self, fault: Fault, farewell: bytes) -> None:
         self._stream.close(farewell)

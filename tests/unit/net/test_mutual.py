@@ -53,9 +53,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "with another common name": {"cn": "other.example"},
 }
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "expired": ({"days": -1}, "expired"),
-    "not valid yet": ({"days": 200}, "not yet valid"),
-    "self-signed": ({"itself": True}, "self-signed"),
+    "expired": ({"days": -1}, "it expired on 2"),
+    "not valid yet": ({"days": 200}, "it is not yet valid, but from 2"),
+    "self-signed": ({"itself": True}, "it is self-signed, and nobody here trusts it"),
     "for mail": ({"purposes": (ExtendedKeyUsageOID.EMAIL_PROTECTION,)}, PURPOSE),
 }
 
@@ -67,9 +67,7 @@ def test_these_are_good(office: Office, given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("given", "words"), BAD.values(), ids=BAD)
 def test_these_are_not(office: Office, given: dict[str, Any], words: str) -> None:
-    assert words in fault(office, office.issue("a.example", **given)).replace(
-        "self signed", "self-signed"
-    )
+    assert fault(office, office.issue("a.example", **given)).startswith(words)
 
 
 def test_a_short_key_is_too_weak(office: Office) -> None:
@@ -147,7 +145,9 @@ def test_a_certificate_is_looked_at_once_for_many_domains(
 
 def test_another_authority_vouches_for_nobody(office: Office, tmp_path: Path) -> None:
     stranger = Office(tmp_path, NOW)
-    assert "issuer" in fault(office, stranger.issue("a.example"))
+    said = fault(office, stranger.issue("a.example"))
+    assert said.startswith("it is signed by CN=")
+    assert said.endswith(", whom nobody here trusts")
 
 
 NAMES = [

@@ -100,7 +100,7 @@ class TestSurveys(TestCase):
         port = self.listen(site(), Authority.right)
         seen = await self.look(f"https://127.0.0.1:{port}/", ca_file=Authority.stranger)
         assert seen.fault is Fault.TLS
-        assert seen.sights[-1].text.startswith("TLS: nobody here trusts CN=")
+        assert seen.sights[-1].text.startswith("TLS: its certificate is signed by CN=")
 
     async def test_a_certificate_for_another_host(self) -> None:
         port = self.listen(site(), Authority.elsewhere)

@@ -282,6 +282,8 @@ STEPS = [
     "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
     header(THERE, HERE, "3"),
 ]
+HEADER = "header of a stream"
+OWED = [HEADER, "features", "proceed", HEADER, "features", "success", HEADER, "features"]
 
 
 @pytest.mark.parametrize("steps", range(len(STEPS) + 1))
@@ -300,6 +302,7 @@ def test_a_peer_that_stalls_is_left_and_nobody_waits_for_it(steps: int) -> None:
     [route] = [one for one in house.peers.routes.values() if one.pair == (HERE, THERE)]
     assert route.fault is not None
     assert route.fault.step == "timeout"
+    assert route.fault.text == f"no {OWED[steps]} within 30 s" + (", in TLS" if steps > 2 else "")
 
 
 def test_who_is_here_is_not_told_to_other_servers() -> None:

@@ -1,0 +1,78 @@
+"""The way to another server, as who looks at it is told."""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from pushd.net.srv import Record
+from pushd.s2s.calling import Caller
+from pushd.s2s.faults import Fault
+from tests.unit.s2s.house import HERE, House
+
+
+class Names:
+    """Name servers: `services` are SRV records by name, `hosts` addresses."""
+
+    def __init__(self, services: dict[str, list[Record]], hosts: dict[str, list[str]]) -> None:
+        self.services, self.hosts = services, hosts
+
+    def records(self, name: str) -> "Deferred[list[Record]]":
+        return succeed(self.services.get(name, []))
+
+    def addresses(self, name: str) -> "Deferred[list[str]]":
+        return succeed(self.hosts.get(name, []))
+
+
+NAMES = Names(
+    {
+        "_xmpp-server._tcp.closed.example": [Record(0, 0, "host.example", 5269)],
+        "_xmpp-server._tcp.none.example": [Record(0, 0, "", 0)],
+        "_xmpp-server._tcp.lost.example": [Record(0, 0, "nowhere.example", 5269)],
+    },
+    {"host.example": ["192.0.9.1"], "inside.example": ["127.0.0.2", "10.0.0.1"]},
+)
+TOLD: dict[str, tuple[str, str, str]] = {
+    # of a domain: what is said of its records, the step that fails, why
+    "closed.example": (
+        "host.example:5269",
+        "connect",
+        "no connection to host.example:5269: Connection refused",
+    ),
+    "none.example": ("", "absent", "none.example says that it has no server"),
+    "lost.example": ("nowhere.example:5269", "absent", "nowhere.example has no address"),
+    "nobody.example": (
+        "none, so that the domain itself is tried: nobody.example:5269",
+        "absent",
+        "nobody.example has no address",
+    ),
+    "inside.example": (
+        "none, so that the domain itself is tried: inside.example:5269",
+        "absent",
+        "inside.example leads to 127.0.0.2, 10.0.0.1, not of the public internet: "
+        "s2s.allow_private has such addresses connected to",
+    ),
+}
+
+
+@pytest.mark.parametrize("domain", TOLD)
+def test_it_is_told_how_far_it_leads(domain: str) -> None:
+    house = House(policy="require")
+    reactor: Any = MemoryReactorClock()
+    names: Any = NAMES
+    told: dict[str, str] = {}
+    caller = Caller(reactor, names, names)
+    calling = Deferred.fromCoroutine(
+        caller.call(house.peers, (HERE, domain), tell=told.__setitem__)
+    )
+    for _, _, factory, *_ in reactor.tcpClients:
+        factory.clientConnectionFailed(None, Failure(Refused(111, "no")))
+    reactor.advance(1)
+    failed: list[Any] = []
+    calling.addErrback(failed.append)
+    fault = failed[0].value
+    assert isinstance(fault, Fault)
+    assert (told.get("records", ""), fault.step, fault.text) == TOLD[domain]
