@@ -19,7 +19,7 @@ from pushd.wire.element import serialize, text
 from pushd.wire.errors import JIDMalformed, RemoteServerTimeout, StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.jid import parse
-from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT
+from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_STREAMS
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
 from pushd.wire.stream import CLOSING, COMPONENT_DOOR, State, Step, header, new_id, step
@@ -128,7 +128,9 @@ class ComponentStream:
         self._domain = domain
 
     def received(self, stanza: Stanza) -> None:
-        if step(COMPONENT_DOOR, self._state, stanza) is Step.HANDSHAKE:
+        if stanza.namespace == NS_STREAMS and stanza.name == "error":
+            self.closed()  # and nothing is wrong with that (RFC 6120 §4.9.1.1)
+        elif step(COMPONENT_DOOR, self._state, stanza) is Step.HANDSHAKE:
             self._handshake(stanza)
         else:
             self._stanza(stanza)

@@ -318,6 +318,18 @@ def test_a_component_that_closes_its_stream_is_away(house: House) -> None:
     assert [one["type"] for one in house.romeo.received()] == ["error"]
 
 
+def test_an_error_of_a_component_is_not_answered_with_one(house: House) -> None:
+    wire = house.connected()
+
+    said = wire.say(
+        "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+    )
+
+    assert said == []
+    assert wire.is_closed
+    house.connected()
+
+
 def test_a_server_that_stops_says_so(house: House) -> None:
     wires = [house.connected(), house.connect()]
 
