@@ -196,15 +196,18 @@ class AttachedStream:
         self._attachment.attached()
 
     def _stanza(self, stanza: Stanza) -> None:
-        """The server answers for who speaks, not for whom it is meant."""
+        """The server answers for who speaks, if that is nobody here; not for whom it is meant."""
         try:
-            parse(stanza.attributes.get("from", ""))
+            sender = parse(stanza.attributes.get("from", ""))
             to = parse(stanza.attributes.get("to", ""))
         except JIDMalformed as error:
             raise StreamError("improper-addressing", error.text) from None
         if to.domain != self._attachment.domain:
             raise StreamError("host-unknown", f"this is {self._attachment.domain}")
-        self._attachment.host.router.route(stanza)
+        router = self._attachment.host.router
+        if router.is_served(sender.domain):
+            raise StreamError("invalid-from", f"{sender.domain} is here")
+        router.route(stanza)
 
     def _complained(self, error: Stanza) -> None:
         """A stream error, which ends the stream (RFC 6120 §4.9)."""

@@ -390,6 +390,18 @@ def test_what_our_accounts_say_does_not_go_through_it() -> None:
     assert house.far.heard() == []
 
 
+@pytest.mark.parametrize("sender", ["romeo@example.net/orchard", "example.net", DOMAIN])
+def test_the_server_speaks_for_nobody_here(sender: str) -> None:
+    house = House(domains=("example.net",))
+    house.attach()
+    asked = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+
+    [error] = house.far.say(f"<iq type='get' id='q' from='{sender}' to='{DOMAIN}'>{asked}</iq>")
+
+    assert next(error.elements()).name == "invalid-from"
+    assert house.far.is_closed
+
+
 def test_our_accounts_reach_the_service_without_it() -> None:
     house = House(domains=("example.net",))
     house.attach()
