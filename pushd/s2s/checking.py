@@ -95,7 +95,7 @@ async def check(peers: "Peers", local: str, remote: str) -> list[Step]:
         if not any(step.text == str(fault) for step in steps):
             steps.append(Step(fault.step, False, str(fault)))
         remedy = REMEDIES.get(fault.step, "that is for its operator to say")
-        return [*steps, Step("stream", False, f"there is none: {remedy}")]
+        return [*steps, Step("stream", False, f"no stream: {remedy}")]
     steps += _facts(outgoing.facts)
     outgoing.close("it was for a check")
     steps.append(await _answer(peers, local, remote))
