@@ -48,6 +48,7 @@ NEEDS_TLS = serialize(
 SUCCESS = f"<success xmlns='{NS_SASL}'/>".encode()
 STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
 VERIFIED_AT_ONCE = 10  # pairs of domains whose keys are being verified for one stream
+RETRIES = 3  # of SASL, which come to the same (RFC 6120 §6.4.5)
 MOST_PAIRS = 100  # of one stream
 MOST_FAILURES = 100  # in a row to prove one, until the stream is closed
 
@@ -77,6 +78,7 @@ class Incoming:
         self._is_external = False
         self._wants_bidi = False
         self._bidi: Pair | None = None
+        self._failures = 0  # of SASL
         self._most = ANY  # bytes of a stanza that the peer takes
         self._verifying: set[Pair] = set()
         self._failures = 0
@@ -241,6 +243,9 @@ class Incoming:
             raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
         condition = self._refusal(stanza)
         if condition:
+            self._failures += 1
+            if self._failures > RETRIES:
+                raise StreamError("policy-violation", "too many attempts")
             failure = element(NS_SASL, "failure", element(NS_SASL, condition))
             self._stream.send(serialize(failure))
             return

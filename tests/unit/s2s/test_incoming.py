@@ -83,6 +83,14 @@ def test_external_is_refused_to_whose_certificate_is_bad() -> None:
     assert next(failure.elements()).name == "not-authorized"
 
 
+def test_sasl_is_not_tried_for_ever() -> None:
+    end = House().secure()
+    for _ in range(3):
+        assert end.say(EXTERNAL)[0].name == "failure"
+    assert condition(end.say(EXTERNAL)) == "policy-violation"
+    assert end.is_closed
+
+
 @pytest.mark.parametrize(
     ("sender", "to", "expected"),
     [
