@@ -21,7 +21,6 @@ from twisted.internet.error import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
@@ -43,7 +42,7 @@ from pushd.net.http import (
 )
 from pushd.net.http11 import ANSWER_LIMIT, HTTP11Agent
 from pushd.net.outward import Outward
-from tests.unit.net.web_house import Authority, Watched
+from tests.unit.net.web_house import Authority, OverSockets, Watched
 
 reactor: Any = the_reactor  # listens, connects and tells the time: no one interface says so
 
@@ -96,33 +95,20 @@ class RudeServer(Factory):
         return self.connections[-1]
 
 
-class TestExchanges(TestCase):
-    timeout = 20
-
+class TestExchanges(OverSockets):
     def setUp(self) -> None:
-        Authority.prepare()
-        self.clients: list[HTTPClient] = []
-        self.servers: list[Watched] = []
-        self.addCleanup(self.tidy)
+        super().setUp()
         self.client = self.trusting(Authority.ca)
-
-    async def tidy(self) -> None:
-        for client in self.clients:
-            await client.close()
-        await DeferredList([end for server in self.servers for end in server.ends])
 
     def trusting(self, ca: Path, connections: int = 50) -> HTTPClient:
         self.clients.append(http11(reactor, Road(ca), connections))
         return self.clients[-1]
 
     def listen(self, factory: Any, context: Any = None) -> tuple[str, Watched]:
-        watched = Watched(factory)
-        self.servers.append(watched)
-        port = reactor.listenSSL(0, watched, context or Authority.right, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        return f"https://127.0.0.1:{port.getHost().port}", watched
+        port, watched = self.serve(factory, context or Authority.right)
+        return f"https://127.0.0.1:{port}", watched
 
-    def serve(
+    def answering(
         self, answer: Callable[[Request], Any], context: Any = None
     ) -> tuple[str, Service, Watched]:
         service = Service(answer)
@@ -146,7 +132,7 @@ class TestExchanges(TestCase):
             self.body = request.content.read()
             return b""
 
-        url, service, _ = self.serve(answer)
+        url, service, _ = self.answering(answer)
         await self.post(url + "/v1/a%2Fb%20c?x=%3d&y")
         (request,) = service.requests
         assert (request.method, request.uri) == (b"POST", b"/v1/a%2Fb%20c?x=%3d&y")
@@ -163,7 +149,7 @@ class TestExchanges(TestCase):
             request.responseHeaders.setRawHeaders("x-many", ["a", "b"])
             return b"later"
 
-        url, _, _ = self.serve(answer)
+        url, _, _ = self.answering(answer)
         came = await self.post(url)
         assert (came.status, came.body) == (503, b"later")
         headers = [(name.lower(), value) for name, value in came.headers]
@@ -177,7 +163,7 @@ class TestExchanges(TestCase):
             asked.callback(request)
             return NOT_DONE_YET
 
-        url, _, server = self.serve(answer)
+        url, _, server = self.answering(answer)
         posting = Deferred.fromCoroutine(self.post(url))
         request = await asked
         await self.client.close()
@@ -192,7 +178,7 @@ class TestExchanges(TestCase):
     async def test_a_certificate_of_another_authority_is_refused_before_anything_is_sent(
         self,
     ) -> None:
-        url, service, _ = self.serve(lambda _: b"")
+        url, service, _ = self.answering(lambda _: b"")
         error = await self.failed(url, client=self.trusting(Authority.stranger))
         assert error.fault is Fault.TLS
         assert "verify failed" in error.text
@@ -200,7 +186,7 @@ class TestExchanges(TestCase):
 
     @pytest.mark.line(146)
     async def test_the_platform_does_not_trust_a_development_authority(self) -> None:
-        url, service, _ = self.serve(lambda _: b"")
+        url, service, _ = self.answering(lambda _: b"")
         client = http11(reactor)
         self.clients.append(client)
         assert (await self.failed(url, client=client)).fault is Fault.TLS
@@ -208,7 +194,7 @@ class TestExchanges(TestCase):
 
     @pytest.mark.line(146)
     async def test_a_certificate_for_another_host_is_refused_before_anything_is_sent(self) -> None:
-        url, service, _ = self.serve(lambda _: b"", Authority.elsewhere)
+        url, service, _ = self.answering(lambda _: b"", Authority.elsewhere)
         assert (await self.failed(url)).fault is Fault.TLS
         assert service.requests == []
 
@@ -217,7 +203,7 @@ class TestExchanges(TestCase):
             request.redirect(b"/elsewhere")
             return b""
 
-        url, service, _ = self.serve(answer)
+        url, service, _ = self.answering(answer)
         assert (await self.post(url)).status == 302
         assert len(service.requests) == 1
 
@@ -226,7 +212,7 @@ class TestExchanges(TestCase):
             request.addCookie("who", "me")
             return b""
 
-        url, service, _ = self.serve(answer)
+        url, service, _ = self.answering(answer)
         await self.post(url)
         await self.post(url)
         assert service.requests[1].getHeader("cookie") is None
@@ -236,11 +222,11 @@ class TestExchanges(TestCase):
             request.setHeader("Content-Encoding", "gzip")
             return b"\x1f\x8b not really"
 
-        url, _, _ = self.serve(answer)
+        url, _, _ = self.answering(answer)
         assert (await self.post(url)).body == b"\x1f\x8b not really"
 
     async def test_a_body_of_the_limit_is_read_whole(self) -> None:
-        url, _, watched = self.serve(lambda _: b"x" * BODY_LIMIT)
+        url, _, watched = self.answering(lambda _: b"x" * BODY_LIMIT)
         assert len((await self.post(url)).body) == BODY_LIMIT
         await self.post(url)
         assert len(watched.ends) == 1
@@ -278,7 +264,7 @@ class TestExchanges(TestCase):
         assert len(factory.connections) == 1
 
     async def test_a_kept_connection_has_the_whole_room_for_each_answer(self) -> None:
-        url, _, watched = self.serve(lambda _: b"x" * BODY_LIMIT)
+        url, _, watched = self.answering(lambda _: b"x" * BODY_LIMIT)
         for _ in range(2 * ANSWER_LIMIT // BODY_LIMIT):
             assert len((await self.post(url)).body) == BODY_LIMIT
         assert len(watched.ends) == 1
@@ -295,7 +281,7 @@ class TestExchanges(TestCase):
             arrived.callback(None)
             return NOT_DONE_YET
 
-        url, service, watched = self.serve(answer)
+        url, service, watched = self.answering(answer)
         arrived: Deferred[None] = Deferred()
         first = self.client.send("POST", url, {}, b"", 10.0)
         await arrived
@@ -307,7 +293,7 @@ class TestExchanges(TestCase):
         await watched.ends[0]
 
     async def test_silence_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
-        url, service, watched = self.serve(lambda _: NOT_DONE_YET)
+        url, service, watched = self.answering(lambda _: NOT_DONE_YET)
         assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
         await watched.ends[0]
         assert len(service.requests) == 1
@@ -319,14 +305,11 @@ class TestExchanges(TestCase):
 
     async def test_a_host_may_be_an_address_of_ipv6(self) -> None:
         service = Service(lambda _: b"here")
-        watched = Watched(Site(service))
-        self.servers.append(watched)
         try:
-            port = reactor.listenTCP(0, watched, interface="::1")
+            port, _ = self.serve(Site(service), host="::1")
         except CannotListenError:
             self.skipTest("this machine has no ::1")
-        self.addCleanup(port.stopListening)
-        place = f"[::1]:{port.getHost().port}"
+        place = f"[::1]:{port}"
         answer = await self.post(f"http://{place}/v1/a%2Fb?x=%3d")
         assert (answer.status, answer.body) == (200, b"here")
         (request,) = service.requests
@@ -341,7 +324,7 @@ class TestExchanges(TestCase):
         assert "secret" not in error.text
 
     async def test_a_kept_connection_serves_the_next_request(self) -> None:
-        url, _, watched = self.serve(lambda _: b"")
+        url, _, watched = self.answering(lambda _: b"")
         for _ in range(3):
             await self.post(url)
         assert len(watched.ends) == 1
@@ -354,7 +337,7 @@ class TestExchanges(TestCase):
             self.arrived.callback(None)
             return NOT_DONE_YET
 
-        url, service, watched = self.serve(answer)
+        url, service, watched = self.answering(answer)
         client = self.trusting(Authority.ca, connections=2)
         self.arrived: Deferred[None] = Deferred()
         posts = [client.send("POST", url, {}, b"", 10.0) for _ in range(5)]
@@ -409,7 +392,7 @@ class TestExchanges(TestCase):
             arrived.callback(None)
             return NOT_DONE_YET
 
-        url, service, watched = self.serve(answer)
+        url, service, watched = self.answering(answer)
         sent = self.client.send("POST", url, {}, b"", 10.0)
         await arrived
         sent.cancel()

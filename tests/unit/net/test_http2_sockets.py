@@ -7,7 +7,6 @@ import pytest
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import DeferredList
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -23,7 +22,7 @@ from pushd.net.http import (
     http11,
 )
 from tests.unit.net.http2_house import Asked, Server
-from tests.unit.net.web_house import Authority, H2Factory, Spoken, Watched
+from tests.unit.net.web_house import Authority, H2Factory, OverSockets, Spoken, Watched
 
 reactor: Any = the_reactor
 
@@ -45,30 +44,14 @@ def site() -> Site:
     return Site(Old())  # type: ignore[no-untyped-call]
 
 
-class TestSockets(TestCase):
-    timeout = 20
-
-    def setUp(self) -> None:
-        Authority.prepare()
-        self.clients: list[HTTPClient] = []
-        self.servers: list[Watched] = []
-        self.addCleanup(self.tidy)
-
-    async def tidy(self) -> None:
-        for client in self.clients:
-            await client.close()
-        await DeferredList([end for server in self.servers for end in server.ends])
-
+class TestSockets(OverSockets):
     def client(self, make: Any = http2, **road: Any) -> HTTPClient:
         self.clients.append(make(reactor, Road(road.pop("ca_file", Authority.ca), **road)))
         return self.clients[-1]
 
     def listen(self, factory: Any, context: Any = None) -> tuple[str, Watched]:
-        watched = Watched(factory)
-        self.servers.append(watched)
-        port = reactor.listenSSL(0, watched, context or Spoken(b"h2"), interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        return f"https://127.0.0.1:{port.getHost().port}", watched
+        port, watched = self.serve(factory, context or Spoken(b"h2"))
+        return f"https://127.0.0.1:{port}", watched
 
     async def post(self, client: HTTPClient, url: str, body: bytes = b"hi") -> Answer:
         return await client.send("POST", url, {"authorization": "bearer x"}, body, 10.0)
@@ -233,11 +216,8 @@ class TestSockets(TestCase):
         assert said == []
 
     async def test_without_tls_the_choice_is_http11(self) -> None:
-        watched = Watched(site())
-        self.servers.append(watched)
-        port = reactor.listenTCP(0, watched, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        url = f"http://127.0.0.1:{port.getHost().port}"
+        port, _ = self.serve(site())
+        url = f"http://127.0.0.1:{port}"
         assert (await self.post(self.client(either), url)).body == b"old"
 
 

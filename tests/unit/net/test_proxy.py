@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as the_reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 
 from pushd.config.proxies import Proxy
 from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road, either, http2
@@ -19,7 +18,7 @@ from pushd.net.proxy import HEAD_LIMIT, TUNNEL_TIMEOUT, _Opening
 from pushd.wire.secret import Secret
 from tests.support import Transport
 from tests.unit.net.test_http2_sockets import echo, site
-from tests.unit.net.web_house import Authority, H2Factory, Spoken, Watched
+from tests.unit.net.web_house import Authority, H2Factory, OverSockets, Spoken
 
 reactor: Any = the_reactor
 
@@ -84,30 +83,9 @@ class ProxyFactory(Factory):
         return self.protocols[-1]
 
 
-class TestProxies(TestCase):
-    timeout = 20
-
-    def setUp(self) -> None:
-        Authority.prepare()
-        self.clients: list[HTTPClient] = []
-        self.servers: list[Watched] = []
-        self.addCleanup(self.tidy)
-
-    async def tidy(self) -> None:
-        for client in self.clients:
-            await client.close()
-        await DeferredList([end for server in self.servers for end in server.ends])
-
+class TestProxies(OverSockets):
     def listen(self, factory: Any, context: Any = None) -> int:
-        watched = Watched(factory)
-        self.servers.append(watched)
-        if context is None:
-            port = reactor.listenTCP(0, watched, interface="127.0.0.1")
-        else:
-            port = reactor.listenSSL(0, watched, context, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        number: int = port.getHost().port
-        return number
+        return self.serve(factory, context)[0]
 
     def through(self, factory: ProxyFactory, make: Any = either, **more: Any) -> HTTPClient:
         proxy = Proxy("127.0.0.1", self.listen(factory), **more)

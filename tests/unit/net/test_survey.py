@@ -8,11 +8,10 @@ from typing import Any
 
 from twisted.internet import reactor as the_reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
 
 from pushd.config.proxies import Proxy
 from pushd.net import survey as surveys
@@ -22,31 +21,14 @@ from pushd.net.survey import Survey, Surveyor
 from tests.support import result_of
 from tests.unit.net.test_http2_sockets import echo, site
 from tests.unit.net.test_proxy import ProxyFactory
-from tests.unit.net.web_house import Authority, H2Factory, Spoken, Watched
+from tests.unit.net.web_house import Authority, H2Factory, OverSockets, Spoken
 
 reactor: Any = the_reactor
 
 
-class TestSurveys(TestCase):
-    timeout = 20
-
-    def setUp(self) -> None:
-        Authority.prepare()
-        self.servers: list[Watched] = []
-        self.addCleanup(
-            lambda: DeferredList([end for server in self.servers for end in server.ends])
-        )
-
+class TestSurveys(OverSockets):
     def listen(self, factory: Any, context: Any = None) -> int:
-        watched = Watched(factory)
-        self.servers.append(watched)
-        if context is None:
-            port = reactor.listenTCP(0, watched, interface="127.0.0.1")
-        else:
-            port = reactor.listenSSL(0, watched, context, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        number: int = port.getHost().port
-        return number
+        return self.serve(factory, context)[0]
 
     async def look(self, url: str, http2: bool = False, **road: Any) -> Survey:
         found = await Surveyor(reactor, Road(**{"ca_file": Authority.ca} | road), url, http2).go()

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
+from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import (
@@ -22,12 +23,15 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
-from pushd.net.http import authorities
+from pushd.net.http import HTTPClient, authorities
 from pushd.net.outward import identity
 from tests.unit.net.http2_house import Asked, Server
+
+reactor: Any = the_reactor
 
 
 class Authority:
@@ -82,6 +86,34 @@ class Watched(WrappingFactory[Any]):
     def unregisterProtocol(self, p: ProtocolWrapper) -> None:
         super().unregisterProtocol(p)  # type: ignore[no-untyped-call]
         p.end.callback(None)
+
+
+class OverSockets(TestCase):
+    """Clients and servers over real sockets, all of which are gone at the end of a test."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        Authority.prepare()
+        self.clients: list[HTTPClient] = []
+        self._servers: list[Watched] = []
+        self.addCleanup(self.tidy)
+
+    async def tidy(self) -> None:
+        for client in self.clients:
+            await client.close()
+        await DeferredList([end for server in self._servers for end in server.ends])
+
+    def serve(self, factory: Any, tls: Any = None, host: str = "127.0.0.1") -> tuple[int, Watched]:
+        """Have it listen; gives the port, and what knows its connections."""
+        watched = Watched(factory)
+        self._servers.append(watched)
+        if tls is None:
+            port = reactor.listenTCP(0, watched, interface=host)
+        else:
+            port = reactor.listenSSL(0, watched, tls, interface=host)
+        self.addCleanup(port.stopListening)
+        return port.getHost().port, watched
 
 
 def client_certificate(folder: Path, name: str) -> IssuedCertificate:
