@@ -88,20 +88,17 @@ class Response:
         return None
 
 
-class Bench:
-    """The stand-in for FCM with everything that belongs to it."""
+class Wire:
+    """HTTP to a resource, without sockets."""
 
-    def __init__(self, **options: Any) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        self.simulator = FCMSimulator(self.clock, URL, **{"account": account()} | options)
-        self._http: Any = StubTreq(self.simulator.site.resource)
+    def __init__(self, resource: Any) -> None:
+        self._http: Any = StubTreq(resource)
 
-    def ask(self, method: str, path: str, **options: Any) -> "Deferred[Response]":
+    def ask(self, method: str, url: str, **options: Any) -> "Deferred[Response]":
         """Send a request; the Deferred fires when the answer has come, which may be never."""
 
         async def exchange() -> Response:
-            response = await self._http.request(method, URL + path, **options)
+            response = await self._http.request(method, url, allow_redirects=False, **options)
             body = await self._http.content(response)
             headers = {
                 name.decode().lower(): values[0].decode()
@@ -110,8 +107,26 @@ class Bench:
             return Response(response.code, headers, body)
 
         asked = Deferred.fromCoroutine(exchange())
-        self._http.flush()
+        self.flush()
         return asked
+
+    def flush(self) -> None:
+        """Let what was written arrive."""
+        self._http.flush()
+
+
+class Bench:
+    """The stand-in for FCM with everything that belongs to it."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.simulator = FCMSimulator(self.clock, URL, **{"account": account()} | options)
+        self._wire = Wire(self.simulator.site.resource)
+
+    def ask(self, method: str, path: str, **options: Any) -> "Deferred[Response]":
+        """Send a request; the Deferred fires when the answer has come, which may be never."""
+        return self._wire.ask(method, URL + path, **options)
 
     def request(self, method: str, path: str, **options: Any) -> Response:
         """Send a request that is answered at once."""
@@ -119,7 +134,7 @@ class Bench:
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self._http.flush()
+        self._wire.flush()
 
     # --- FCM -------------------------------------------------------------------------
 

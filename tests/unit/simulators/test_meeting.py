@@ -52,7 +52,7 @@ def posted(bench: Any, provider: Any, fields: dict[str, str], note: Any, shrink:
     id = "6b4f3bd1-6d3f-4f4a-9f55-2f6c9f8f3c11"
     sending = Sending(id=id, credential=secret, shrink=shrink, since=NOW)
     request = provider.request(note, device, NOW, sending)
-    asked = bench.request(
+    asked = bench.wire.ask(
         request.method, request.url, data=request.body, headers=dict(request.headers)
     )
     return result_of(asked)

@@ -7,15 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pushd.providers.contract import Device, Notification, Response, Secret, Sending
 from pushd.providers.ubuntu import Options, Ubuntu, read
 from pushd.simulators.answers import Answer
 from pushd.simulators.ubuntu import FAULTS, UbuntuSimulator
-from tests.unit.simulators.bench import NOW, result_of
+from tests.unit.simulators.bench import NOW, Wire, result_of
 
 URL = "https://ubuntu.test"
 TEXT = st.none() | st.text(max_size=2500)
@@ -28,19 +26,14 @@ class Bench:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.simulator = UbuntuSimulator(self.clock, URL)
-        self._http: Any = StubTreq(self.simulator.site.resource)
+        self._wire = Wire(self.simulator.site.resource)
 
     def post(self, body: bytes, kind: str = "application/json", path: str = "/notify") -> Response:
         return self.ask("POST", path, data=body, headers={"Content-Type": kind})
 
     def ask(self, method: str, path: str, **options: Any) -> Response:
-        async def exchange() -> Response:
-            response = await self._http.request(method, URL + path, **options)
-            return Response(response.code, {}, await self._http.content(response))
-
-        asked = Deferred.fromCoroutine(exchange())
-        self._http.flush()
-        return result_of(asked)
+        answer = result_of(self._wire.ask(method, URL + path, **options))
+        return Response(answer.status, answer.headers, answer.body)
 
     def notify(self, **changes: Any) -> Response:
         content = {

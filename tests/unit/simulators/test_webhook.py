@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pushd.simulators import webhook_signatures
@@ -18,7 +16,7 @@ from pushd.simulators.answers import Answer
 from pushd.simulators.webhook import FAULTS, WebhookSimulator
 from pushd.simulators.webhook_signatures import Refused
 from pushd.wire.secret import Secret
-from tests.unit.simulators.bench import NOW, Response, result_of
+from tests.unit.simulators.bench import NOW, Response, Wire, result_of
 
 URL = "https://hook.test"
 
@@ -128,21 +126,7 @@ class Bench:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.simulator = WebhookSimulator(self.clock, URL, **options)
-        self._http: Any = StubTreq(self.simulator.site.resource)
-
-    def request(self, method: str, url: str, **options: Any) -> "Deferred[Response]":
-        async def exchange() -> Response:
-            response = await self._http.request(method, url, allow_redirects=False, **options)
-            content = await self._http.content(response)
-            said = {
-                name.decode().lower(): values[0].decode()
-                for name, values in response.headers.getAllRawHeaders()
-            }
-            return Response(response.code, said, content)
-
-        asked = Deferred.fromCoroutine(exchange())
-        self._http.flush()
-        return asked
+        self.wire = Wire(self.simulator.site.resource)
 
     def headers(self, body: bytes, id: str, *secrets: str) -> dict[str, str]:
         timestamp = int(self.clock.seconds())
@@ -170,11 +154,11 @@ class Bench:
     ) -> Response:
         made = self.content(**changes) if body is None else body
         headers = self.headers(made, id, *secrets)
-        return result_of(self.request("POST", f"{URL}/push", data=made, headers=headers))
+        return result_of(self.wire.ask("POST", f"{URL}/push", data=made, headers=headers))
 
     def control(self, room: str, order: Any) -> Any:
         body = json.dumps(order).encode()
-        return result_of(self.request("POST", f"{URL}/control/{room}", data=body)).json
+        return result_of(self.wire.ask("POST", f"{URL}/control/{room}", data=body)).json
 
     @property
     def last(self) -> Any:
@@ -261,7 +245,7 @@ def test_it_is_a_post_of_json_to_one_path() -> None:
         ("POST", "/push", {"webhook-id": ["msg_1", "msg_1"]}, 400),
     ):
         given = headers | changes
-        asked = bench.request(method, URL + path, data=body, headers=given)
+        asked = bench.wire.ask(method, URL + path, data=body, headers=given)
         assert result_of(asked).status == status
 
 

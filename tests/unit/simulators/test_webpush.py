@@ -152,7 +152,7 @@ def test_an_endpoint_is_taken_whole() -> None:
 
 def test_a_unifiedpush_server_says_that_it_is_one() -> None:
     bench = Bench()
-    answer = result_of(bench.request("GET", bench.subscribe("ntfy")["endpoint"]))
+    answer = result_of(bench.wire.ask("GET", bench.subscribe("ntfy")["endpoint"]))
     assert (answer.status, answer.json) == (200, {"unifiedpush": {"version": 1}})
     assert not bench.simulator.requests
 

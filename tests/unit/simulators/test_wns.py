@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pushd.providers.contract import (
@@ -24,7 +22,7 @@ from pushd.providers.contract import (
 from pushd.providers.wns import WNS, Options, read
 from pushd.simulators.answers import Answer
 from pushd.simulators.wns import FAULTS, WNSSimulator
-from tests.unit.simulators.bench import NOW, result_of
+from tests.unit.simulators.bench import NOW, Wire, result_of
 
 URL = "https://wns.test"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -38,23 +36,13 @@ class Bench:
         self.clock.advance(NOW)
         self.simulator = WNSSimulator(self.clock, URL, **options)
         self.channel = self.simulator.channel("phone")
-        self._http: Any = StubTreq(self.simulator.site.resource)
+        self._wire = Wire(self.simulator.site.resource)
 
     def ask(
         self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST"
     ) -> Response:
-        async def exchange() -> Response:
-            given = dict(headers)
-            response = await self._http.request(method, url, data=body, headers=given)
-            said = {
-                name.decode(): values[0].decode()
-                for name, values in response.headers.getAllRawHeaders()
-            }
-            return Response(response.code, said, await self._http.content(response))
-
-        asked = Deferred.fromCoroutine(exchange())
-        self._http.flush()
-        return result_of(asked)
+        answer = result_of(self._wire.ask(method, url, data=body, headers=dict(headers)))
+        return Response(answer.status, answer.headers, answer.body)
 
     def log_in(self, path: str = "/token", **changes: str) -> Response:
         form = {

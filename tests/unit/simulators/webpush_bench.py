@@ -12,12 +12,11 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pushd.simulators.webpush import ReceivedPush, WebPushSimulator
-from tests.unit.simulators.bench import NOW, Response, result_of
+from tests.unit.simulators.bench import NOW, Response, Wire, result_of
 
 URL = "https://push.test"
 
@@ -73,7 +72,7 @@ class Bench:
         self.clock.advance(NOW)
         self.simulator = WebPushSimulator(self.clock, URL, **options)
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self._http: Any = StubTreq(self.simulator.site.resource)
+        self.wire = Wire(self.simulator.site.resource)
 
     @property
     def vapid(self) -> str:
@@ -127,25 +126,11 @@ class Bench:
         } | {name.replace("_", "-"): value for name, value in headers.items()}
         given = {name: value for name, value in usual.items() if value is not None}
         data = encrypt(text, subscription) if body is None else body
-        return self.request(method, subscription["endpoint"], data=data, headers=given)
-
-    def request(self, method: str, url: str, **options: Any) -> "Deferred[Response]":
-        async def exchange() -> Response:
-            response = await self._http.request(method, url, allow_redirects=False, **options)
-            content = await self._http.content(response)
-            said = {
-                name.decode().lower(): values[0].decode()
-                for name, values in response.headers.getAllRawHeaders()
-            }
-            return Response(response.code, said, content)
-
-        asked = Deferred.fromCoroutine(exchange())
-        self._http.flush()
-        return asked
+        return self.wire.ask(method, subscription["endpoint"], data=data, headers=given)
 
     def control(self, method: str, room: str, order: Any = None) -> Any:
         body = b"" if order is None else json.dumps(order).encode()
-        return result_of(self.request(method, f"{URL}/control/{room}", data=body)).json
+        return result_of(self.wire.ask(method, f"{URL}/control/{room}", data=body)).json
 
     @property
     def last(self) -> ReceivedPush:
