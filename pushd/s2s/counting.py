@@ -38,7 +38,7 @@ class Sent:
         self.counts = False  # the peer does
         self._acked = 0
         self._is_asked = False
-        self.size = 0  # bytes that are not acknowledged
+        self.size = 0  # bytes of them
         self.asked_at: float | None = None  # since when the peer owes an acknowledgement
 
     def count(self) -> None:
@@ -94,7 +94,9 @@ class Sent:
         """
         unconfirmed = self._stream.unconfirmed
         while self._unsure and self._bytes - self._unsure[0][1] >= unconfirmed:
-            self._kept.drop(self._unsure.popleft()[0])
+            one, _ = self._unsure.popleft()
+            self.size -= one.size
+            self._kept.drop(one)
         return not self._unsure
 
     def rest(self) -> list[Waiting]:
@@ -109,6 +111,7 @@ class Sent:
 
     def _guess(self, one: Waiting, size: int) -> None:
         self._bytes += size
+        self.size += one.size
         self._unsure.append((one, self._bytes))
         if len(self._unsure) == 1:
             self._kept.watch(self)

@@ -162,8 +162,12 @@ class Incoming:
 
     @property
     def waiting(self) -> int:
-        """Bytes that the peer does not read, or does not acknowledge."""
-        return self._stream.waiting + self._sent.size
+        """Bytes of stanzas that the peer does not read, or does not acknowledge."""
+        return self._sent.size
+
+    def catch_up(self) -> None:
+        """Look what the peer has taken meanwhile."""
+        self._sent.look()
 
     def deliver(self, one: Waiting) -> None:
         """Say a stanza on the way back (XEP-0288)."""

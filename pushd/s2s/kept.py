@@ -5,6 +5,7 @@ sender covers is on disk, or with the server that it was for. After a crash, and
 goes on its way again; whoever had acknowledged it after the last commit gets it twice.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -35,9 +36,14 @@ class Unsure(Protocol):
 
 
 class Kept:
-    """The stanzas on their way; those of all routes and streams."""
+    """The stanzas on their way; those of all routes and streams.
 
-    def __init__(self, clock: IReactorTime, database: Database) -> None:
+    `give` gets those that have taken room, once they are no longer on their way.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, database: Database, give: Callable[[Waiting], None]
+    ) -> None:
         self._clock = clock
         self._database = database
         self._next_row = 1  # `recover` has emptied the table
@@ -45,6 +51,7 @@ class Kept:
         self._gone: list[int] = []  # rows
         self._unsure: dict[Unsure, None] = {}
         self._timer: IDelayedCall | None = None
+        self._give = give
         database.collect(self._collect)
 
     def add(self, one: Waiting) -> None:
@@ -55,6 +62,8 @@ class Kept:
 
     def drop(self, one: Waiting) -> None:
         """It has arrived, or has gone back. Nothing is dropped twice."""
+        if one.who is not None:
+            self._give(one)
         if one.row:
             if not self._gone:
                 self._database.touch()

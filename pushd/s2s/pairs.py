@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pushd.s2s.shares import Asker
 from pushd.wire.claims import without_forgeries
 from pushd.wire.element import serialize
 from pushd.wire.errors import JIDMalformed, StreamError
@@ -26,6 +27,7 @@ class Waiting:
     size: int
     is_again: bool = False  # it was said on a stream that broke
     row: int = 0  # on disk; 0 is nowhere
+    who: Asker | None = None  # has taken room for it
 
     @property
     def local(self) -> str:

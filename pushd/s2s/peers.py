@@ -38,8 +38,8 @@ CALLS = 100  # streams that are being opened at a time
 CALLS_OF_ONE = 20  # of these, for one who asks
 ROUTES = 20_000  # domains that are written to, or were a moment ago
 ROUTES_OF_ONE = 2_000  # of these, that one asker was the first to write to
-ALL_QUEUES = 64 << 20  # bytes that wait for streams, all together
-QUEUES_OF_ONE = 8 << 20  # of these, that one asker has there
+ALL_QUEUES = 64 << 20  # bytes that wait for streams, or for peers, all together
+QUEUES_OF_ONE = 8 << 20  # of these, those of one asker
 WEIGHT = 1_000  # bytes that a stanza takes besides its own
 LOOK = 30.0  # seconds between two looks at the streams
 JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream that stands
@@ -82,7 +82,7 @@ class Peers:
         self.secret = secrets.token_bytes(32)  # of this run: no key outlives its stream anyway
         self.streams: set[Stream] = set()
         self.routes: dict[Pair, Route] = {}
-        self.kept = Kept(self.clock, host.database)
+        self.kept = Kept(self.clock, host.database, self._give)
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
@@ -170,7 +170,7 @@ class Peers:
 
     @property
     def waiting(self) -> int:
-        """Bytes of memory in all queues."""
+        """Bytes of memory for what waits for a stream, or for a peer that is behind."""
         return self._room.taken
 
     def has_room(self, one: Waiting) -> bool:
@@ -178,13 +178,16 @@ class Peers:
         return self._room.has_room(asker_of(one.stanza), one.size + WEIGHT)
 
     def take(self, one: Waiting) -> None:
-        """It waits from now on."""
+        """It waits from now on, until it has arrived or has gone back."""
         one.stanza.fold()
-        self._room.take(asker_of(one.stanza), one.size + WEIGHT)
+        if one.who is None:
+            one.who = asker_of(one.stanza)
+            self._room.take(one.who, one.size + WEIGHT)
 
-    def give(self, one: Waiting) -> None:
-        """It waits no more."""
-        self._room.give(asker_of(one.stanza), one.size + WEIGHT)
+    def _give(self, one: Waiting) -> None:
+        if one.who is not None:
+            self._room.give(one.who, one.size + WEIGHT)
+            one.who = None
 
     def forget_if_idle(self, route: Route) -> None:
         if route.is_idle and self.routes.get(route.pair) is route:

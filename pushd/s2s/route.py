@@ -29,6 +29,7 @@ ATTEMPTS = 5  # in a row, before what waits is refused and the domain is left al
 FIRST_PAUSE = 2.0  # seconds; the next ones are twice as long, each
 LONGEST_PAUSE = 600.0
 SOUND = 30.0  # seconds that a stream has to live for the next one to be opened at once
+USUAL = 32 * 1024  # bytes that a peer may be behind with before somebody's share is looked at
 FULL = ResourceConstraint("too much waits for this server")
 
 
@@ -37,10 +38,13 @@ class Link(Protocol):
 
     @property
     def waiting(self) -> int:
-        """Bytes that the peer does not take."""
+        """Bytes that the peer has not taken yet, as far as we know."""
 
     def deliver(self, one: Waiting) -> None:
         """Say it."""
+
+    def catch_up(self) -> None:
+        """Look what the peer has taken meanwhile."""
 
 
 class Route:
@@ -74,20 +78,21 @@ class Route:
         options, now = self._peers.options, self._peers.clock.seconds()
         one = Waiting(stanza, now, now + options.patience, len(stanza.raw))
         link = self.link
-        if link is not None:
-            if link.waiting > options.queue_bytes:
-                self._peers.refuse(stanza, RemoteServerTimeout("the server does not read"))
-            else:
-                self._peers.keep(one)
-                link.deliver(one)
+        if link is not None and link.waiting <= USUAL:
+            self._peers.keep(one)
+            link.deliver(one)
             return
-        error = self._hindrance(one, now)
+        error = self._hindrance(one, now) if link is None else self._lag(one, link)
         if error is not None:
             self._peers.refuse(stanza, error)
             return
         self._peers.keep(one)
-        self._append(one)
-        self._call()
+        if link is None:
+            self._append(one)
+            self._call()
+        else:
+            self._peers.take(one)
+            link.deliver(one)
 
     def _hindrance(self, one: Waiting, now: float) -> StanzaError | None:
         """Why a stanza may not wait here."""
@@ -104,6 +109,13 @@ class Route:
             return STUCK
         return None
 
+    def _lag(self, one: Waiting, link: Link) -> StanzaError | None:
+        """Why no more may be said to a peer that is behind."""
+        link.catch_up()
+        if link.waiting > self._peers.options.queue_bytes:
+            return RemoteServerTimeout("the server does not read")
+        return None if self._peers.has_room(one) else FULL
+
     def adopt(self, link: Link) -> None:
         """A stream stands: say over it what waits."""
         self.link = link
@@ -113,7 +125,6 @@ class Route:
         self.size = 0
         self._cancel()
         for one in waiting:
-            self._peers.give(one)
             link.deliver(one)
 
     def lost(self, link: Link, left: list[Waiting], reason: str) -> None:
@@ -145,7 +156,7 @@ class Route:
         while self.queue:
             one = self._pop()
             if not self._peers.kept.has(one):
-                self._peers.refuse(one.stanza, error)
+                self._peers.give_back(one, error)
 
     def _append(self, one: Waiting) -> None:
         self.queue.append(one)
@@ -241,7 +252,6 @@ class Route:
     def _pop(self) -> Waiting:
         one = self.queue.popleft()
         self.size -= one.size
-        self._peers.give(one)
         return one
 
     def _cancel(self) -> None:

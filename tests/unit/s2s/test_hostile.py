@@ -392,8 +392,40 @@ def test_one_user_cannot_fill_all_queues(monkeypatch: pytest.MonkeyPatch) -> Non
     other.send(WORD.format("mine").replace("hi", "x" * 50_000))
     assert (HERE, THERE) in house.peers.routes
     assert not other.received()
-    house.peers.stop()
+    house.hall.advance(61)
     assert not house.peers.waiting
+
+
+@pytest.mark.parametrize("features", ["", "<sm xmlns='urn:xmpp:sm:3'/>"])
+def test_peers_that_take_nothing_fill_no_more_than_others(
+    monkeypatch: pytest.MonkeyPatch, features: str
+) -> None:
+    """They have us open streams, and then do not read, or acknowledge nothing."""
+    monkeypatch.setattr(peers, "QUEUES_OF_ONE", 500_000)
+    house = House()
+    ends = []
+    for number in range(5):
+        house.romeo.send(WORD.format(0).replace(THERE, f"d{number}.example"))
+        ends.append(house.stand(features))
+        ends[-1].protocol.pauseProducing()
+    for number in range(1, 50):
+        for place in range(5):
+            word = WORD.format(number).replace(THERE, f"d{place}.example")
+            house.romeo.send(word.replace("hi", "x" * 5_000))
+    assert 490_000 < house.peers.waiting <= 500_000
+    assert len(house.romeo.received()) > 50
+    other = house.hall.login("benvolio@example.net/street")
+    other.send(WORD.format("mine").replace(THERE, "d0.example"))
+    assert not other.received()
+    for end in ends:
+        end.protocol.resumeProducing()
+        if features:
+            count = 1 + len([one for one in end.heard() if one.name == "message"])
+            end.say(f"<a xmlns='urn:xmpp:sm:3' h='{count}'/>")
+    house.hall.advance(1)
+    assert not house.peers.waiting
+    house.romeo.send(WORD.format("again").replace(THERE, "d0.example"))
+    assert not house.romeo.received()
 
 
 def ping(house: House, number: int) -> None:
