@@ -254,9 +254,12 @@ class Requests:
         return asked is not None and asked[0] == stanza.attributes.get("to")
 
     def _answered(self, stanza: Stanza) -> None:
-        """An answer came: it counts only from whom we asked."""
+        """An answer came: it counts only from whom we asked, however that is written."""
         asked = self._asked.get(stanza.id)
-        if asked is None or asked[0] != stanza.attributes.get("from"):
+        if asked is None:
+            return
+        sender = stanza.attributes["from"]
+        if sender != asked[0] and parse(sender) != parse(asked[0]):
             return
         if stanza.type == "result":
             self._finish(stanza.id, Result(stanza if stanza.children else None))

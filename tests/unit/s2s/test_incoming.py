@@ -6,7 +6,7 @@ import pytest
 
 from pushd.s2s.faults import Fault
 from pushd.wire import dialback
-from pushd.wire.element import Element
+from pushd.wire.element import Element, element
 from tests.hall import Hall
 from tests.unit.s2s.house import (
     EXTERNAL,
@@ -137,6 +137,28 @@ def test_a_server_speaks_for_itself_alone(attributes: str, expected: str) -> Non
     end = house.external()
     assert condition(end.say(f"<message {attributes}><body/></message>")) == expected
     assert not house.romeo.received()
+
+
+@pytest.mark.parametrize(
+    ("sender", "is_it"),
+    [
+        ("push.xn--bcher-kva.example", True),
+        ("PUSH.bücher.example.", True),
+        ("push.bucher.example", False),
+        ("push.bücher.example/x", False),
+    ],
+)
+def test_an_answer_is_known_however_its_sender_is_written(sender: str, is_it: bool) -> None:
+    house = House()
+    ping = element("urn:xmpp:ping", "ping")
+    answered = house.hall.host.requests.ask("push.bücher.example", HERE, ping, id="q")
+    domain = sender.partition("/")[0]
+    house.authorities.faults |= {"push.bücher.example": "", "push.bucher.example": ""}
+    end = house.secure(domain)
+    end.say(EXTERNAL)
+    end.say(header(domain))
+    end.say(f"<iq type='result' id='q' from='{sender}' to='{HERE}'/>")
+    assert answered.called is is_it
 
 
 @pytest.mark.parametrize(
