@@ -1,12 +1,24 @@
-"""What tests of kinds share: one value, read by itself."""
+"""What these tests share: what begins a configuration, its mistakes, and one value by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pushd.config.document import parse
 from pushd.config.kinds import Faulty, Kind, Reading
-from pushd.config.problems import Report
+from pushd.config.problems import ConfigErrors, Problem, Report
+
+HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
+HOSTS = "register_host: localhost, pubsub_host: push.localhost"
+
+
+def problems_in(reading: Callable[..., object], *given: Any) -> list[Problem]:
+    """Why a configuration is refused."""
+    with pytest.raises(ConfigErrors) as caught:
+        reading(*given)
+    return list(caught.value.problems)
 
 
 def value_of(

@@ -9,11 +9,11 @@ from pushd.config.load import read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
 from pushd.providers.apns import Options
+from tests.unit.config.support import HEAD, HOSTS, problems_in
 from tests.unit.providers.apple import certificate, signing_key
 from tests.unit.providers.bench import DAY, NOW, pem, rsa_key
 
-HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
-HOSTS = "type: apns, register_host: localhost, pubsub_host: push.localhost"
+TYPE = f"type: apns, {HOSTS}"
 KEY = "key_file: AuthKey_ABC123DEFG.p8"
 WHOLE = f"{KEY}, team_id: TEAM123456, topic: com.example.app"
 
@@ -24,21 +24,19 @@ def config_of(text: str, folder: Path) -> Config:
 
 
 def options_of(text: str, folder: Path) -> Any:
-    backends = f"app_server: {{backends: [{{{HOSTS}, {text}}}]}}"
+    backends = f"app_server: {{backends: [{{{TYPE}, {text}}}]}}"
     return config_of(backends, folder).app_server.backends[0].options
 
 
 def problems_of(text: str, folder: Path) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        options_of(text, folder)
     return [
         str(problem).partition("backends[0]")[2].replace(f"{folder}/", "")
-        for problem in caught.value.problems
+        for problem in problems_in(options_of, text, folder)
     ]
 
 
 def cautions_of(text: str, folder: Path) -> list[str]:
-    config = config_of(f"app_server: {{backends: [{{{HOSTS}, {text}}}]}}", folder)
+    config = config_of(f"app_server: {{backends: [{{{TYPE}, {text}}}]}}", folder)
     return [str(c.text) for c in config.warnings if c.key.startswith("app_server")]
 
 
@@ -165,7 +163,7 @@ def test_nothing_of_a_key_is_repeated(tmp_path: Path) -> None:
 
 def test_several_apps_are_told_apart_by_their_names(tmp_path: Path) -> None:
     signing_key(tmp_path)
-    one, other = (f"{{{HOSTS}, {WHOLE}{name}}}" for name in ("", ", app_name: other"))
+    one, other = (f"{{{TYPE}, {WHOLE}{name}}}" for name in ("", ", app_name: other"))
     backends = config_of(
         f"app_server: {{backends: [{one}, {other}]}}", tmp_path
     ).app_server.backends

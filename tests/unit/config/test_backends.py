@@ -8,12 +8,9 @@ import pytest
 
 from pushd.config.backends import Backend
 from pushd.config.load import read
-from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
 from pushd.net.certificates import DevelopmentCA
-
-HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
-HOSTS = "register_host: localhost, pubsub_host: push.localhost"
+from tests.unit.config.support import HEAD, HOSTS, problems_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,8 @@ def backends_of(text: str, folder: Path) -> tuple[Backend, ...]:
 
 
 def problems_of(text: str, folder: Path) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        config_of(text, folder)
-    return [f"{p.key}: found {p.found}; expected {p.remedy}" for p in caught.value.problems]
+    found = problems_in(config_of, text, folder)
+    return [f"{p.key}: found {p.found}; expected {p.remedy}" for p in found]
 
 
 def cautions_of(text: str, folder: Path) -> list[str]:

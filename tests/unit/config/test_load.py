@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pushd.config.load import load, read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Push
 from pushd.wire.secret import Secret
+from tests.unit.config.support import problems_in
 
 NOW = 1_800_000_000.0
 LOOPBACK = "listen: {client: ['127.0.0.1:0'], client_tls: []}\n"
@@ -23,9 +25,8 @@ class Options:
 
 
 def problems_of(text: str, folder: Path, providers: Mapping[str, type] | None = None) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        read(text, folder / "pushd.yml", providers, now=NOW)
-    return [str(problem) for problem in caught.value.problems]
+    reading = partial(read, now=NOW)
+    return [str(one) for one in problems_in(reading, text, folder / "pushd.yml", providers)]
 
 
 def test_a_small_configuration_has_the_defaults_of_every_section(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import pytest
 from pushd.config.load import read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
+from tests.unit.config.support import HEAD, HOSTS, problems_in
 
 README_EXAMPLE = Path(__file__).with_name("mod_push_readme.yml").read_text()
-HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
-HOSTS = "register_host: localhost, pubsub_host: push.localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,7 @@ def config_of(text: str, folder: Path) -> Config:
 
 
 def problems_of(text: str, folder: Path) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        config_of(text, folder)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in problems_in(config_of, text, folder)]
 
 
 def cautions_of(text: str, folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pushd.config.load import read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
+from tests.unit.config.support import problems_in
 
 NOW = 1_795_564_800.0  # 2026-11-25
 DAY = 86_400.0
@@ -25,9 +26,7 @@ def config_of(text: str, folder: Path, now: float = NOW) -> Config:
 
 
 def problems_of(text: str, folder: Path, now: float = NOW) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        config_of(text, folder, now)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in problems_in(config_of, text, folder, now)]
 
 
 def cautions_of(text: str, folder: Path, now: float = NOW) -> list[str]:

@@ -10,10 +10,9 @@ from pushd.config.load import read
 from pushd.config.problems import ConfigErrors
 from pushd.config.sections import Config
 from pushd.providers.webpush import Options
+from tests.unit.config.support import HEAD, HOSTS, problems_in
 from tests.unit.providers.bench import NOW, pem
 
-HEAD = "domains: [localhost]\ndata: .\nlisten: {client: [], client_tls: []}\n"
-HOSTS = "register_host: localhost, pubsub_host: push.localhost"
 SUB = "sub: 'mailto:admin@example.net'"
 
 
@@ -28,11 +27,9 @@ def options_of(text: str, folder: Path, type: str = "webpush") -> Any:
 
 
 def problems_of(text: str, folder: Path) -> list[str]:
-    with pytest.raises(ConfigErrors) as caught:
-        options_of(text, folder)
     return [
         str(problem).partition("backends[0]")[2].replace(f"{folder}/", "")
-        for problem in caught.value.problems
+        for problem in problems_in(options_of, text, folder)
     ]
 
 

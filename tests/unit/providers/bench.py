@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.defer import Deferred
@@ -39,6 +40,34 @@ NOW = 1_795_000_000.0
 DAY = 86_400.0
 
 UNREACHABLE = Failed(Fault.UNREACHABLE, "no connection")
+
+WHEREFORE = Notification(
+    "2100994384",
+    message_count=3,
+    pending_subscription_count=0,
+    last_message_sender="romeo@example.net",
+    last_message_body=Secret("Wherefore?"),
+)
+
+# A note that is too long for whichever service, and what a device is told of it besides its node.
+too_long = pytest.mark.parametrize(
+    ("note", "kept"),
+    [
+        pytest.param(
+            Notification(
+                "n", 3, last_message_sender="s" * sender, last_message_body=Secret("ü" * body)
+            ),
+            kept,
+            id=f"{body}-{sender}",
+        )
+        for body, sender, kept in [
+            (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
+            (5000, 10, {"message-count", "last-message-sender"}),
+            (10, 5000, {"message-count"}),
+            (5000, 5000, {"message-count"}),
+        ]
+    ],
+)
 
 
 class Fixed(Random):

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode, urlsafe_b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,13 @@ from pushd.providers.contract import (
     Sending,
 )
 from tests.unit.providers.apple import certificate, ec_key, signing_key
-from tests.unit.providers.bench import DAY, NOW, pem, rsa_key
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE, pem, rsa_key, too_long
 
 README = "r3qpHKmzZHjYKYbG7yI4fhY+DWKqFZE5ZJEM8P+lDDo="
 HEX = "af7aa91ca9b36478d82986c6ef22387e163e0d62aa15913964910cf0ffa50c3a"
 UUID = "6c3f7a0e-0000-4000-8000-000000000001"
 SEALED = Encrypted(Secret("c2VhbGVk"), "aXY=")
-FULL = Notification(
-    "2100994384",
-    message_count=3,
-    pending_subscription_count=0,
-    last_message_sender="romeo@example.net",
-    last_message_body=Secret("Wherefore?"),
-    last_subscription_sender="nurse@example.net",
-    expires_at=NOW + 1000,
-)
+FULL = replace(WHEREFORE, last_subscription_sender="nurse@example.net", expires_at=NOW + 1000)
 
 
 def options(folder: Path, **changes: Any) -> Options:
@@ -215,21 +208,10 @@ def test_a_collapse_id_is_one_per_node_and_tells_nothing_of_it() -> None:
 
 
 @pytest.mark.line(142)
-@pytest.mark.parametrize(
-    ("body", "sender", "kept"),
-    [
-        (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
-        (5000, 10, {"message-count", "last-message-sender"}),
-        (10, 5000, {"message-count"}),
-        (5000, 5000, {"message-count"}),
-    ],
-)
+@too_long
 def test_what_is_too_long_loses_the_body_then_the_sender(
-    provider: APNs, body: int, sender: int, kept: set[str]
+    provider: APNs, note: Notification, kept: set[str]
 ) -> None:
-    note = Notification(
-        "n", 3, last_message_sender="s" * sender, last_message_body=Secret("b" * body)
-    )
     request = sent(provider, note)
     assert len(request.body) <= 4096
     assert content(request).keys() - {"aps", "node"} == kept

@@ -1,6 +1,7 @@
 """FCM HTTP v1: what is sent, and what each answer means."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from pushd.providers.contract import (
     Unregistered,
 )
 from pushd.providers.fcm import FCM, Options, collapse_key, data, size
-from tests.unit.providers.bench import DAY, NOW, account, pem, rsa_key
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE, account, pem, rsa_key
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -55,15 +56,7 @@ def message(provider: FCM, note: Notification, sending: Sending = Sending()) -> 
 
 @pytest.mark.line(136)
 def test_a_notification_becomes_a_data_message(provider: FCM) -> None:
-    note = Notification(
-        "2100994384",
-        message_count=3,
-        pending_subscription_count=0,
-        last_message_sender="romeo@example.net",
-        last_message_body=Secret("Wherefore?"),
-        last_subscription_sender="nurse@example.net",
-        expires_at=NOW + DAY,
-    )
+    note = replace(WHEREFORE, last_subscription_sender="nurse@example.net", expires_at=NOW + DAY)
     request = sent(provider, note, Sending(credential=Secret("ya29.x")))
     assert request.method == "POST"
     assert request.url == "https://fcm.googleapis.com/v1/projects/chat-7/messages:send"

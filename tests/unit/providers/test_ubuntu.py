@@ -23,7 +23,7 @@ from pushd.providers.contract import (
     Unregistered,
 )
 from pushd.providers.ubuntu import Options, Ubuntu, read, replace_tag
-from tests.unit.providers.bench import DAY, NOW
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE, too_long
 
 DEVICE = Device(Secret("dG9rZW4="), fields={"application-id": "chat.example_chat"})
 PROVIDER = Ubuntu(Options())
@@ -40,14 +40,7 @@ def content(request: Request) -> dict[str, Any]:
 
 @pytest.mark.line(136, 138)
 def test_a_notification_is_a_message_for_the_app_and_a_card_for_its_user() -> None:
-    note = Notification(
-        "2100994384",
-        message_count=3,
-        pending_subscription_count=0,
-        last_message_sender="romeo@example.net",
-        last_message_body=Secret("Wherefore?"),
-    )
-    request = sent(note)
+    request = sent(WHEREFORE)
     assert request.url == "https://push.ubports.com/notify"
     assert request.headers == {"content-type": "application/json"}
     tag = replace_tag("2100994384")
@@ -105,20 +98,10 @@ def test_it_is_kept_for_a_day_but_not_beyond_its_end(expires_at: float | None, e
 
 
 @pytest.mark.line(142)
-@pytest.mark.parametrize(
-    ("body", "sender", "kept"),
-    [
-        (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
-        (3000, 10, {"message-count", "last-message-sender"}),
-        (10, 3000, {"message-count"}),
-    ],
-)
+@too_long
 def test_what_is_too_long_loses_the_body_then_the_sender(
-    body: int, sender: int, kept: set[str]
+    note: Notification, kept: set[str]
 ) -> None:
-    note = Notification(
-        "n", 3, last_message_sender="s" * sender, last_message_body=Secret("ü" * body)
-    )
     data = content(sent(note))["data"]
     assert data["message"].keys() - {"node"} == kept
 

@@ -31,7 +31,7 @@ from pushd.providers.contract import (
     Unregistered,
 )
 from pushd.providers.webhook import BODY_LIMIT, Options, Webhook, key, message_id, read, signature
-from tests.unit.providers.bench import DAY, NOW
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE
 
 # Standard Webhooks, the example of the specification.
 VECTOR = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -72,20 +72,13 @@ def test_a_secret_is_read_with_its_prefix_and_without() -> None:
 
 
 def test_a_notification_is_a_json_object() -> None:
-    note = Notification(
-        "node-1",
-        message_count=3,
-        pending_subscription_count=0,
-        last_message_sender="romeo@example.net",
-        last_message_body=Secret("Wherefore?"),
-    )
-    request = sent(note)
+    request = sent(WHEREFORE)
     assert (request.method, request.url) == ("POST", URL)
     assert content(request) == {
         "type": "push.message",
         "timestamp": "2026-11-18T11:06:40Z",
         "token": "token-1",
-        "node": "node-1",
+        "node": "2100994384",
         "app": "messenger",
         "summary": {
             "message-count": 3,

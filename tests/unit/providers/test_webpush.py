@@ -33,7 +33,7 @@ from pushd.providers.unifiedpush import UnifiedPush
 from pushd.providers.vapid import Keys
 from pushd.providers.webpush import Options, WebPush, topic
 from pushd.providers.webpush_answers import read
-from tests.unit.providers.bench import DAY, NOW, pem
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE, pem, too_long
 from tests.unit.providers.browser import Browser, claims_of
 
 ENDPOINT = "https://push.example.org/wpush/v2/gAAAAABl%2fx"
@@ -81,14 +81,7 @@ def content(request: Request) -> Any:
 @pytest.mark.line(136, 138)
 @pytest.mark.parametrize("kind", [WebPush, UnifiedPush])
 def test_a_notification_goes_sealed_to_its_endpoint(kind: type[Provider]) -> None:
-    note = Notification(
-        "2100994384",
-        message_count=3,
-        pending_subscription_count=0,
-        last_message_sender="romeo@example.net",
-        last_message_body=Secret("Wherefore?"),
-    )
-    request = sent(note, provider=made(kind))
+    request = sent(WHEREFORE, provider=made(kind))
     authorization = request.headers.pop("authorization")
     claims, key = claims_of(authorization, ORIGIN, NOW)
     assert (request.method, request.url) == ("POST", ENDPOINT)  # its escapes byte for byte
@@ -153,20 +146,10 @@ def test_the_length_of_a_body_tells_little() -> None:
 
 @pytest.mark.line(142)
 @pytest.mark.parametrize("padding", [True, False])
-@pytest.mark.parametrize(
-    ("body", "sender", "kept"),
-    [
-        (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
-        (3000, 10, {"message-count", "last-message-sender"}),
-        (10, 3000, {"message-count"}),
-    ],
-)
+@too_long
 def test_what_is_too_long_for_mozillas_bridge_loses_the_body_then_the_sender(
-    body: int, sender: int, kept: set[str], padding: bool
+    note: Notification, kept: set[str], padding: bool
 ) -> None:
-    note = Notification(
-        "n", 3, last_message_sender="s" * sender, last_message_body=Secret("b" * body)
-    )
     request = sent(note, provider=made(padding=padding))
     assert len(request.body) < 2744
     assert content(request).keys() - {"node"} == kept

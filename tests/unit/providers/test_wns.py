@@ -25,7 +25,7 @@ from pushd.providers.contract import (
     Unregistered,
 )
 from pushd.providers.wns import WNS, Options, channel, read
-from tests.unit.providers.bench import DAY, NOW
+from tests.unit.providers.bench import DAY, NOW, WHEREFORE, too_long
 
 CHANNEL = "https://db3.notify.windows.com/?token=AgYAAADCM0ruyKKQnGeNzq%2fs8w%2b%3d"
 SID = "ms-app://s-1-15-2-1-2-3"
@@ -47,14 +47,7 @@ def sent(
 
 @pytest.mark.line(136, 138)
 def test_a_notification_goes_to_its_channel_raw() -> None:
-    note = Notification(
-        "2100994384",
-        message_count=3,
-        pending_subscription_count=0,
-        last_message_sender="romeo@example.net",
-        last_message_body=Secret("Wherefore?"),
-    )
-    request = sent(note)
+    request = sent(WHEREFORE)
     assert (request.method, request.url) == ("POST", CHANNEL)  # its escapes byte for byte
     assert request.headers == {
         "authorization": "Bearer EgAc",
@@ -113,20 +106,10 @@ def test_it_is_kept_for_a_day_but_not_beyond_its_end(expires_at: float | None, t
 
 
 @pytest.mark.line(142)
-@pytest.mark.parametrize(
-    ("body", "sender", "kept"),
-    [
-        (10, 10, {"message-count", "last-message-sender", "last-message-body"}),
-        (5000, 10, {"message-count", "last-message-sender"}),
-        (10, 5000, {"message-count"}),
-    ],
-)
+@too_long
 def test_what_is_too_long_loses_the_body_then_the_sender(
-    body: int, sender: int, kept: set[str]
+    note: Notification, kept: set[str]
 ) -> None:
-    note = Notification(
-        "n", 3, last_message_sender="s" * sender, last_message_body=Secret("b" * body)
-    )
     request = sent(note)
     assert len(request.body) <= 5000
     assert json.loads(request.body).keys() - {"node"} == kept
