@@ -177,8 +177,13 @@ class Incoming:
         self.used_at = self._peers.clock.seconds()
         self._sent.say(one, self.used_at)
 
-    def remotes(self) -> set[str]:
-        return {remote for _, remote in self.pairs}
+    def is_allowed(self) -> bool:
+        remotes = {remote for _, remote in (*self.pairs, *self._verifying)}
+        policies_now = {remote: self._peers.options.policy_for(remote) for remote in remotes}
+        return not any(
+            policy == policies.DENY or (policy == policies.REQUIRE and self._fault_of(remote))
+            for remote, policy in policies_now.items()
+        )
 
     def end(self, error: StreamError) -> None:
         """Say why, and close."""

@@ -186,8 +186,11 @@ class Outgoing:
         """Ask whether this key is theirs, of their stream `id` to us; fails with a `Fault`."""
         return self._ask("verify", key, local, id)
 
-    def remotes(self) -> tuple[str, ...]:
-        return (self._remote,)
+    def is_allowed(self) -> bool:
+        policy = self._peers.options.policy_for(self._remote)
+        if policy == policies.REQUIRE:
+            return not (self.facts.tls and self.facts.certificate)
+        return policy != policies.DENY
 
     def close(self, reason: str = "") -> None:
         """It is needed no more."""

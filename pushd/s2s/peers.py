@@ -2,7 +2,6 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -56,8 +55,8 @@ class Stream(Protocol):
     def end(self, error: StreamError) -> None:
         """Say why, and close."""
 
-    def remotes(self) -> Iterable[str]:
-        """The domains at the other end."""
+    def is_allowed(self) -> bool:
+        """Whether the domains at the other end have proved what is demanded of them now."""
 
 
 class Peers:
@@ -112,11 +111,11 @@ class Peers:
         self.kept.stop()
 
     def rule(self, options: Options) -> None:
-        """From now on these hold; whoever is denied by them is left."""
+        """From now on these hold; whoever has not proved what they demand is left."""
         self.options = options
-        for stream in list(self.streams):
-            if any(not self.reaches(remote) for remote in stream.remotes()):
-                stream.end(StreamError("policy-violation", "this server talks with you no more"))
+        words = "this server does not talk with you any more, or wants a certificate"
+        for stream in [one for one in self.streams if not one.is_allowed()]:
+            stream.end(StreamError("policy-violation", words))
 
     # Stanzas on their way out.
 

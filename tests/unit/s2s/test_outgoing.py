@@ -353,6 +353,31 @@ def test_who_is_denied_from_now_on_is_left() -> None:
     assert other.heard() == []
 
 
+def test_who_has_no_certificate_is_left_when_one_is_required() -> None:
+    house = House()
+    house.authorities.faults["good.example"] = ""
+    ends = {}
+    for number, domain in enumerate(("good.example", "bad.example")):
+        house.romeo.send(WORD.format(number).replace(THERE, domain))
+        ends["out", domain] = house.stand()
+        ends["in", domain] = end = house.secure(domain)
+        end.say(f"<db:result from='{domain}' to='{HERE}'>key</db:result>")
+        verified = f"<db:verify from='{domain}' to='{HERE}' id='{end.id}' type='valid'/>"
+        ends["out", domain].say(verified)
+        assert end.heard()[0]["type"] == "valid"
+    ends["asked", "bad.example"] = house.secure("bad.example")
+    ends["asked", "bad.example"].say(f"<db:result from='bad.example' to='{HERE}'>key</db:result>")
+    for end in ends.values():
+        end.heard()
+
+    house.peers.rule(Options(policy="require"))
+
+    for (_, domain), end in ends.items():
+        said = end.heard()
+        assert end.is_closed == (domain == "bad.example")
+        assert not said or condition(said) == "policy-violation"
+
+
 LIMITS = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>"
 LARGE = WORD.replace("hi", "x" * 20_000)
 
