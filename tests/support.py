@@ -5,6 +5,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
+from pushd.wire.element import Element
+from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
+from pushd.wire.stanza import Stanza
+
 
 def result_of(working: Any) -> Any:
     """The value of a coroutine or a Deferred that is done.
@@ -48,3 +52,30 @@ class Transport(StringTransport):
     def abortConnection(self) -> None:
         self.ended = "abort"
         super().abortConnection()  # type: ignore[no-untyped-call]
+
+
+class FarEnd:
+    """The other side of a stream, which reads what we say."""
+
+    header: StreamOpened | None = None  # of the stream that it reads
+    is_closed = False
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect a new stream."""
+        self._framer = Framer(Limits())
+
+    def read(self, data: bytes) -> list[Element]:
+        """The elements in what came."""
+        found = []
+        for event in self._framer.feed(data):
+            if isinstance(event, Stanza):
+                found.append(event.tree)
+            elif isinstance(event, StreamOpened):
+                self.header = event
+            else:
+                assert isinstance(event, StreamClosed), event
+                self.is_closed = True
+        return found

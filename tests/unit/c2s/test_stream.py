@@ -26,11 +26,10 @@ from pushd.net.tls import CertificateFiles, CertificateStore, DirectTLS
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.events import SessionDetached, SessionEnded
 from pushd.wire.element import Element
-from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
+from pushd.wire.framer import Limits
 from pushd.wire.sasl import ScramClient
 from pushd.wire.scram import derive
 from pushd.wire.secret import Secret
-from pushd.wire.stanza import Stanza
 from tests import support
 from tests.hall import Hall
 
@@ -97,22 +96,21 @@ class Transport(StringTransport):
         self.producer = None
 
 
-class Wire:
+class Wire(support.FarEnd):
     """One connection, from the client's end."""
 
     def __init__(self, house: House) -> None:
+        super().__init__()
         self.house = house
         self.transport: Any = Transport()  # type: ignore[no-untyped-call]
         protocol = house.factory.buildProtocol(house.address)
         assert isinstance(protocol, XMLStream)
         self.protocol = protocol
-        self.framer = Framer(Limits())
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
-        self.is_closed = False
 
     def open(self, to: str = " to=") -> Element:
         """Open a stream, the first or the next one; gives its features."""
-        self.framer = Framer(Limits())
+        self.begin()
         [self.features] = self.say(HEADER.replace(" to=", to))
         return self.features
 
@@ -126,15 +124,7 @@ class Wire:
     def heard(self) -> list[Element]:
         data = self.transport.value()
         self.transport.clear()
-        found = []
-        for event in self.framer.feed(data):
-            if isinstance(event, Stanza):
-                found.append(event.tree)
-            elif isinstance(event, StreamClosed):
-                self.is_closed = True
-            else:
-                assert isinstance(event, StreamOpened), event
-        return found
+        return self.read(data)
 
     def log_in(
         self, user: str, password: Secret = PASSWORD, lang: str = "", then: str = ""
@@ -542,7 +532,7 @@ def test_a_language_is_added_to_stanzas_and_a_long_one_is_not() -> None:
 def test_an_error_behind_the_success_of_a_login_has_a_header_of_its_own() -> None:
     wire = House().connect()
     wire.log_in("romeo", then="<nonsense></mismatch>")
-    wire.framer = Framer(Limits())
+    wire.begin()
 
     [error] = wire.heard()
 

@@ -14,12 +14,12 @@ from pushd.components.attachment import HANDSHAKE_BYTES, HANDSHAKE_TIME, Attachm
 from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.element import Element, child
 from pushd.wire.errors import RemoteServerNotFound, StanzaError
-from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened, seal
+from pushd.wire.framer import Limits, seal
 from pushd.wire.namespaces import NS_COMPONENT
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
 from tests.hall import Hall
-from tests.support import Transport
+from tests.support import FarEnd, Transport
 
 DOMAIN = "push.example.net"
 SECRET = Secret("between us")
@@ -27,17 +27,16 @@ PING = "<ping xmlns='urn:xmpp:ping'/>"
 
 
 @implementer(IStreamClientEndpoint)
-class Far:
+class Far(FarEnd):
     """The other server: what it hears, and what it says."""
 
     def __init__(self, hall: Hall) -> None:
+        super().__init__()
         self.hall = hall
         self.is_up = True
         self.calls = 0
         self.protocol: XMLStream
         self.transport: Any
-        self.header: StreamOpened | None = None
-        self.is_closed = False
 
     def connect(self, protocolFactory: Any) -> "Deferred[Any]":  # noqa: N803
         self.calls += 1
@@ -46,7 +45,7 @@ class Far:
             refused.errback(ConnectionRefusedError())
             return refused
         self.transport = Transport()
-        self.framer = Framer(Limits())
+        self.begin()
         self.header, self.is_closed = None, False
         self.protocol = protocolFactory.buildProtocol(None)
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
@@ -58,16 +57,7 @@ class Far:
         return self.heard()
 
     def heard(self) -> list[Element]:
-        found = []
-        for event in self.framer.feed(self.transport.take()):
-            if isinstance(event, Stanza):
-                found.append(event.tree)
-            elif isinstance(event, StreamOpened):
-                self.header = event
-            else:
-                assert isinstance(event, StreamClosed), event
-                self.is_closed = True
-        return found
+        return self.read(self.transport.take())
 
     def greet(self, content: str = NS_COMPONENT) -> list[Element]:
         self.hall.advance(0)

@@ -14,11 +14,10 @@ from pushd.components.stream import HANDSHAKE_BYTES, HANDSHAKE_TIME, Components
 from pushd.net.admission import Admission, Quota
 from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.element import Element
-from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
+from pushd.wire.framer import Limits
 from pushd.wire.secret import Secret
-from pushd.wire.stanza import Stanza
 from tests.hall import Client, Hall
-from tests.support import Transport
+from tests.support import FarEnd, Transport
 
 DOMAIN = "push.example.net"
 SECRET = Secret("between us")
@@ -47,18 +46,16 @@ class House:
         return wire
 
 
-class Wire:
+class Wire(FarEnd):
     """One connection, from the component's end."""
 
     def __init__(self, house: House) -> None:
+        super().__init__()
         self.house = house
         self.transport = Transport()
         protocol = house.factory.buildProtocol(None)
         assert isinstance(protocol, XMLStream)
         self.protocol = protocol
-        self.framer = Framer(Limits())
-        self.header: StreamOpened | None = None
-        self.is_closed = False
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
 
     def say(self, xml: str) -> list[Element]:
@@ -67,16 +64,7 @@ class Wire:
         return self.heard()
 
     def heard(self) -> list[Element]:
-        found = []
-        for event in self.framer.feed(self.transport.take()):
-            if isinstance(event, Stanza):
-                found.append(event.tree)
-            elif isinstance(event, StreamOpened):
-                self.header = event
-            else:
-                assert isinstance(event, StreamClosed), event
-                self.is_closed = True
-        return found
+        return self.read(self.transport.take())
 
     def prove(self, secret: Secret = SECRET, header: str = HEADER) -> list[Element]:
         heard = self.say(header)

@@ -24,10 +24,9 @@ from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair
 from pushd.s2s.peers import Peers
 from pushd.wire.element import Element
-from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
-from pushd.wire.stanza import Stanza
+from pushd.wire.framer import Limits
 from tests.hall import Client, Hall
-from tests.support import Transport
+from tests.support import FarEnd, Transport
 
 HERE, THERE = "example.net", "there.example"
 STREAM = (
@@ -80,17 +79,15 @@ class Authorities:
         return self.faults.get(domain, "it is self-signed")
 
 
-class End:
+class End(FarEnd):
     """One connection, from the other server's end."""
 
     def __init__(self, house: "House", protocol: XMLStream) -> None:
+        super().__init__()
         self.house = house
         self.protocol = protocol
         self.transport = Pipe()
-        self.header: StreamOpened | None = None
         self.first: list[Element] = []  # what was said as soon as the stream stood
-        self.is_closed = False
-        self._framer = Framer(Limits())
         self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]
 
     def say(self, xml: str) -> list[Element]:
@@ -105,22 +102,10 @@ class End:
         data = self.transport.take()
         if b"<?xml" in data:  # a new stream of theirs
             before, _, after = data.partition(b"<?xml")
-            found = self._read(before)
-            self._framer = Framer(Limits())
-            return found + self._read(b"<?xml" + after)
-        return self._read(data)
-
-    def _read(self, data: bytes) -> list[Element]:
-        found = []
-        for event in self._framer.feed(data):
-            if isinstance(event, Stanza):
-                found.append(event.tree)
-            elif isinstance(event, StreamOpened):
-                self.header = event
-            else:
-                assert isinstance(event, StreamClosed), event
-                self.is_closed = True
-        return found
+            found = self.read(before)
+            self.begin()
+            return found + self.read(b"<?xml" + after)
+        return self.read(data)
 
     @property
     def id(self) -> str:
