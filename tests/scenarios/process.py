@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
+from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+
+from tests import nursery
 
 reactor: Any = the_reactor
 T = TypeVar("T")
@@ -60,13 +63,13 @@ class Child(ProcessProtocol):
     ) -> "Child":
         """Run Python with these arguments, at the project's root, until the test ends."""
         child = cls(hear)
-        reactor.spawnProcess(
-            child,
-            sys.executable,
-            [sys.executable, *arguments],
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-            path=str(ROOT),
-        )
+        command = [sys.executable, *arguments]
+        full = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        if nursery.bears(command):
+            make: Callable[..., _Born] = _Born
+            make(reactor, sys.executable, command, full, str(ROOT), child)
+        else:
+            reactor.spawnProcess(child, sys.executable, command, env=full, path=str(ROOT))
         case.addCleanup(child.reap)
         return child
 
@@ -122,3 +125,20 @@ class Child(ProcessProtocol):
 
     def _keep(self, data: bytes) -> None:
         self.output = (self.output + data)[-KEPT:]
+
+
+class _Born(Process):
+    """A process of the reactor that is forked by the nursery."""
+
+    def _fork(
+        self,
+        path: str,
+        uid: int | None,
+        gid: int | None,
+        executable: str,
+        args: Sequence[str],
+        environment: Mapping[str, str],
+        **kwargs: Any,
+    ) -> None:
+        inner = kwargs["fdmap"]
+        self.pid = nursery.fork(args, environment, path, [inner[one] for one in range(3)])

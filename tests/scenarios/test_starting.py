@@ -21,10 +21,12 @@ from typing import Any
 import pytest
 
 from pushd.net.certificates import DevelopmentCA
+from tests import nursery
 from tests.unit.providers import bench
 
 ROOT = Path(__file__).parents[2]
 PYTHON_M = (sys.executable, "-m", "pushd")
+NEW = ("env", *PYTHON_M)  # where a process that the nursery bears would not do
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 SCRIPT = Path(sys.executable).with_name("twistd")
 PUSHDCTL = (sys.executable, "-m", "pushd.cli.pushdctl")
@@ -38,15 +40,20 @@ class Run:
     def __init__(self, folder: Path, command: Sequence[str | Path]) -> None:
         number = len(list(folder.glob("*.out")))
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                [str(part) for part in command],
-                cwd=folder,
-                env=environment(folder),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-            )
+        self._process: nursery.Born | subprocess.Popen[bytes]
+        given = [str(part) for part in command]
+        variables = environment(folder)
+        with (
+            self._out.open("wb") as out,
+            self._err.open("wb") as err,
+            Path(os.devnull).open("rb") as nothing,
+        ):
+            files = (nothing, out, err)
+            if nursery.bears(given):
+                descriptors = [file.fileno() for file in files]
+                self._process = nursery.Born(given, variables, folder, descriptors)
+            else:
+                self._process = subprocess.Popen(given, 0, None, *files, cwd=folder, env=variables)
         self.pid = self._process.pid
 
     @property
@@ -163,7 +170,7 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
     operator: Operator,
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    server, ready = operator.develop("--free-ports", "--events", "events.jsonl")
+    server, ready = operator.develop("--free-ports", "--events", "events.jsonl", by=NEW)
 
     assert ready["pid"] == server.pid
     assert ready["domain"] == "localhost"
@@ -203,14 +210,14 @@ def test_a_development_server_says_what_listens_where_and_stops_in_order(
 
 
 def test_an_interrupt_stops_in_order_as_well(operator: Operator) -> None:
-    server, _ = operator.develop("--free-ports")
+    server, _ = operator.develop("--free-ports", by=NEW)
 
     assert server.stop(signal.SIGINT) == 0
     assert "Traceback" not in server.out + server.err
 
 
 def test_a_server_told_to_stop_while_it_starts_ends_without_a_word(operator: Operator) -> None:
-    server = operator.run(*PYTHON_M, "--dev", "--free-ports", "--data", "data")
+    server = operator.run(*NEW, "--dev", "--free-ports", "--data", "data")
     until = time.monotonic() + PATIENCE
     while not (operator.folder / "data" / "pushd.db").exists():
         assert time.monotonic() < until
