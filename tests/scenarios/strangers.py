@@ -57,14 +57,20 @@ class Talk:
         self.socket.close()
 
 
-def calling(
-    place: str, us: str, them: str, paper: Paper | None, sni: str = ""
-) -> tuple[Talk, bytes]:
-    """Connect to a server as `us`, showing a certificate; also its features under TLS."""
+def opened(place: str, us: str, them: str) -> Talk:
+    """Connect to a server as `us`, in the clear yet."""
     host, _, port = place.rpartition(":")
     talk = Talk(socket.create_connection((host, int(port)), PATIENCE))
     talk.say(header(us, them))
     talk.hear("</stream:features>")
+    return talk
+
+
+def calling(
+    place: str, us: str, them: str, paper: Paper | None, sni: str = ""
+) -> tuple[Talk, bytes]:
+    """Connect to a server as `us`, showing a certificate; also its features under TLS."""
+    talk = opened(place, us, them)
     talk.say(STARTTLS)
     talk.hear("<proceed[^>]*>")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

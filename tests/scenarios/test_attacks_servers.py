@@ -11,7 +11,7 @@ from twisted.names import dns
 from tests.papers import Office
 from tests.scenarios.neighbours import Neighbour
 from tests.scenarios.peers import PING
-from tests.scenarios.strangers import EXTERNAL, Stranger, Talk, calling, header
+from tests.scenarios.strangers import EXTERNAL, STARTTLS, Stranger, Talk, calling, header, opened
 from tests.scenarios.zone import Zone
 
 HERE, THERE = "capulet.example", "there.example"
@@ -25,7 +25,7 @@ class House:
         self.papers = {name: office.issue(name) for name in (THERE, "other.example")}
         self.stalling = socket.create_server(("127.0.0.1", 0))  # it takes calls, and says nothing
         place = f"127.0.0.1:{self.stalling.getsockname()[1]}"
-        self.ours = Neighbour(folder, HERE, office.path)
+        self.ours = Neighbour(folder, HERE, office.path, limits={"tls_handshake_timeout": "2s"})
         mine = office.issue(HERE)
         self.ours.configure(
             [],
@@ -119,6 +119,23 @@ def test_row_14_stanzas_from_other_domains_end_the_stream(house: House) -> None:
     talk.close()
     juliet.hear("true")
     assert "false" not in juliet.bodies()
+
+
+def test_row_18_half_a_handshake_is_cut_in_time(house: House) -> None:
+    """Some say nothing after <proceed/>, others half a greeting; nobody waits for them."""
+    juliet = house.ours.phone("juliet")
+    talks = [opened(house.ours.place, THERE, HERE) for _ in range(30)]
+    before = house.memory()
+    for talk in talks:
+        talk.say(STARTTLS)
+        talk.hear("<proceed[^>]*>")
+    for talk in talks[::2]:
+        talk.socket.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert juliet.ask(PING, HERE, "get")["type"] == "result"
+    for talk in talks:
+        assert talk.hear("never") == b""
+        talk.close()
+    assert house.memory() - before < 10 * MEGABYTE
 
 
 def test_row_36_a_flood_of_domains_holds_nobody_up(house: House) -> None:
