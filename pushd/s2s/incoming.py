@@ -78,10 +78,10 @@ class Incoming:
         self._is_external = False
         self._wants_bidi = False
         self._bidi: Pair | None = None
-        self._failures = 0  # of SASL
+        self._attempts = 0  # at SASL, that failed
         self._most = ANY  # bytes of a stanza that the peer takes
         self._verifying: set[Pair] = set()
-        self._failures = 0
+        self._failures = 0  # in a row, of dialback
         self._sent = Sent(stream, peers.kept)
         self._received: Received | None = None
         self._probation: Probation | None = None
@@ -252,8 +252,8 @@ class Incoming:
             raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
         condition = self._refusal(stanza)
         if condition:
-            self._failures += 1
-            if self._failures > RETRIES:
+            self._attempts += 1
+            if self._attempts > RETRIES:
                 raise StreamError("policy-violation", "too many attempts")
             failure = element(NS_SASL, "failure", element(NS_SASL, condition))
             self._stream.send(serialize(failure))
