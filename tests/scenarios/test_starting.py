@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -156,11 +157,12 @@ def ports_of(ready: Any) -> dict[str, int]:
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Operator]:
-    made = Operator(tmp_path)
-    yield made
-    for run in made.runs:
-        run.stop(signal.SIGKILL)
+def operator() -> Iterator[Operator]:
+    with TemporaryDirectory(prefix="pushd-") as folder:  # short: there are sockets in it
+        made = Operator(Path(folder))
+        yield made
+        for run in made.runs:
+            run.stop(signal.SIGKILL)
 
 
 # The first minute.
