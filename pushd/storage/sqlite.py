@@ -8,15 +8,14 @@ while the one before was under way. What nobody waits for may linger a little, f
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from pushd.storage import schema
 from pushd.storage.errors import (
     InUse,
     SchemaChanged,
@@ -24,7 +23,9 @@ from pushd.storage.errors import (
     StatementRefused,
     StorageError,
 )
+from pushd.storage.groups import AfterCommit, Commit, Group, Question
 from pushd.storage.lock import Lock, prepare
+from pushd.storage.opening import Synchronous, connect
 from pushd.storage.runner import InlineRunner, Runner, ThreadRunner
 from pushd.storage.writer import Outcome, Read, Row, Write, Writer
 
@@ -41,11 +42,9 @@ __all__ = [
     "ThreadRunner",
 ]
 
-AfterCommit: TypeAlias = Callable[[], None]
 Collector: TypeAlias = Callable[[], AfterCommit | None]
 
 RETRY = 2.0  # seconds between attempts while commits fail and nobody writes
-BUSY = 5.0  # seconds to wait for a lock that another program holds, such as a backup
 
 log = Logger()
 
@@ -69,48 +68,6 @@ class Commits:
             self.statements += statements
 
 
-@dataclass(slots=True)
-class _Commit:
-    """Somebody who waits until the first `position` writes of the group are durable."""
-
-    position: int
-    told: Deferred[None]
-
-
-@dataclass(slots=True)
-class _Question:
-    read: Read
-    told: Deferred[list[Row]]
-
-    @property
-    def position(self) -> int:
-        return self.read.position
-
-
-@dataclass(slots=True)
-class _Group:
-    """What becomes one transaction, and who is told of it, in the order of the calls."""
-
-    writes: list[Write] = field(default_factory=list)
-    waiting: list[_Commit | _Question] = field(default_factory=list)
-    afters: list[tuple[int, AfterCommit]] = field(default_factory=list)  # with its position
-    is_whole: bool = True  # collectors were asked
-
-    def reads(self) -> list[Read]:
-        return [one.read for one in self.waiting if isinstance(one, _Question)]
-
-    def put_before(self, later: "_Group") -> None:
-        """Make this group's writes the first ones of `later`."""
-        kept = len(self.writes)
-        for one in later.waiting:
-            if isinstance(one, _Question):
-                one.read.position += kept
-            else:
-                one.position += kept
-        later.writes = self.writes + later.writes
-        later.afters = self.afters  # nothing is collected for a group before it is taken
-
-
 class Database:
     """A file of tables. All methods are for the reactor's thread.
 
@@ -126,7 +83,7 @@ class Database:
         run: Runner,
         *,
         linger: float = 0.0,
-        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        synchronous: Synchronous = "NORMAL",
         connection: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = path
@@ -139,8 +96,8 @@ class Database:
         self._lock = Lock(path) if path != ":memory:" else None
         self._collectors: list[Collector] = []
         self._watchers: list[Callable[[], object]] = []
-        self._next = _Group()  # what the next transaction will hold
-        self._taken: _Group | None = None  # what the writer has in hand
+        self._next = Group()  # what the next transaction will hold
+        self._taken: Group | None = None  # what the writer has in hand
         self.busy_since: float | None = None  # when it took that; seconds since the epoch
         self.fault = ""  # why commits fail, while they do
         self.commits = Commits()
@@ -174,7 +131,9 @@ class Database:
             prepare(self.path)
             self._lock.take()
         try:
-            self._writer = Writer(self._connect())
+            self._writer = Writer(
+                connect(self.path, self._factory, self._synchronous, self._clock.seconds())
+            )
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -230,11 +189,11 @@ class Database:
         following, taken = self._next, self._taken
         told: Deferred[None] = Deferred()
         if following.writes or following.waiting or self._touched:
-            following.waiting.append(_Commit(len(following.writes), told))
+            following.waiting.append(Commit(len(following.writes), told))
             if not self._armed:
                 self._arm()
         elif taken is not None:
-            taken.waiting.append(_Commit(len(taken.writes), told))
+            taken.waiting.append(Commit(len(taken.writes), told))
         else:
             told.callback(None)
         return told
@@ -247,7 +206,7 @@ class Database:
         if not self._open:
             return fail(self._not_open())
         told: Deferred[list[Row]] = Deferred()
-        question = _Question(Read(len(self._next.writes), sql, parameters), told)
+        question = Question(Read(len(self._next.writes), sql, parameters), told)
         self._next.waiting.append(question)
         if not self._armed:
             self._arm()
@@ -272,36 +231,6 @@ class Database:
         """Read the whole file and answer what is wrong with it: an empty list when nothing is."""
         found = [str(row[0]) for row in await self.read("PRAGMA quick_check")]
         return [] if found == ["ok"] else found
-
-    # -- opening ------------------------------------------------------------------
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = None
-        try:
-            connection = sqlite3.connect(
-                self.path,
-                timeout=BUSY,
-                isolation_level=None,  # transactions begin and end where we say
-                check_same_thread=False,  # opened here, then used by the writer alone
-                factory=self._factory,
-            )
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            if self._lock is not None and mode != "wal":
-                raise StorageError("its file system cannot hold a write-ahead log")
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-            made = schema.migrate(connection, schema.steps(), self._clock.seconds())
-            if made and made[0].number == 1:
-                log.info("made a new database: {path}", path=self.path)
-            elif made:
-                names = ", ".join(f"{step.number:04}_{step.name}" for step in made)
-                log.info("migrated {path}: {names}", path=self.path, names=names)
-        except (sqlite3.Error, StorageError) as error:
-            if connection is not None:
-                connection.close()
-            kind = type(error) if isinstance(error, StorageError) else StorageError
-            raise kind(f"cannot use {self.path}: {error}") from None
-        return connection
 
     def _not_open(self) -> StorageError:
         return StorageError(f"{self.path} is not open")
@@ -334,7 +263,7 @@ class Database:
             self._collect()
         else:
             self._next.is_whole = False
-        group, self._next = self._next, _Group()
+        group, self._next = self._next, Group()
         self._taken = group
         self.busy_since = self._clock.seconds()
         reads = group.reads()
@@ -376,7 +305,7 @@ class Database:
         elif self._wanted and self._lingering is None:
             self._let_linger()
 
-    def _tell(self, group: _Group, outcome: Outcome) -> None:
+    def _tell(self, group: Group, outcome: Outcome) -> None:
         """The group is durable, except for statements that were dropped."""
         if self._failing and group.writes:
             self._failing = False
@@ -394,17 +323,17 @@ class Database:
                     log.failure("what follows a commit failed")
         results = iter(outcome.results)
         for one in group.waiting:
-            if isinstance(one, _Question):
-                _answer(one, next(results))
+            if isinstance(one, Question):
+                one.answer(next(results))
             elif one.position > sound:
                 dropped = group.writes[sound].sql
                 one.told.errback(StatementRefused(f"{outcome.refused[sound]}: {dropped}"))
             elif group.is_whole or not self._touched:
                 one.told.callback(None)
             else:  # what collectors have is in the next group
-                self._next.waiting.append(_Commit(0, one.told))
+                self._next.waiting.append(Commit(0, one.told))
 
-    def _keep(self, group: _Group, outcome: Outcome) -> None:
+    def _keep(self, group: Group, outcome: Outcome) -> None:
         """Nothing of the group is durable: its writes go first in the next attempt."""
         self.fault = outcome.failure
         if not self._failing:
@@ -415,15 +344,15 @@ class Database:
         group.put_before(self._next)
         results = iter(outcome.results)
         for one in group.waiting:
-            if isinstance(one, _Question):
-                _answer(one, next(results))
+            if isinstance(one, Question):
+                one.answer(next(results))
             else:
                 one.told.errback(StorageError(f"cannot commit to {self.path}: {outcome.failure}"))
         for watcher in self._watchers:
             watcher()
 
     def _shut(self, failure: str) -> None:
-        lost, self._next = self._next, _Group()
+        lost, self._next = self._next, Group()
         self._open = self._failing = False
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
@@ -446,10 +375,3 @@ class Database:
                 told.callback(None)
             else:
                 told.errback(StorageError(error))
-
-
-def _answer(question: _Question, result: list[Row] | StorageError) -> None:
-    if isinstance(result, StorageError):
-        question.told.errback(result)
-    else:
-        question.told.callback(result)
