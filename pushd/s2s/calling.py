@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pushd.s2s.peers import Peers
 
 CONNECT_TIME = 10.0  # seconds for each address
+# With these, a server has spoken for its domain: another of its places would say the same.
+SPOKEN = frozenset(("refused", "authentication", "dialback"))
 LONGEST = 60.0  # seconds, after which no other place is tried
 
 PRIVATE = "not of the public internet: s2s.allow_private has such addresses connected to"
@@ -65,8 +67,8 @@ class Caller:
                 fault = Fault(found.step, found.text)  # without the frames that it has passed
                 if tell is not None:
                     tell(str(target), f"{found}")
-                if found.step in ("refused", "authentication"):
-                    break  # it has spoken for the domain
+                if found.step in SPOKEN or peers.is_stopping:
+                    break
                 if peers.clock.seconds() > until:
                     break  # others wait, and it may be that nobody means us to get through
         raise fault

@@ -8,9 +8,12 @@ from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from pushd.net.srv import Record
+from pushd.net.srv import Record, Target
 from pushd.s2s.calling import Caller
 from pushd.s2s.faults import Fault
+from pushd.s2s.outgoing import Outgoing
+from pushd.s2s.pairs import Pair
+from pushd.s2s.peers import Peers
 from tests.unit.s2s.house import HERE, House
 
 
@@ -76,3 +79,47 @@ def test_it_is_told_how_far_it_leads(domain: str) -> None:
     fault = failed[0].value
     assert isinstance(fault, Fault)
     assert (told.get("records", ""), fault.step, fault.text) == TOLD[domain]
+
+
+class Played(Caller):
+    """Whose places all come to this fault."""
+
+    def __init__(self, step: str) -> None:
+        names: Any = Names(
+            {
+                "_xmpps-server._tcp.two.example": [Record(1, 0, "first.example", 5270)],
+                "_xmpp-server._tcp.two.example": [Record(2, 0, "second.example", 5269)],
+            },
+            {},
+        )
+        reactor: Any = MemoryReactorClock()
+        super().__init__(reactor, names)
+        self.step = step
+        self.tried: list[str] = []
+        self.house = House()
+
+    async def _try(self, peers: Peers, pair: Pair, target: Target, to_verify: bool) -> Outgoing:
+        self.tried.append(target.host)
+        if self.step == "closed":
+            peers.stop()
+        raise Fault(self.step, "a test has it so")
+
+    def call_two(self) -> list[str]:
+        calling = Deferred.fromCoroutine(self.call(self.house.peers, (HERE, "two.example")))
+        self.house.hall.advance(0)
+        calling.addErrback(lambda failure: failure.trap(Fault))
+        return self.tried
+
+
+@pytest.mark.parametrize("step", ["connect", "tls", "certificate", "timeout", "stream-error"])
+def test_the_next_place_may_do_better(step: str) -> None:
+    assert Played(step).call_two() == ["first.example", "second.example"]
+
+
+@pytest.mark.parametrize("step", ["refused", "authentication", "dialback"])
+def test_a_server_speaks_for_its_domain_at_any_place(step: str) -> None:
+    assert Played(step).call_two() == ["first.example"]
+
+
+def test_a_server_that_stops_tries_no_other_place() -> None:
+    assert Played("closed").call_two() == ["first.example"]
