@@ -397,7 +397,7 @@ class Incoming:
     def _stanza(self, stanza: Stanza) -> None:
         if not self.pairs:
             raise StreamError("not-authorized", "nobody has proved to be anybody")
-        passed = admitted(stanza, self.pairs, self._peers.host.domains)
+        passed = admitted(stanza, self.pairs, self._peers.host)
         self.used_at = self._peers.clock.seconds()
         self._peers.host.router.route(passed)
         if self._received is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pushd.s2s.shares import Asker
 from pushd.wire.claims import without_forgeries
@@ -10,6 +11,9 @@ from pushd.wire.errors import JIDMalformed, StreamError
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.stanza import Stanza
+
+if TYPE_CHECKING:
+    from pushd.routing.host import Host
 
 CLIENT_NAME = NS_CLIENT.encode()
 STANZAS = frozenset(("message", "presence", "iq"))
@@ -40,7 +44,7 @@ def is_stanza(stanza: Stanza) -> bool:
     return stanza.namespace == NS_CLIENT and stanza.name in STANZAS
 
 
-def admitted(stanza: Stanza, pairs: Collection[Pair], domains: Collection[str]) -> Stanza:
+def admitted(stanza: Stanza, pairs: Collection[Pair], host: "Host") -> Stanza:
     """A stanza as it may pass, from a peer that has proved these pairs.
 
     Raises StreamError: a server says who speaks and to whom (RFC 6120 §8.1.1.2, §8.1.2.2), and
@@ -51,9 +55,20 @@ def admitted(stanza: Stanza, pairs: Collection[Pair], domains: Collection[str]) 
         to = parse(stanza.attributes.get("to", ""))
     except JIDMalformed:
         raise StreamError("improper-addressing", "from and to are addresses") from None
-    if (to.domain, sender.domain) not in pairs:
+    if (to.domain, sender.domain) not in pairs and not _is_detour(
+        sender.domain, to.domain, pairs, host
+    ):
         raise StreamError("invalid-from", f"{sender.domain} has not proved itself to {to.domain}")
-    return without_forgeries(stanza, domains) if stanza.claims else stanza
+    return without_forgeries(stanza, host.domains) if stanza.claims else stanza
+
+
+def _is_detour(remote: str, local: str, pairs: Collection[Pair], host: "Host") -> bool:
+    """Whether a server that is who it says to be speaks to us on the stream for another of us.
+
+    COMPAT: where several domains of ours share a stream to it (XEP-0220 §2.6), Prosody answers
+    all of them on its stream to the one that the shared one was opened for.
+    """
+    return any(one == remote for _, one in pairs) and host.router.is_served(local)
 
 
 def spoken(stanza: Stanza) -> bytes:

@@ -141,6 +141,21 @@ def test_a_server_speaks_for_itself_alone(attributes: str, expected: str) -> Non
     assert not house.romeo.received()
 
 
+def test_who_proved_itself_to_one_of_us_may_answer_another_there() -> None:
+    """As Prosody does what came by a stream that our domains share."""
+    house = House(Hall(domains=(HERE, "example.org")))
+    paris = house.hall.login("paris@example.org/x")
+    end = house.external()
+
+    end.say(MESSAGE.replace("romeo@example.net", "paris@example.org"))
+
+    [message] = paris.received()
+    assert message["from"] == "juliet@there.example/x"
+    other = MESSAGE.replace("romeo@example.net", "paris@example.org").replace("there", "other")
+    assert condition(end.say(other)) == "invalid-from"
+    assert not paris.received()
+
+
 @pytest.mark.parametrize(
     ("sender", "is_it"),
     [
