@@ -11,12 +11,14 @@ import json
 import os
 import ssl
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import servers
 from benchmarks.accounts import Population
 from benchmarks.processes import Server, free_port
+from pushd.config.sections import Dialects
 from pushd.wire.element import Element
 from pushd.wire.namespaces import NS_SASL
 from pushd.wire.secret import Secret
@@ -26,6 +28,7 @@ from tests.scenarios.neighbours import PASSWORD, Neighbour
 from tests.scenarios.peers import PATIENCE, Phone, Service, until
 from tests.scenarios.raw import Raw
 from tests.scenarios.test_starting import free_port as free_place
+from tests.scenarios.tongues import MODULE
 from tests.scenarios.zone import Zone
 
 OURS, THEIRS = "ours.example", "theirs.example"
@@ -71,6 +74,7 @@ def _parts(domain: str) -> tuple[str, str, str]:
 
 SERVICE = f"push.{their('good', 'starttls', 'require')}"  # a component there
 COMPONENT_SECRET = Secret("the secret of a component")
+REGISTRATIONS = 2  # that a domain of theirs may have here
 # ejabberd's.
 MODULES = (
     *("adhoc", "client_state", "disco", "offline", "ping", "push", "push_keepalive", "roster"),
@@ -94,6 +98,7 @@ class Prosody(servers.Prosody):
     Without bidirectional streams: else the one way would be proved by the other.
     """
 
+    bears = 3  # refusals of a push service in a row, instead of 16; then it is done with it
     papers: dict[str, Paper]
     authority: Path
     name_server: int
@@ -133,6 +138,7 @@ s2s_require_encryption = true
 s2s_secure_auth = false
 s2s_secure_domains = {{ {demanding} }}
 use_ipv6 = false
+push_max_errors = {self.bears}
 authentication = "internal_plain"
 unbound = {{
     resolvconf = false, hoststxt = false, forward = "127.0.0.1@{self.name_server}",
@@ -163,6 +169,7 @@ Component "{SERVICE}"
 class Ejabberd(servers.Ejabberd):
     """The same. A domain that demands certificates has no dialback there."""
 
+    bears = 1
     papers: dict[str, Paper]
     authority: Path
     name_server: int
@@ -263,17 +270,25 @@ class Stranger(Native):
 
     house: Any
 
+    @property
+    def domain(self) -> str:
+        return self.account.partition("@")[2]
+
     def connect(self) -> None:
         raw = Raw(("127.0.0.1", self.house.theirs.port), timeout=PATIENCE)
-        self._log_in(raw, self.account.partition("@")[2])
+        self._log_in(raw, self.domain)
 
     def lose(self) -> None:
         """The connection breaks; their server says nothing of it."""
         self.raw.reset()
 
+    def leave(self) -> None:
+        """The session ends, and what comes is stored."""
+        self.raw.send("</stream:stream>")
+        self.raw.read_to_end()
+
     def settled(self) -> None:
-        domain = self.account.partition("@")[2]
-        self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", domain, "get")
+        self.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>", self.domain, "get")
 
 
 class Matrix:
@@ -286,8 +301,10 @@ class Matrix:
         self.fcm = Fcm(folder)
         self._phones: dict[str, Phone] = {}
         self._service: Service | None = None
+        self._unused = itertools.product(FOR_OURS, TRANSPORTS, POLICIES)
         self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
         theirs: Any = self.theirs
+        self.bears: int = theirs.bears
         theirs.papers = {one: _paper(office, one) for one in THEIR_DOMAINS}
         theirs.authority, theirs.name_server = office.path, self.zone.port
         theirs.folder.mkdir()
@@ -317,7 +334,16 @@ class Matrix:
                 domain: {"certificate": str(paper.certificate), "key": str(paper.key)}
                 for domain, paper in papers.items()
             },
-            "app_server": {"backends": [self.fcm.backend(ours.domain, f"push.{ours.domain}")]},
+            "app_server": {
+                "backends": [
+                    {
+                        **self.fcm.backend(ours.domain, f"push.{ours.domain}"),
+                        "push_modules": [MODULE],
+                    }
+                ],
+                "dialects": asdict(Dialects.every()),
+                "max_registrations_per_domain": REGISTRATIONS,
+            },
         }
         ours.configure(
             [],
@@ -359,6 +385,13 @@ class Matrix:
             self._phones[domain] = phone
         return self._phones[domain]
 
+    def stranger(self) -> "Stranger":
+        """A user of theirs whom no other test has, resumable."""
+        phone = self.phone(their(*next(self._unused)))
+        assert isinstance(phone, Stranger)
+        phone.manage()
+        return phone
+
     def say(self, sender: str, receiver: str) -> Element | None:
         """One writes to the other; gives what arrives, or None if it comes back instead."""
         id = f"matrix-{next(_numbers)}"
@@ -377,6 +410,12 @@ class Matrix:
         for phone in (one, other):
             phone.unread.clear()
         return None if found.getAttribute("type") == "error" else found
+
+    def has_given_up(self, node: str) -> bool:
+        """Whether their server says that it has ended what a user had enabled at this node."""
+        logs = [one.read_text() for one in self.theirs.folder.glob("*.log")]
+        lines = [line for log in logs for line in log.splitlines() if "isabling push" in line]
+        return any(node in line for line in lines)
 
     def close(self) -> None:
         for phone in self._phones.values():

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from pushd.wire.element import Element
+from pushd.wire import forms
+from pushd.wire.element import Element, child, children
+from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB
 from tests.scenarios.matrix import (
     OUR_PAPERS,
     PAPERS,
     POLICIES,
+    REGISTRATIONS,
     SERVICE,
     TRANSPORTS,
     VALID,
@@ -21,8 +24,9 @@ from tests.scenarios.matrix import (
     our,
     their,
 )
-from tests.scenarios.peers import PING
-from tests.scenarios.reading import secret_form, succeeded
+from tests.scenarios.peers import PING, Phone, until
+from tests.scenarios.reading import refusal, secret_form, succeeded
+from tests.scenarios.tongues import TONGUES, Tongue
 
 KINDS: list[type[Any]] = [Prosody, Ejabberd]
 
@@ -112,33 +116,64 @@ def _presence(sender: str, type: str = "") -> Callable[[Element], bool]:
 # Push between them: XEP-0357, whose two sides may be at different servers.
 
 
-def enabled(matrix: Matrix, paper: str, token: str, secret: str = "") -> Stranger:
-    """A user of theirs whose phone is registered here, and whom their server wakes there."""
-    phone = matrix.phone(their(paper, "starttls", "require"))
-    assert isinstance(phone, Stranger)
-    if phone.sm is None:
-        phone.manage()
+def enabled(matrix: Matrix, token: str, secret: str = "") -> tuple[Stranger, str]:
+    """A user of theirs whose phone is registered here, and whom their server wakes at a node."""
+    phone = matrix.stranger()
     given = phone.register(token, matrix.ours.domain)
     form = secret_form(secret or given["secret"])
     succeeded(phone.enable(given["jid"], given["node"], form))
-    return phone
+    return phone, given["node"]
+
+
+def friend_of(matrix: Matrix) -> Phone:
+    """A user of ours."""
+    return matrix.phone(our("good", "starttls", "require"))
 
 
 def test_their_phone_is_woken_by_our_app_server(matrix: Matrix) -> None:
-    phone = enabled(matrix, "for-good", "token-of-the-phone")
+    phone, _ = enabled(matrix, "token-of-the-phone")
     phone.lose()
 
-    matrix.phone(our("good", "starttls", "require")).message(phone.account, "wake up")
+    friend_of(matrix).message(phone.account, "wake up")
 
     assert matrix.fcm.pushes("token-of-the-phone", wait=30.0)
     assert phone.resume().name == "resumed"
     phone.hear("wake up")
 
 
+@pytest.mark.parametrize("tongue", TONGUES)
+def test_their_clients_of_other_dialects_are_woken(matrix: Matrix, tongue: Tongue) -> None:
+    phone, here = matrix.stranger(), matrix.ours.domain
+    token = f"token-{tongue.__name__}"
+    node, options = tongue(phone, here, f"push.{here}", token)
+    parts = [forms.submit(FORM_PUBLISH_OPTIONS, options)] if options else []
+    succeeded(phone.enable(f"push.{here}", node, *parts))
+
+    phone.leave()
+    friend_of(matrix).message(phone.account, "wake up")
+
+    assert matrix.fcm.pushes(token, wait=30.0)
+
+
+def test_a_domain_of_theirs_registers_no_more_than_it_may(matrix: Matrix) -> None:
+    phone, here = matrix.stranger(), matrix.ours.domain
+
+    def registering(number: int) -> Element:
+        given = {"token": f"token-of-many-{number}", "device-id": f"{number}"}
+        return phone.command("register-push-fcm", forms.submit(None, given), here)
+
+    for number in range(REGISTRATIONS):
+        succeeded(registering(number))
+
+    assert refusal(registering(REGISTRATIONS)) == ("wait", "policy-violation")
+    succeeded(phone.command("unregister-push", forms.submit(None, {"device-id": "0"}), here))
+    succeeded(registering(REGISTRATIONS))
+
+
 def test_their_server_is_told_of_a_dead_token(matrix: Matrix) -> None:
-    phone = enabled(matrix, "for-wildcard", "token-of-the-dead")
+    phone, node = enabled(matrix, "token-of-the-dead")
     matrix.fcm.script("token-of-the-dead", {"error": "UNREGISTERED"})
-    friend = matrix.phone(our("good", "starttls", "require"))
+    friend = friend_of(matrix)
     phone.lose()
 
     friend.message(phone.account, "are you there?")
@@ -146,21 +181,92 @@ def test_their_server_is_told_of_a_dead_token(matrix: Matrix) -> None:
     assert matrix.fcm.pushes("token-of-the-dead", wait=30.0)
     matrix.ours.event("device-unregistered", account=phone.account)
     friend.message(phone.account, "and now?")
-    domain = phone.account.partition("@")[2]
-    told = matrix.ours.event("publish-received", publisher=domain, outcome="refused")
+    told = matrix.ours.event("publish-received", publisher=phone.domain, outcome="refused")
     assert told["reason"] == "item-not-found"
     assert len(matrix.fcm.pushes("token-of-the-dead")) == 1
+    # The notice is for the account, whose server passes it on (XEP-0357 §8).
+    assert phone.resume().name == "resumed"
+    notice = phone.take("notice", lambda one: one["from"] == f"push.{matrix.ours.domain}")
+    pubsub = child(notice, NS_PUBSUB, "pubsub")
+    assert pubsub is not None
+    [affiliation] = children(pubsub)
+    assert (pubsub["node"], affiliation["affiliation"]) == (node, "none")
+    assert affiliation["jid"] == phone.account
 
 
-def test_a_wrong_secret_wakes_nobody(matrix: Matrix) -> None:
-    phone = enabled(matrix, "for-server-only", "token-of-the-liar", "not the secret")
-    phone.lose()
+# What we answer to their servers, and whether they give up what their user has enabled.
 
-    matrix.phone(our("good", "starttls", "require")).message(phone.account, "wake up")
 
-    told = matrix.ours.event("publish-received", account=phone.account)
-    assert (told["outcome"], told["reason"]) == ("refused", "forbidden")
-    assert not matrix.fcm.pushes("token-of-the-liar")
+def unregistered(matrix: Matrix, phone: Stranger) -> None:
+    succeeded(phone.command("unregister-push", to=matrix.ours.domain))
+    phone.take("notice", lambda one: one["from"] == f"push.{matrix.ours.domain}")
+    phone.settled()  # and acknowledged: else it would be pushed, too
+
+
+def banned(matrix: Matrix, phone: Stranger) -> None:
+    matrix.ours.operate("push-block", domain=phone.domain)
+
+
+def unharmed(matrix: Matrix, phone: Stranger) -> None:
+    """Only its secret is wrong."""
+
+
+Harm = Callable[[Matrix, Stranger], None]
+FOR_GOOD: list[tuple[Harm, str]] = [
+    (unregistered, "item-not-found"),
+    (banned, "policy-violation"),
+    (unharmed, "forbidden"),
+]
+
+
+@pytest.mark.parametrize(("harm", "reason"), FOR_GOOD, ids=[reason for _, reason in FOR_GOOD])
+def test_their_server_gives_up_what_we_refuse_for_good(
+    matrix: Matrix, harm: Harm, reason: str
+) -> None:
+    """ejabberd at once, Prosody after several refusals."""
+    token = f"token-{reason}"
+    phone, node = enabled(matrix, token, "not the secret" if harm is unharmed else "")
+    friend = friend_of(matrix)
+    harm(matrix, phone)
+    phone.leave()
+
+    for _ in range(matrix.bears):
+        assert not matrix.has_given_up(node)
+        _refused_once(matrix, friend, phone)
+    until(lambda: matrix.has_given_up(node), "end of what was enabled")
+
+    refused = [one["reason"] for one in received(matrix, phone)]
+    assert refused == [reason] * matrix.bears
+    friend.message(phone.account, "and now?")
+    assert friend.ask(PING, phone.domain, "get")["type"] == "result"
+    assert len(received(matrix, phone)) == matrix.bears
+    assert not matrix.fcm.pushes(token)
+
+
+def test_their_server_keeps_what_we_refuse_for_now(matrix: Matrix) -> None:
+    phone, node = enabled(matrix, "token-of-the-patient")
+    friend = friend_of(matrix)
+    matrix.ours.operate("push-block", domain=phone.domain, seconds="3600")
+    phone.leave()
+    for _ in range(matrix.bears + 1):
+        _refused_once(matrix, friend, phone)
+
+    matrix.ours.operate("push-unblock", domain=phone.domain)
+    friend.message(phone.account, "and now?")
+
+    assert matrix.fcm.pushes("token-of-the-patient", wait=30.0)
+    assert not matrix.has_given_up(node)
+
+
+def _refused_once(matrix: Matrix, friend: Phone, phone: Stranger) -> None:
+    before = len(received(matrix, phone))
+    friend.message(phone.account, "are you there?")
+    until(lambda: len(received(matrix, phone)) > before, "publish")
+
+
+def received(matrix: Matrix, phone: Stranger) -> list[dict[str, Any]]:
+    """The publishes that came from the server of a user."""
+    return matrix.ours.events("publish-received", publisher=phone.domain)
 
 
 # What their service says of a publish of ours, and what becomes of the enablement.
@@ -177,7 +283,7 @@ ANSWERS = {
 @pytest.mark.parametrize("condition", ANSWERS)
 def test_our_server_heeds_what_their_service_says(matrix: Matrix, condition: str) -> None:
     type, ends = ANSWERS[condition]
-    friend = matrix.phone(our("good", "starttls", "require"))
+    friend = friend_of(matrix)
     phone = matrix.ours.phone("sleeper", sm=True)
     succeeded(phone.enable(SERVICE, condition))
     phone.cut()
@@ -195,7 +301,7 @@ def test_our_server_heeds_what_their_service_says(matrix: Matrix, condition: str
 
 
 def test_our_server_publishes_to_their_service(matrix: Matrix) -> None:
-    friend = matrix.phone(our("good", "starttls", "require"))
+    friend = friend_of(matrix)
     phone = matrix.ours.phone("sleeper", sm=True)
     succeeded(phone.enable(SERVICE, "node"))
     phone.cut()
