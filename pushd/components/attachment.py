@@ -29,8 +29,9 @@ log = Logger()
 
 HANDSHAKE_TIME = 30.0  # seconds the server has to take us
 HANDSHAKE_BYTES = 10_000  # what it may say before
+PORT = "is component.port its port for components, which have no TLS?"
 REMEDIES = {
-    "not-authorized": "its secret for the component is another one",
+    "not-authorized": "its secret for the component is another one, or it knows none of this name",
     "host-unknown": "it expects no component of this name",
     "conflict": "a component of this name is connected already",
 }
@@ -40,8 +41,8 @@ class Attachment:
     """Our place at another server, as `domain`: attached, or on the way there.
 
     What our domain says while it is away is refused at once, so that whoever waits for it learns
-    of it; what others tell us meanwhile waits with them. `backlog` is how many bytes may wait for
-    a server that does not read.
+    of it; what others tell us meanwhile waits with them. `place` is where the server is, in words.
+    `backlog` is how many bytes may wait for a server that does not read.
     """
 
     trace: Trace | None = None
@@ -53,6 +54,7 @@ class Attachment:
         domain: str,
         secret: Secret,
         endpoint: IStreamClientEndpoint,
+        place: str,
         limits: Limits | None = None,
         backlog: int = 16 << 20,
     ) -> None:
@@ -61,11 +63,13 @@ class Attachment:
         self.secret = secret
         self.limits = limits or Limits()
         self.obstacle = "it was not tried yet"  # why it is not attached; "" when it is
+        self._place = place
+        self._told = ""  # the last obstacle that the log has
         self._turn = turn
         self._backlog = backlog
         self._stream: AttachedStream | None = None  # from its connection to its loss
         self._gone: Deferred[None] | None = None
-        self.calling = Calling(host.clock, endpoint, self._build, self.failed)
+        self.calling = Calling(host.clock, endpoint, self._build, self._unreached)
         self._elsewhere = host.router.remote
         host.router.remote = self._send
 
@@ -92,16 +96,18 @@ class Attachment:
 
     def connected(self, stream: "AttachedStream") -> None:
         self._stream = stream
+        self.obstacle = f"{self._place} is reached, and does not take it yet"
 
     def attached(self) -> None:
-        self.obstacle = ""
+        self.obstacle = self._told = ""
         self.calling.agreed()
         log.info("attached to the other server as its component {domain}", domain=self.domain)
 
     def failed(self, reason: str) -> None:
         """Said once for each reason, however often it is tried."""
-        if reason != self.obstacle:
-            self.obstacle = reason
+        self.obstacle = reason
+        if reason != self._told:
+            self._told = reason
             log.warn("the component {domain} is away: {reason}", domain=self.domain, reason=reason)
 
     def lost(self, reason: str) -> None:
@@ -111,6 +117,11 @@ class Attachment:
             return
         self.failed(reason)
         self.calling.ended()
+
+    def _unreached(self, reason: str) -> None:
+        self.failed(
+            f"nobody is reached at {self._place} (component.host, component.port): {reason}"
+        )
 
     def _build(self) -> XMLStream:
         stream = XMLStream(
@@ -157,6 +168,7 @@ class AttachedStream:
     def opened(self, opening: StreamOpened) -> None:
         """XEP-0114 §3: the secret, with the id of the stream, is what proves who we are."""
         if opening.content != NS_COMPONENT:
+            self._reason = f"this port of the server is for {opening.content}: {PORT}"
             raise StreamError("invalid-namespace", f"the content here is {NS_COMPONENT}")
         id = opening.attributes.get("id", "")
         secret = self._attachment.secret.reveal()
@@ -175,11 +187,14 @@ class AttachedStream:
         self._end(self._reason or "the server closed the stream", CLOSING)
 
     def offended(self, error: StreamError) -> None:
-        self._end(f"{error.condition}: {error.text}", serialize(error.element()) + CLOSING)
+        self._end(
+            self._doubted(f"{error.condition}: {error.text}"), serialize(error.element()) + CLOSING
+        )
 
     def lost(self, reason: str) -> None:
+        said = self._reason or self._doubted(reason)
         self._settle()
-        self._attachment.lost(self._reason or reason)
+        self._attachment.lost(said)
 
     def leave(self) -> None:
         """We stop."""
@@ -221,6 +236,10 @@ class AttachedStream:
         self._reason = self._reason or reason
         self._settle()
         self._stream.close(farewell)
+
+    def _doubted(self, reason: str) -> str:
+        """Why it ended, with a question where the server has not taken us."""
+        return f"{reason}; {PORT}" if self._probation is not None else reason
 
     def _settle(self) -> None:
         if self._probation is not None:

@@ -372,6 +372,13 @@ class Config:
         return self.listen if self.domains else replace(self.listen, client=(), client_tls=())
 
     @property
+    def is_open(self) -> bool:
+        """Whether anybody may connect, but who watches or operates it."""
+        doors = self.doors
+        s2s = (*self.s2s.listen, *self.s2s.listen_tls) if self.s2s is not None else ()
+        return bool(doors.client or doors.client_tls or doors.component or s2s)
+
+    @property
     def admin_socket(self) -> Path:
         """Where `pushdctl` reaches the server."""
         return self.listen.admin or self.data / "pushd.sock"

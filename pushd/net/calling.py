@@ -1,5 +1,6 @@
 """A connection that is ours to make, and to make again whenever it ends."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from pushd.net.xmlprotocol import XMLStream
 
 FIRST_PAUSE = 1.0  # seconds, and up to one more, so that not all come back at once
 LONGEST_PAUSE = 60.0
+LONGEST_WHILE_DOWN = 5.0  # where nobody is there yet, who is wanted as soon as he is
 _pause = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0)
 
 
@@ -22,8 +24,17 @@ def place(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
     return HostnameEndpoint(reactor, host, port)
 
 
+def words_of(error: BaseException | None) -> str:
+    """Why there is no connection, in the system's words where there are some."""
+    number = getattr(error, "osError", None) or getattr(error, "errno", None)
+    if isinstance(number, int):
+        return os.strerror(number)
+    return str(error).rstrip(".") or type(error).__name__
+
+
 class Calling:
-    """Keeps one connection, with pauses that grow from a second to a minute.
+    """Keeps one connection, with pauses that grow from a second to a minute; to five seconds where
+    it does not even come to a connection.
 
     `build` makes the stream of a new connection, whose receiver says `ended` when it is gone.
     `failed` is told, in words, why there is none. (Twisted's `ClientService` takes the loss of a
@@ -66,8 +77,12 @@ class Calling:
 
     def ended(self) -> None:
         """The connection is gone."""
+        self._again(LONGEST_PAUSE + 1.0)
+
+    def _again(self, most: float) -> None:
         if self._is_open:
-            self._timer = self._clock.callLater(_pause(self._failures), self._call)
+            pause = min(_pause(self._failures), most)
+            self._timer = self._clock.callLater(pause, self._call)
             self._failures += 1
 
     def _call(self) -> None:
@@ -80,5 +95,5 @@ class Calling:
     def _refused(self, failure: Failure) -> None:
         self._attempt = None
         if not failure.check(CancelledError):
-            self._failed(failure.getErrorMessage())
-        self.ended()
+            self._failed(words_of(failure.value))
+        self._again(LONGEST_WHILE_DOWN)

@@ -1,6 +1,5 @@
 """The way to another server: its places in turn, until a stream stands at one of them."""
 
-import os
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from twisted.internet.error import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory
 
+from pushd.net.calling import words_of
 from pushd.net.mutual import Calling, CallingFactory
 from pushd.net.racing import Racing
 from pushd.net.srv import Lookup, LookupFailed, NoService, Resolver, Target, targets
@@ -106,7 +106,7 @@ class Caller:
         except TookTooLong:
             raise Fault("connect", f"no connection to {target} in time") from None
         except (ConnectError, OSError, ValueError, UnicodeError) as error:
-            raise Fault("connect", f"no connection to {target}: {_words(error)}") from None
+            raise Fault("connect", f"no connection to {target}: {words_of(error)}") from None
         outgoing = made.settle(connected.wrappedProtocol if target.direct else connected)
         await outgoing.ready
         return outgoing
@@ -148,9 +148,3 @@ class _Made(Factory):
         found = next(outgoing for stream, outgoing in made if stream is winner)
         self._peers.streams.add(found)
         return found
-
-
-def _words(error: Exception) -> str:
-    """The system's words; Twisted has its number, or none."""
-    number = getattr(error, "osError", None) or getattr(error, "errno", None)
-    return os.strerror(number) if isinstance(number, int) else type(error).__name__

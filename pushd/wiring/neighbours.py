@@ -45,7 +45,13 @@ class Neighbours:
             endpoint = place(self._reactor, one.host, one.port)
             limits = Limits(config.limits.stanza_bytes)
             self.attachment = Attachment(
-                self._host, self._turn, one.domain, one.secret, endpoint, limits
+                self._host,
+                self._turn,
+                one.domain,
+                one.secret,
+                endpoint,
+                f"{one.host} port {one.port}",
+                limits,
             )
 
     def _federate(

@@ -40,7 +40,7 @@ class Ports:
         """So many files may be open; say so where that bounds the connections."""
         wanted = self._config.limits.connections
         self._room = make_room(wanted)
-        if self._room < wanted:
+        if self._room < wanted and self._config.is_open:
             log.warn(
                 "no more than {room} connections instead of {wanted} (limits.connections): the "
                 "system allows {files} open files; raise that by LimitNOFILE= or ulimit -n, or "

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pushd.components.attachment import HANDSHAKE_BYTES, HANDSHAKE_TIME, Attachment
+from pushd.components.attachment import HANDSHAKE_BYTES, HANDSHAKE_TIME, PORT, Attachment
 from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.element import Element, child
 from pushd.wire.errors import RemoteServerNotFound, StanzaError
@@ -89,7 +89,7 @@ class House:
         self.hall.host.disco.add_identity(DOMAIN, "pubsub", "push")
         self.far = Far(self.hall)
         self.attachment = Attachment(
-            self.hall.host, self.hall.turn, DOMAIN, SECRET, self.far, Limits(100_000)
+            self.hall.host, self.hall.turn, DOMAIN, SECRET, self.far, "here", Limits(100_000)
         )
 
     def attach(self) -> None:
@@ -201,7 +201,20 @@ def test_a_stream_of_another_kind_is_left(house: House) -> None:
 
     assert house.far.transport.ended
     house.far.lose()
-    assert "invalid-namespace" in house.attachment.obstacle
+    assert house.attachment.obstacle == f"this port of the server is for jabber:server: {PORT}"
+
+
+def test_who_hangs_up_at_once_may_want_tls(house: House) -> None:
+    house.attachment.start()
+    assert house.attachment.obstacle == "here is reached, and does not take it yet"
+    house.far.lose()
+    assert house.attachment.obstacle.endswith(PORT)
+    house.hall.advance(2)
+    house.far.say("HTTP/1.1 400 Bad Request")
+    assert house.attachment.obstacle.startswith("here is reached")
+    house.far.lose()
+    assert house.attachment.obstacle.startswith("not-well-formed")
+    assert house.attachment.obstacle.endswith(PORT)
 
 
 @pytest.mark.parametrize("early", ["<message from='a@b' to='push.example.net'/>", "<nonsense/>"])
@@ -309,7 +322,7 @@ def test_it_comes_back_when_the_server_is_up_again(house: House) -> None:
     house.far.is_up = False
     house.attachment.start()
     house.hall.advance(0)
-    assert house.attachment.obstacle
+    assert house.attachment.obstacle.startswith("nobody is reached at here (component.host,")
 
     house.far.is_up = True
     house.hall.advance(2)

@@ -287,6 +287,7 @@ def test_who_is_a_component_needs_no_domain_and_lets_no_client_in(tmp_path: Path
     assert (config.component.host, config.component.port) == ("127.0.0.1", 5347)
     assert config.names == ("push.example.net",)
     assert config.doors.client == config.doors.client_tls == ()
+    assert not config.is_open
     assert config.warnings == ()
 
 
