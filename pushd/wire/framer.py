@@ -2,8 +2,8 @@
 
 One expat parser per stream, driven without trees: where a stanza begins and ends is read
 off the parser, and the bytes between are the stanza. What another parser could read
-differently (CDATA, prefixes declared outside the stanza) is written anew from its tree,
-so that whatever leaves here is in the plain form and may be forwarded.
+differently (CDATA, prefixes declared outside the stanza) is written anew from its tree
+(`plain`), so that whatever leaves here is in the plain form and may be forwarded.
 
 Nothing here raises for what a peer sends: an offence is a `StreamError` among the
 events, always the last one.
@@ -13,9 +13,11 @@ import re
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH, Element, MalformedXML, parse, serialize
+from pushd.wire.element import BAD_NAMESPACE, MAX_DEPTH
 from pushd.wire.errors import StreamError
 from pushd.wire.namespaces import NS_CLIENT, NS_COMPONENT, NS_SERVER, NS_SM, NS_STREAMS
+from pushd.wire.offences import offence
+from pushd.wire.plain import as_client, rewritten
 from pushd.wire.stanza import (
     DELAY,
     LANG,
@@ -185,7 +187,8 @@ class Framer:
             self._parser.Parse(data, False)
             self._judge_rest()
         except expat.ExpatError as error:
-            events.append(self._offence(error))
+            place = self._parser.ErrorByteIndex - self._base
+            events.append(offence(error, bytes(self._buffer[place : place + 4])))
             self._broken = True
         except StreamError as error:
             # Its frames hold the bytes and this framer, which would hold it in its events.
@@ -250,15 +253,6 @@ class Framer:
         self._rescanned += end - max(0, self._parser.CurrentByteIndex)
         if self._rescanned > _RESCANS * (end + self._limits.stanza_bytes):
             raise StreamError("policy-violation", "too long a tag in too many pieces")
-
-    def _offence(self, error: expat.ExpatError) -> StreamError:
-        """What is wrong with the bytes that expat does not take (RFC 6120 §4.9.3)."""
-        condition = _CONDITIONS.get(error.code, "not-well-formed")
-        if error.code == _INVALID_TOKEN:
-            place = self._parser.ErrorByteIndex - self._base
-            if not _is_utf8(bytes(self._buffer[place : place + 4])):
-                condition = "unsupported-encoding"  # RFC 6120 §4.9.3.22
-        return StreamError(condition)
 
     def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
         if not version.startswith("1."):
@@ -374,7 +368,7 @@ class Framer:
             raise StreamError("policy-violation", "too many elements or namespaces")
         names = tuple(self._names)
         if self._content != NS_CLIENT:
-            names = _as_client(names, self._content)
+            names = as_client(names, self._content)
             namespace = NS_CLIENT if namespace == self._content else namespace
             plain = plain and self._content.encode() not in raw
         if self._names_content:
@@ -384,10 +378,10 @@ class Framer:
         if plain and b"<![CDATA[" not in raw:
             for mark in self._prefix_marks:
                 if mark in raw:
-                    raw = self._rewritten(raw)
+                    raw = rewritten(raw, self._content, self._prefixes)
                     break
         else:
-            raw = self._rewritten(raw)
+            raw = rewritten(raw, self._content, self._prefixes)
         claims = tuple(self._claims) if self._claims else ()
         end = self._done + self._unparsed
         self._events.append(
@@ -398,30 +392,6 @@ class Framer:
         """Whether a big stanza keeps the limits that only a big one can exceed."""
         elements = self._limits.elements
         return raw.count(b"<") <= 2 * elements and raw.count(b"xmlns") <= elements
-
-    def _rewritten(self, raw: bytes) -> bytes:
-        """The stanza in the plain form, from its tree."""
-        try:
-            tree = parse(raw, NS_CLIENT, self._prefixes)
-        except MalformedXML:
-            raise StreamError("not-well-formed") from None
-        if self._content not in (NS_CLIENT, ""):
-            _move(tree, self._content)
-        return serialize(tree)
-
-
-def _as_client(names: tuple[str, ...], content: str) -> tuple[str, ...]:
-    """Names with the content namespace of any kind of stream as `jabber:client`."""
-    head = f"{content} " if content else ""
-    rest = len(head)
-    return tuple(
-        [
-            f"{NS_CLIENT} {name[rest:]}"
-            if name.startswith(head) and " " not in name[rest:]
-            else name
-            for name in names
-        ]
-    )
 
 
 def seal(raw: bytes) -> Stanza:
@@ -441,16 +411,6 @@ def seal(raw: bytes) -> Stanza:
     return events[0]
 
 
-def _move(tree: Element, content: str) -> None:
-    """Bring what names another kind of stream's namespace over to `jabber:client`."""
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if node.uri == content:
-            node.uri = NS_CLIENT
-        pending.extend(part for part in node.children if isinstance(part, Element))
-
-
 def _is_markup(rest: bytes | bytearray) -> bool:
     rest = rest.lstrip(_WHITE)
     return not rest or rest.startswith(b"<")
@@ -462,25 +422,3 @@ def _written_name(buffer: bytes | bytearray, begin: int) -> bytes:
     while buffer[place] not in b" />\t\r\n":
         place += 1
     return bytes(buffer[begin + 1 : place])
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Whether a character begins here; one that is cut off at the end is fine."""
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start > 0 or error.reason == "unexpected end of data"
-    return True
-
-
-_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
-_CONDITIONS = {
-    expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]: "bad-namespace-prefix",
-    expat.errors.codes[expat.errors.XML_ERROR_UNDECLARING_PREFIX]: "bad-namespace-prefix",
-    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_PREFIX_XML]: "bad-namespace-prefix",
-    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_PREFIX_XMLNS]: "bad-namespace-prefix",
-    expat.errors.codes[expat.errors.XML_ERROR_RESERVED_NAMESPACE_URI]: "bad-namespace-prefix",
-    expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]: "restricted-xml",
-    expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]: "unsupported-encoding",
-    expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING]: "unsupported-encoding",
-}

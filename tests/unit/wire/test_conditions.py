@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from pushd.wire import framer
+from pushd.wire import offences
 
 PUSHD = Path(__file__).parents[3] / "pushd"
 
@@ -57,5 +57,5 @@ def test_what_is_sent_and_what_is_not_are_all_there_is() -> None:
 
 
 def test_the_code_sends_what_the_table_says() -> None:
-    by_parser = {"unsupported-encoding", "not-well-formed", *framer._CONDITIONS.values()}
+    by_parser = {"unsupported-encoding", "not-well-formed", *offences.CONDITIONS.values()}
     assert {*conditions(), *by_parser} == SENT.keys()
