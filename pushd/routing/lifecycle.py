@@ -1,8 +1,6 @@
 """The life of a session: bound, managed, detached, resumed, ended, and recovered after a crash.
 
-XEP-0198 §3 and §5, RFC 6120 §7.7. What a session holds when it ends goes where `PUSH`'s
-promise wants it: messages that nobody acknowledged to another session or to the offline
-store, requests back to their senders as errors; presence and room traffic are dropped.
+XEP-0198 §3 and §5, RFC 6120 §7.7. `leftovers` says where what a session holds goes when it ends.
 """
 
 import secrets
@@ -14,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from pushd.routing.delivery import Delivery, stamped
+from pushd.routing.delivery import Delivery
 from pushd.routing.events import (
     Events,
     SessionBound,
@@ -23,14 +21,13 @@ from pushd.routing.events import (
     SessionRecovered,
     SessionResumed,
 )
+from pushd.routing.leftovers import Leftovers
 from pushd.routing.records import DELETE_ROW, Records
-from pushd.routing.router import FLEETING, Router
+from pushd.routing.router import Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
-from pushd.wire.acks import AckQueue, Copies, Entry, Handled
-from pushd.wire.carbons import opened
-from pushd.wire.errors import ServiceUnavailable, StreamError
-from pushd.wire.framer import seal
+from pushd.wire.acks import AckQueue, Copies, Handled
+from pushd.wire.errors import StreamError
 from pushd.wire.jid import JID
 from pushd.wire.stanza import Stanza
 
@@ -69,6 +66,7 @@ class Lifecycle:
         self._resume_timeout = resume_timeout
         self._holds: list[Callable[[Session], float]] = []
         self._records = Records(database)
+        self._leftovers = Leftovers(sessions, delivery, router)
         self._ended: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._taken: set[Session] = set()  # from a live stream, for one that is to resume them
         self._stopping = False
@@ -250,7 +248,7 @@ class Lifecycle:
         announced = session.announced - session.queue.acked if session.queue is not None else 0
         self._events.emit(SessionEnded(session, reason))
         for number, entry in enumerate(entries):
-            self._pass_on(session, entry, heir, number < announced)
+            self._leftovers.pass_on(session, entry, heir, number < announced)
 
     def expire(self, session: Session) -> None:
         self.end(session, "not resumed in time")
@@ -373,61 +371,3 @@ class Lifecycle:
             self._ended[session.token] = (session.account, session.handled.h)
             if len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
-
-    def _pass_on(
-        self, session: Session, entry: Entry, heir: Session | None, is_announced: bool
-    ) -> None:
-        data, at, copies = entry
-        try:
-            stanza = seal(data)
-        except ValueError:
-            log.error("an unreadable stanza was queued for {session}", session=session.full)
-            return
-        told: tuple[str, ...] = ()
-        if is_announced or session.detached_at is not None:
-            told = (session.full,)
-        if copies is not None:
-            told = copies.told = copies.told + told
-        if stanza.name == "iq":
-            self._router.refuse(stanza, ServiceUnavailable())
-        elif (
-            stanza.name == "message"
-            and stanza.type not in FLEETING
-            and (copies is None or copies.let_go())
-        ):
-            self._keep(session, opened(stanza, session.account), at, heir, told)
-
-    def _keep(
-        self,
-        session: Session,
-        stanza: Stanza,
-        at: float,
-        heir: Session | None,
-        told: tuple[str, ...],
-    ) -> None:
-        """Give an unacknowledged message to the account's other sessions, or store it."""
-        late = seal(stamped(stanza.raw, stanza, session.jid.domain, at))
-        others = [
-            other
-            for other in self._sessions.of(session.account).values()
-            if other.is_available and other.priority >= 0
-        ]
-        copies = self._delivery.copies() if len(others) > 1 else None
-        for other in others:
-            self._delivery.move(other, ((late, at),), copies)
-        if not others and not self._store(session, late, at, heir, told):
-            self._router.refuse(stanza, ServiceUnavailable())
-
-    def _store(
-        self,
-        session: Session,
-        late: Stanza,
-        at: float,
-        heir: Session | None,
-        told: tuple[str, ...],
-    ) -> bool:
-        """Store a message; for the heir, which is there, it is no news to anybody."""
-        offline = self._delivery.offline
-        if heir is None or offline is None:
-            return self._delivery.store(session.account, late, at, session, told)
-        return not offline.accepts(late) or offline.keep(session.account, late, at)
