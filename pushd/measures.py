@@ -16,6 +16,7 @@ from pushd.config.sections import Config
 from pushd.modules.push.module import PushOptions
 from pushd.modules.push.options import NAMES, Told
 from pushd.net.admission import Quota
+from pushd.net.origins import Origins
 from pushd.net.pace import Rate
 from pushd.net.tls import CertificateFiles
 from pushd.providers import catalogue
@@ -100,6 +101,8 @@ def s2s_options(config: Config) -> S2SOptions:
         queue_stanzas=given.queue_stanzas,
         queue_bytes=given.queue_bytes,
         streams_per_domain=given.streams_per_domain,
+        rate=Rate(given.bytes_per_second, given.stanzas_per_second),
+        origins=Origins(limits.exempt_networks),
     )
 
 

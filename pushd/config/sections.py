@@ -212,6 +212,12 @@ class ServerToServer:
     idle: Annotated[float, Span(least=10.0)] = 10 * MINUTE
     # How many streams a domain may open to us.
     streams_per_domain: Positive = 10
+    # How much a domain, together with all that have its last two labels, may send a second, and
+    # ten times as much at once. Faster ones are read more slowly, and nothing is lost. 0 switches
+    # this off; addresses in ``limits.exempt_networks`` have no such limit.
+    bytes_per_second: Annotated[int, Bytes()] = 2_097_152
+    # The same for stanzas.
+    stanzas_per_second: Annotated[int, Whole()] = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,7 +382,8 @@ class Incoming:
         if is_first:
             self._settle()
             self._guest.settle()
-            self._stream.pace(UNSAFE, self._peers.host.database.committed)
+            budget = self._peers.budget_of(pair[1], self._stream.peer())
+            self._stream.pace(UNSAFE, self._peers.host.database.committed, budget)
         self._peers.arrived(pair, method)
 
     def _turn_around(self) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pushd.net.origins import Origins
+from pushd.net.pace import Rate
 from pushd.wire.framer import Limits
 
 T = TypeVar("T")
@@ -28,6 +30,8 @@ class Options:
     queue_stanzas: int = 1_000  # that wait for one domain
     queue_bytes: int = 2_000_000
     streams_per_domain: int = 10  # that one domain may open to us
+    rate: Rate = field(default_factory=Rate)  # of a domain and those beside it
+    origins: Origins = field(default_factory=Origins)  # who has no such limit
 
     @property
     def backlog(self) -> int:

@@ -306,7 +306,8 @@ class Outgoing:
         self._is_ready = True
         self._expected = ""
         self._stop_timer()
-        self._stream.pace(UNSAFE, self._peers.host.database.committed)
+        budget = self._peers.budget_of(self._remote, self._stream.peer())
+        self._stream.pace(UNSAFE, self._peers.host.database.committed, budget)
         if not self._to_verify:
             self.pairs[self.pair] = self.facts.method
             self._has_bidi = self._asked_for_bidi

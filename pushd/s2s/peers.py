@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pushd.net.mutual import Authorities
+from pushd.net.pace import Budget, Budgets
 from pushd.net.tls import CertificateStore
 from pushd.net.turn import Turn
 from pushd.routing.events import PeerConnected, PeerLost, PeerUnreachable
@@ -28,7 +29,7 @@ from pushd.s2s.turns import Turns
 from pushd.wire import dialback
 from pushd.wire.dialback import Said
 from pushd.wire.errors import ItemNotFound, JIDMalformed, StanzaError, StreamError
-from pushd.wire.jid import JID, parse
+from pushd.wire.jid import JID, neighbourhood, parse
 from pushd.wire.stanza import Stanza
 
 log = Logger()
@@ -92,6 +93,7 @@ class Peers:
         self._calls = Turns(CALLS, CALLS_OF_ONE)  # of users
         self._answers = Turns(CALLS, CALLS_OF_ONE)  # and whatever else others bring about
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
+        self._budgets = Budgets(options.rate)  # of domains, with those beside them
         self._timer: IDelayedCall | None = None
         host.router.remote = self.send
         host.router.reaches = self.reaches
@@ -315,6 +317,10 @@ class Peers:
             self._carriers.setdefault(outgoing.pair[1], outgoing)
         self.host.events.emit(PeerConnected(*outgoing.pair, True, outgoing.facts.method))
         return outgoing
+
+    def budget_of(self, remote: str, address: str) -> Budget | None:
+        """How much a domain may send from this address."""
+        return self._budgets.of(neighbourhood(remote), self.options.origins.of(address))
 
     def is_crowded(self, remote: str) -> bool:
         """Whether a domain has as many streams to us as it may."""

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 
+from pushd.net.pace import Rate
 from pushd.s2s import peers
 from pushd.s2s.faults import Fault
 from pushd.wire import dialback
@@ -143,6 +144,27 @@ def test_who_proves_nothing_on_and_on_is_sent_away() -> None:
         assert len(end.heard()) == 1
     assert condition(end.say(KEY.format("d1.evil.example"))) == "policy-violation"
     assert end.is_closed
+
+
+def test_a_flood_of_one_domain_is_read_slowly_and_loses_nothing() -> None:
+    """It has several streams, and as many domains as it likes; others are read as before."""
+    house = House(rate=Rate(stanzas=100))
+    ends = [house.external(f"d{number}.evil.example") for number in range(3)]
+    fine = house.external()
+    for _ in range(3):
+        for number, end in enumerate(ends):
+            end.say(MESSAGE.format(f"d{number}.evil.example") * 700)  # some 64 KiB
+    at_once = len(house.romeo.received())
+    assert at_once < 5_000
+    fine.say(MESSAGE.format(THERE))
+    assert len(house.romeo.received()) == 1
+    house.hall.advance(1)
+    assert not house.romeo.received()
+    for _ in range(12):
+        house.hall.advance(10)
+        for end in ends:
+            end.heard()
+    assert at_once + len(house.romeo.received()) == 3 * 3 * 700
 
 
 def test_a_domain_that_proves_itself_again_takes_no_more_room() -> None:
