@@ -4,14 +4,11 @@ import json
 import socket
 import time
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor as the_reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
-from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.providers import apns, fcm, ubuntu, webhook, webpush, wns
@@ -30,6 +27,7 @@ from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.wns import WNSSimulator
 from tests.unit.net.test_http2_sockets import site
 from tests.unit.net.test_proxy import ProxyFactory
+from tests.unit.providers.over_tls import OverTLS
 
 reactor: Any = the_reactor
 
@@ -48,24 +46,11 @@ class _Scout(Scout):
         return self.ended
 
 
-class Bench(TestCase):
-    timeout = 30
-
-    def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        ca = DevelopmentCA(self.folder / "ca", time.time())
-        self.ca, self.files = ca.path, ca.issue(["127.0.0.1"], "server")
-
-    def put_on(self, simulator: Any, door: Any = None, files: Any = None) -> str:
+class Bench(OverTLS):
+    def put_on(self, simulator: Any, factory: Any = None, files: Any = None) -> str:
         files = files or self.files
         options = server_options(files.certificate, files.key, asks_for_certificate=True)
-        port = reactor.listenSSL(0, door or simulator.door(), options, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.addCleanup(simulator.close)
-        simulator.base_url = f"https://127.0.0.1:{port.getHost().port}"
-        return str(simulator.base_url)
+        return super().put_on(simulator, factory, options)
 
     def listen(self, factory: Any) -> int:
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")

@@ -1,17 +1,12 @@
 """From the dispatcher to stand-ins over real TLS: FCM by either HTTP, APNs when it misbehaves."""
 
 import json
-import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.ssl import CertificateOptions
-from twisted.trial.unittest import TestCase
 
-from pushd.net.certificates import DevelopmentCA
 from pushd.net.outward import identity
 from pushd.providers import apns, fcm
 from pushd.providers.contract import Accepted, Device, Notification, Provider, Secret
@@ -20,36 +15,22 @@ from pushd.providers.transport import HTTPTransport, over_https
 from pushd.simulators.answers import Answer, Ending
 from pushd.simulators.apns import APNsSimulator
 from pushd.simulators.fcm import FCMSimulator
-from pushd.simulators.tls import server_options
 from tests.unit.providers.bench import Fixed
+from tests.unit.providers.over_tls import OverTLS
 
 reactor: Any = the_reactor
 
 TOKENS = [f"{number:064x}" for number in range(1, 40)]
 
 
-class TestSockets(TestCase):
-    timeout = 30
-
+class TestSockets(OverTLS):
     def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        ca = DevelopmentCA(self.folder / "ca", time.time())
-        self.ca, self.files = ca.path, ca.issue(["127.0.0.1"], "server")
+        super().setUp()
         self.transport: HTTPTransport = over_https(reactor)
         self.reports: list[Any] = []
         self.dispatcher = Dispatcher(reactor, self.transport, self.reports.append, Fixed())
         self.addCleanup(self.transport.close)
         self.addCleanup(self.dispatcher.close)
-
-    def put_on(self, simulator: Any, factory: Any, options: Any = None) -> str:
-        options = options or server_options(self.files.certificate, self.files.key)
-        port = reactor.listenSSL(0, factory, options, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.addCleanup(simulator.close)
-        simulator.base_url = f"https://127.0.0.1:{port.getHost().port}"
-        return str(simulator.base_url)
 
     def push(self, token: str) -> "Deferred[Any]":
         note = Notification(node=f"node-{token}", message_count=1)

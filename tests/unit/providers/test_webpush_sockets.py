@@ -1,16 +1,11 @@
 """From the dispatcher to stand-ins for push services, over real TLS, by either HTTP."""
 
-import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.ssl import CertificateOptions
-from twisted.trial.unittest import TestCase
 
-from pushd.net.certificates import DevelopmentCA
 from pushd.net.outward import identity
 from pushd.providers import contract, webpush
 from pushd.providers.contract import (
@@ -28,10 +23,10 @@ from pushd.providers.dispatch import Dispatcher
 from pushd.providers.reports import Attempt
 from pushd.providers.transport import AWAY, over_https
 from pushd.simulators.answers import Answer, Ending
-from pushd.simulators.tls import server_options
 from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.webpush_services import FAULTS, SERVICES
 from tests.unit.providers.bench import Fixed
+from tests.unit.providers.over_tls import OverTLS
 
 reactor: Any = the_reactor
 
@@ -69,14 +64,12 @@ def without_reason(outcome: Any) -> Any:
     return type(outcome)(**fields)
 
 
-class WebPushSocketsTest(TestCase):
+class WebPushSocketsTest(OverTLS):
     timeout = 60
+    names = ("127.0.0.1", "push.example.org")
 
     def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        ca = DevelopmentCA(Path(folder.name) / "ca", time.time())
-        self.ca, self.files = ca.path, ca.issue(["127.0.0.1", "push.example.org"], "server")
+        super().setUp()
         self.transport = over_https(reactor)
         self._reported: Deferred[Attempt] = Deferred()
         self.dispatcher = Dispatcher(reactor, self.transport, self._report, Fixed())
@@ -94,15 +87,10 @@ class WebPushSocketsTest(TestCase):
         simulator = WebPushSimulator(reactor)
         if is_old:
             files = identity(self.files.certificate, self.files.key)
-            options: Any = CertificateOptions(**files, acceptableProtocols=[b"http/1.1"])
-            factory: Any = simulator.site
+            options = CertificateOptions(**files, acceptableProtocols=[b"http/1.1"])
+            self.put_on(simulator, simulator.site, options)
         else:
-            options = server_options(self.files.certificate, self.files.key)
-            factory = simulator.door()
-        port = reactor.listenSSL(0, factory, options, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.addCleanup(simulator.close)
-        simulator.base_url = f"https://127.0.0.1:{port.getHost().port}"
+            self.put_on(simulator)
         return simulator
 
     def device(self, simulator: WebPushSimulator, service: str = "mozilla") -> Device:

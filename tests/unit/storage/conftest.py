@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 
-from pushd.storage.sqlite import Database, InlineRunner
-from tests.unit.storage.shim import Disk
+from pushd.storage.sqlite import Database
+from tests.unit.storage.shim import Disk, opened
 
 
 @pytest.fixture
@@ -25,14 +25,7 @@ def sound_disk() -> Iterator[None]:
 
 @pytest.fixture
 def database(clock: Clock) -> Iterator[Database]:
-    """An open one in memory; `Disk.said` holds what it told the engine since it is open."""
-    database = Database(":memory:", clock, InlineRunner(), connection=Disk)
-    database.open()
-    Disk.said.clear()
-    yield database
-    Disk.broken = None
-    database.close()
-    clock.advance(0)
+    yield from opened(clock)
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """A connection that can be made to fail, and short words for what tests of storage do."""
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from pushd.storage.sqlite import Database
+from pushd.storage.sqlite import Database, InlineRunner
 
 SETTING = "INSERT INTO settings (name, value) VALUES (?, ?)"
 SETTINGS = "SELECT name FROM settings ORDER BY rowid"
@@ -32,6 +33,18 @@ class Disk(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
         self.said.append(f"many {sql}")
         return super().executemany(sql, parameters)
+
+
+def opened(clock: Clock, **options: Any) -> Iterator[Database]:
+    """A database in memory, closed in the end; `Disk.said` holds what it said since it is open."""
+    database = Database(":memory:", clock, InlineRunner(), connection=Disk, **options)
+    database.open()
+    Disk.said.clear()
+    yield database
+    Disk.broken = None
+    database.close()
+    clock.advance(0)
+    clock.advance(0)
 
 
 def outcomes(told: Deferred[Any]) -> list[Any]:

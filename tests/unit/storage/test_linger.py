@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from pushd.storage.sqlite import Database, InlineRunner
-from tests.unit.storage.shim import Disk
+from pushd.storage.sqlite import Database
+from tests.unit.storage.shim import Disk, opened
 
 INSERT = "INSERT INTO settings (name, value) VALUES (?, '')"
 SETTINGS = "SELECT name FROM settings"
@@ -15,14 +15,7 @@ SETTINGS = "SELECT name FROM settings"
 
 @pytest.fixture
 def lingering(clock: Clock) -> Iterator[Database]:
-    database = Database(":memory:", clock, InlineRunner(), linger=0.01, connection=Disk)
-    database.open()
-    Disk.said.clear()
-    yield database
-    Disk.broken = None
-    database.close()
-    clock.advance(0)
-    clock.advance(0)
+    yield from opened(clock, linger=0.01)
 
 
 def commits() -> int:
