@@ -119,6 +119,7 @@ class Enablement:
     )  # until it is time for the next publish
     pause: float = 0.0  # seconds before a publish that came to nothing is tried again
     rests_until: float = 0.0
+    failing_at: float = 0.0  # since when nothing came through, or when that was counted last
     is_dirty: bool = False
 
     @property

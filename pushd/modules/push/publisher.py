@@ -237,27 +237,41 @@ class Publisher:
             self._accepted(one, flight)
             return
         one.since = flight.since or one.since
-        pause = one.pause or FIRST_PAUSE
-        if (
-            outcome is Verdict.LATER
-            and not one.probed_at
-            and now + pause < one.news_at + self._options.stale
-        ):
+        goes_on = outcome is Verdict.LATER and not one.probed_at and self._is_fresh(one, now)
+        if goes_on:
             self._rest(one)
-            return
-        one.pause = 0.0
+            if not self._lasts(one, now):
+                return
+        else:
+            one.pause = one.failing_at = 0.0
         if probation.failed(one, now):
             names = (one.account, one.service, one.node)
             self._host.events.emit(PushProbed(*names, one.failures))
         if not one.probed_at:
-            one.settle(flight)  # the next news tells of it, too
+            if not goes_on:
+                one.settle(flight)  # the next news tells of it, too
         elif outcome is not Verdict.OURS and probation.is_over(one, now):
             self._remove(one, "nothing came through for a week")
+
+    def _is_fresh(self, one: Enablement, now: float) -> bool:
+        """Whether somebody will still want to know when it is tried again."""
+        return now + (one.pause or FIRST_PAUSE) < one.news_at + self._options.stale
+
+    def _lasts(self, one: Enablement, now: float) -> bool:
+        """Whether a day has passed in which nothing came through: that is counted, too.
+
+        Else who is written to each day would have a service tried for ever that is no more.
+        """
+        one.failing_at = one.failing_at or now
+        if now < one.failing_at + self._options.stale:
+            return False
+        one.failing_at = now
+        return True
 
     def _accepted(self, one: Enablement, flight: Flight) -> None:
         probation.passed(one)
         one.used_at = self._clock.seconds()
-        one.pause = one.rests_until = 0.0
+        one.pause = one.rests_until = one.failing_at = 0.0
         one.settle(flight)
 
     def _rest(self, one: Enablement) -> None:

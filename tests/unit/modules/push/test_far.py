@@ -1,5 +1,7 @@
 """A push service at another server: what each of its answers means, and none, and no way there."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pushd.modules.push.probation import DAY, PATIENCE
@@ -299,6 +301,42 @@ def test_a_server_that_is_not_reached_is_tried_again(step: str) -> None:
 
     assert far.counts[-1] == "1"
     assert far.failures == 0
+
+
+@pytest.mark.parametrize("answer", [WAITING[0], *WAITING[-2:]])
+def test_a_service_that_is_gone_is_given_up_though_there_is_news_each_day(answer: Answer) -> None:
+    """Each day is counted as one; then it is as with those that refuse."""
+    far = Far()
+    far.answer = answer
+
+    def days(until: Callable[[], object]) -> int:
+        for number in range(30):
+            if until():
+                return number
+            for _ in range(2):
+                far.tell()
+                far.wait(DAY / 2)
+                far.wait(30)
+        return 30
+
+    assert days(lambda: far.hall.events(PushProbed)) in (PATIENCE, PATIENCE + 1)
+    tries = len(far.publishes)
+    assert days(lambda: not far.nodes()) in (7, 8)
+    assert len(far.publishes) <= tries + 7
+
+
+def test_a_service_that_is_back_in_time_is_forgiven() -> None:
+    far = Far()
+    far.answer = refused("resource-constraint", "wait")
+    for _ in range(6):
+        far.tell()
+        far.wait(DAY / 2)
+    assert far.failures >= 2
+
+    far.answer = accepted
+    far.wait(LONGEST_PAUSE)
+
+    assert (far.counts[-1], far.failures) == ("6", 0)
 
 
 def test_a_server_that_we_do_not_talk_with_any_more_is_one_that_refuses() -> None:
