@@ -54,6 +54,7 @@ class Route:
         self.pair = pair
         self.who = who  # was the first to write there, if there is one
         self.link: Link | None = None
+        self._spare: Link | None = None  # another one, for when that is gone
         self.fault: Fault | None = None  # why the last attempt came to nothing
         self.rests_until = 0.0  # seconds since the epoch; nothing is tried before
         self.queue: deque[Waiting] = deque()
@@ -130,9 +131,13 @@ class Route:
     def lost(self, link: Link, left: list[Waiting], reason: str) -> None:
         """A stream is gone; what its peer has not acknowledged goes over the next one."""
         now = self._peers.clock.seconds()
+        if link is self._spare:
+            self._spare = None
         if self.link is link:
             self.link = None
             self._falls = self._falls + 1 if now - self._stood_at < SOUND else 0
+            if self._spare is not None:
+                self.link, self._spare, self._stood_at = self._spare, None, now
         for one in left:
             if not one.is_again:  # its time begins anew, once: it may have arrived
                 one.until = now + self._peers.options.patience
@@ -180,8 +185,8 @@ class Route:
         outgoing.listen(self.pair, lambda left, reason: self.lost(outgoing, left, reason))
         if self.link is None:
             self.adopt(outgoing)
-        elif outgoing.pair == self.pair:
-            outgoing.close()  # the other side was faster (XEP-0288)
+        else:  # the other side was faster (XEP-0288), but it may say on this one what it has to
+            self._spare = outgoing
 
     def _failed(self, failure: Failure) -> None:
         self._is_calling = False

@@ -545,3 +545,23 @@ def test_what_is_lost_goes_on_by_its_domain() -> None:
     assert {pair for pair, _, _ in house.caller.calls} == {(HERE, THERE), (SERVICE, THERE)}
     waiting = {pair[0]: len(route.queue) for pair, route in house.peers.routes.items()}
     assert waiting == {HERE: 1, SERVICE: 1}
+
+
+def test_two_servers_that_call_each_other_at_once_keep_both_streams() -> None:
+    house = House()
+    house.authorities.faults[THERE] = ""
+    house.romeo.send(WORD.format(0))  # we call
+    theirs = house.secure()  # and they do
+    theirs.say("<bidi xmlns='urn:xmpp:bidi'/>" + EXTERNAL)
+    assert ids(theirs.say(header())) == ["0"]
+    ours = house.stand(SM)
+    assert not ours.is_closed
+    house.romeo.send(WORD.format(1))
+    assert ids(theirs.heard()) == ["1"]
+    theirs.lose()
+    house.romeo.send(WORD.format(2))
+    assert ids(ours.heard())[-1:] == ["2"]
+    assert not house.caller.calls
+    ours.lose()
+    house.hall.advance(2)
+    assert house.caller.calls
