@@ -103,8 +103,68 @@ class Caller:
         return outgoing
 
 
+class Letters:
+    """From one domain to the other: its writer is there, and the reader away until the end."""
+
+    def __init__(self, sender: str, receiver: str) -> None:
+        self.sender = sender
+        self.writer = f"romeo@{sender}"
+        self.reader = f"juliet@{receiver}"
+        self.count = 0
+        self.committed = 0  # of these
+        self.back: set[str] = set()
+        self.uncertain: set[str] = set()
+        self.breaks: Counter[str] = Counter()  # of streams, since a message was written
+
+    def enter(self, house: House) -> None:
+        self._house = house
+        self._client = house.hall.login(f"{self.writer}/orchard")
+
+    def write(self) -> None:
+        self.count += 1
+        self._client.pass_on(
+            f"<message to='{self.reader}' id='{self.count}' type='chat'><body/></message>"
+        )
+
+    def read(self) -> None:
+        """What came back."""
+        for stanza in self._client.received():
+            assert stanza["type"] == "error"
+            self.back.add(stanza["id"])
+
+    def broken(self) -> None:
+        self.breaks.update(str(number + 1) for number in range(self.count))
+
+    def outstanding(self) -> set[str]:
+        """What is with the writer's server and not known to be with the reader's."""
+        found: list[Waiting] = []
+        for route in self._house.peers.routes.values():
+            found += route.queue
+            sent = getattr(route.link, "_sent", None)
+            if sent is not None:
+                found += sent._entries
+                found += [one for one, _ in sent._unsure]
+        return {one.stanza.id for one in found}
+
+    def killed(self) -> None:
+        """The writer's server."""
+        self.uncertain |= {id for id in self.outstanding() if int(id) > self.committed}
+
+    def judge(self, hall: Hall) -> None:
+        """The reader comes, to that hall."""
+        juliet = hall.login(f"{self.reader}/balcony", available=False)
+        juliet.send("<presence/>")
+        got = [str(one["id"]) for one in juliet.received() if one.name == "message"]
+        counted = Counter(got)
+        written = {str(number + 1) for number in range(self.count)}
+        assert written - set(got) <= self.back | self.uncertain, "lost"
+        assert list(dict.fromkeys(got)) == sorted(counted, key=int), "out of order"
+        for id, times in counted.items():
+            assert times <= 1 + self.breaks[id], f"{id} came {times} times"
+
+
 class Between(RuleBasedStateMachine):
-    """Romeo, who is here, writes to Juliet, who is there and away."""
+    """A Romeo here writes to a Juliet there, and one there to one here."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,18 +172,14 @@ class Between(RuleBasedStateMachine):
         self.houses: dict[str, House] = {}
         self.halls: list[Hall] = []  # that were killed, or run
         self.wires: list[Wire] = []
-        self.count = 0
-        self.back: set[str] = set()
-        self.committed = 0  # of those written
-        self.uncertain: set[str] = set()
-        self.breaks: Counter[str] = Counter()  # of streams, since a message was sent
+        self.letters = {HERE: Letters(HERE, THERE), THERE: Letters(THERE, HERE)}
 
     @initialize()
     def begin(self) -> None:
         for domain in (HERE, THERE):
-            self.open(domain, Hall((domain,), MODULES, path=self.folder / f"{domain}.db"))
-        self.houses[THERE].hall.add_account(f"juliet@{THERE}")
-        self.enter()
+            hall = Hall((domain,), MODULES, path=self.folder / f"{domain}.db")
+            hall.add_account(f"juliet@{domain}")
+            self.open(domain, hall)
 
     def open(self, domain: str, hall: Hall) -> None:
         self.halls.append(hall)
@@ -131,19 +187,14 @@ class Between(RuleBasedStateMachine):
         house.authorities.faults = {HERE: "", THERE: ""}
         house.peers.caller = Caller(self, domain)  # type: ignore[assignment]
         self.houses[domain] = house
-
-    def enter(self) -> None:
-        self.romeo = self.houses[HERE].hall.login(f"romeo@{HERE}/orchard")
+        self.letters[domain].enter(house)
 
     # What happens.
 
-    @rule(count=st.integers(1, 3))
-    def write(self, count: int) -> None:
+    @rule(domain=st.sampled_from((HERE, HERE, THERE)), count=st.integers(1, 3))
+    def write(self, domain: str, count: int) -> None:
         for _ in range(count):
-            self.count += 1
-            self.romeo.pass_on(
-                f"<message to='juliet@{THERE}' id='{self.count}' type='chat'><body/></message>"
-            )
+            self.letters[domain].write()
 
     @rule(rounds=st.integers(1, 12))
     def talk(self, rounds: int) -> None:
@@ -164,15 +215,18 @@ class Between(RuleBasedStateMachine):
 
     @rule(domain=st.sampled_from((HERE, THERE)))
     def commit(self, domain: str) -> None:
-        self.houses[domain].hall.advance(0)
-        if domain == HERE:
-            self.committed = self.count
+        self.advance(domain, 0)
 
     @rule(seconds=st.sampled_from((1, 5, 31)))
     def wait(self, seconds: int) -> None:
-        for house in self.houses.values():
-            house.hall.advance(seconds)
-        self.committed = self.count
+        for domain in self.houses:
+            self.advance(domain, seconds)
+
+    def advance(self, domain: str, seconds: int) -> None:
+        letters = self.letters[domain]
+        count = letters.count
+        self.houses[domain].hall.advance(seconds)
+        letters.committed = count
 
     @rule()
     def cut(self) -> None:
@@ -183,8 +237,7 @@ class Between(RuleBasedStateMachine):
     @rule(domain=st.sampled_from((HERE, THERE)), rounds=st.integers(0, 2))
     def stop(self, domain: str, rounds: int) -> None:
         """In order: with a word to everybody, who may hear it, and everything committed."""
-        house = self.houses[domain]
-        house.peers.stop()
+        self.houses[domain].peers.stop()
         self.commit(domain)
         for _ in range(rounds):
             self.move(1 << 20)
@@ -195,45 +248,23 @@ class Between(RuleBasedStateMachine):
     def kill(self, domain: str) -> None:
         """What is in the files is all there is."""
         hall = self.houses[domain].hall
-        if domain == HERE:
-            self.uncertain |= {id for id in self.outstanding() if int(id) > self.committed}
+        self.letters[domain].killed()
         for wire in list(self.wires):
             wire.forget(wire.of(hall))
             self.broke(wire)
         self.replace(domain)
 
     def replace(self, domain: str) -> None:
-        if domain == HERE:
-            self.read()
-            self.broken()
+        self.letters[domain].read()
+        self.letters[domain].broken()
         self.open(domain, self.houses[domain].hall.killed())
-        if domain == HERE:
-            self.enter()
 
     def broke(self, wire: Wire) -> None:
         self.wires.remove(wire)
-        self.broken()
+        for letters in self.letters.values():
+            letters.broken()
 
-    def broken(self) -> None:
-        self.breaks.update(str(number + 1) for number in range(self.count))
-
-    # What is known.
-
-    def outstanding(self) -> set[str]:
-        """What is here and not known to be there."""
-        found: list[Waiting] = []
-        for route in self.houses[HERE].peers.routes.values():
-            found += route.queue
-            sent = getattr(route.link, "_sent", None)
-            if sent is not None:
-                found += sent._entries
-                found += [one for one, _ in sent._unsure]
-        return {one.stanza.id for one in found}
-
-    def read(self) -> None:
-        for stanza in self.romeo.received():
-            assert stanza["type"] == "error"
-            self.back.add(stanza["id"])
+    # What is known in the end.
 
     def teardown(self) -> None:
         try:
@@ -245,24 +276,14 @@ class Between(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def judge(self) -> None:
-        self.settle_all()
-        juliet = self.houses[THERE].hall.login(f"juliet@{THERE}/balcony", available=False)
-        juliet.send("<presence/>")
-        got = [str(one["id"]) for one in juliet.received() if one.name == "message"]
-        counted = Counter(got)
-        written = {str(number + 1) for number in range(self.count)}
-        assert written - set(got) <= self.back | self.uncertain, "lost"
-        assert list(dict.fromkeys(got)) == sorted(counted, key=int), "out of order"
-        for id, times in counted.items():
-            assert times <= 1 + self.breaks[id], f"{id} came {times} times"
-
-    def settle_all(self) -> None:
-        """Nothing is in the way any more."""
-        for _ in range(30):
+        for _ in range(30):  # nothing is in the way any more
             self.wait(5)
             self.talk(12)
-        self.read()
-        assert not self.outstanding()
+        for domain, other in ((HERE, THERE), (THERE, HERE)):
+            letters = self.letters[domain]
+            letters.read()
+            assert not letters.outstanding()
+            letters.judge(self.houses[other].hall)
 
 
 Between.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
