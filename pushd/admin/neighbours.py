@@ -26,7 +26,7 @@ class Neighbours:
         return {"s2s-list": self.listed, "s2s-check": self.check}
 
     async def listed(self) -> dict[str, Any]:
-        """The streams that stand, and what waits for one. Raises Refused."""
+        """The streams that stand, what waits for one, and who was turned away. Raises Refused."""
         peers = self._open()
         now = peers.clock.seconds()
         streams = [row for stream in peers.streams for row in _rows(stream, now)]
@@ -42,7 +42,18 @@ class Neighbours:
             for route in peers.routes.values()
             if route.link is None
         ]
+        away = [
+            {
+                "local": local,
+                "remote": remote,
+                "times": one.times,
+                "ago": now - one.at,
+                "reason": one.reason,
+            }
+            for (local, remote), one in reversed(peers.turned_away.known.items())
+        ]
         return {
+            "turned_away": away,
             "streams": sorted(streams, key=lambda row: (row["remote"], row["local"])),
             "waiting": sorted(waiting, key=lambda row: (row["remote"], row["local"])),
         }

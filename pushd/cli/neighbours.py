@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pushd.cli.commands import WRONG, Argument, Command, asked, say
-from pushd.cli.tables import table
+from pushd.cli.tables import printable, table
 
 PATIENCE = 180.0  # seconds: more than all steps may take
 
@@ -30,7 +30,7 @@ def checked(result: dict[str, Any]) -> str:
     """The steps, one a line, and what they come to."""
     width = max(len(step["name"]) for step in result["steps"])
     lines = [
-        f"{'ok ' if step['ok'] else 'BAD'}  {step['name']:{width}}  {step['text']}"
+        f"{'ok ' if step['ok'] else 'BAD'}  {step['name']:{width}}  {printable(step['text'])}"
         for step in result["steps"]
     ]
     end = "is reached" if result["ok"] else "is not reached"
@@ -45,14 +45,29 @@ def listed(result: dict[str, Any]) -> str:
             row["direction"],
             row["method"],
             row["tls"],
-            row["certificate"] or "valid",
+            printable(row["certificate"]) or "valid",
             f"{row['idle']:.0f} s",
         ]
         for row in result["streams"]
     ]
     waiting = [
-        [row["remote"], row["local"], str(row["stanzas"]), row["fault"] or "is being called"]
+        [
+            row["remote"],
+            row["local"],
+            str(row["stanzas"]),
+            printable(row["fault"]) or "is being called",
+        ]
         for row in result["waiting"]
+    ]
+    away = [
+        [
+            row["remote"],
+            row["local"],
+            str(row["times"]),
+            f"{row['ago']:.0f} s ago",
+            printable(row["reason"]),
+        ]
+        for row in result["turned_away"]
     ]
     parts = []
     if streams:
@@ -60,6 +75,8 @@ def listed(result: dict[str, Any]) -> str:
         parts.append(table(head, streams))
     if waiting:
         parts.append(table(["WITHOUT A STREAM", "LOCAL", "STANZAS", "WHY"], waiting))
+    if away:
+        parts.append(table(["TURNED AWAY", "LOCAL", "TIMES", "LAST", "WHY"], away))
     return "\n\n".join(parts) or "no other server"
 
 
@@ -70,5 +87,9 @@ COMMANDS = (
         _check,
         (DOMAIN, LOCAL),
     ),
-    Command("s2s list", "list the streams between servers, and what waits for one", _list),
+    Command(
+        "s2s list",
+        "list the streams between servers, what waits for one, and who was turned away",
+        _list,
+    ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 from pushd.cli.commands import REFUSED, Argument, Command, asked, located, say
 from pushd.cli.pushtables import plain
 from pushd.cli.reaching import DEFAULT_CONFIG, Unreachable
+from pushd.cli.tables import printable
 
 PATIENCE = 120.0  # seconds: more than all steps may take
 
@@ -113,7 +114,7 @@ def _step(step: Row) -> str:
         mark = "look"
     milliseconds = round(1000 * (step["seconds"] or 0.0))
     took = f" ({milliseconds} ms)" if milliseconds else ""
-    return f"  {mark}  {step['step']:11} {_printable(step['text'])}{took}"
+    return f"  {mark}  {step['step']:11} {printable(step['text'])}{took}"
 
 
 def _verdict(probe: Row) -> str:
@@ -128,10 +129,6 @@ def _verdict(probe: Row) -> str:
     if probe["trouble"]:
         said += f", but the backend is {probe['trouble']}: pushdctl push resume"
     return said
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 BACKEND = Argument(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pushd.cli.tables import duration, instant, table
+from pushd.cli.tables import duration, instant, printable, table
 
 LONGEST_CELL = 48  # characters of what users and strangers have worded
 
@@ -139,7 +139,7 @@ def tests(result: Row) -> str:
 
 def plain(text: str) -> str:
     """What somebody else worded, on one line of a terminal and not too long."""
-    shown = "".join(char if char.isprintable() else "?" for char in text)
+    shown = printable(text)
     return shown if len(shown) <= LONGEST_CELL else f"{shown[: LONGEST_CELL - 1]}…"
 
 

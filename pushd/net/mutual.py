@@ -19,7 +19,7 @@ from zope.interface import implementer
 from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for, weakness_of
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
-from pushd.net.verdicts import verdict
+from pushd.net.verdicts import printable, verdict
 
 ALPN = b"xmpp-server"  # XEP-0368 §4
 PURPOSE = "it is neither for servers nor for clients"
@@ -98,7 +98,7 @@ class Authorities:
         try:
             if speaks_for(certificate, domain, judged.only_hosts):
                 return ""
-            return f"it is for {', '.join(names_of(certificate)[:5]) or 'no domain'}"
+            return f"it is for {printable(', '.join(names_of(certificate)[:5])) or 'no domain'}"
         except ValueError:
             return UNREADABLE
 

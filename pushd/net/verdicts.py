@@ -17,11 +17,11 @@ def verdict(number: int, certificate: Certificate) -> str:
     if number == SELF_SIGNED and certificate.issuer == certificate.subject:
         return "is self-signed, and nobody here trusts it"
     if number in UNKNOWN_AUTHORITY:
-        issuer = _printable(certificate.issuer.rfc4514_string())
+        issuer = printable(certificate.issuer.rfc4514_string())
         return f"is signed by {issuer}, whom nobody here trusts"
     return ""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     shown = "".join(one if one.isprintable() else "?" for one in text)
     return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…"

@@ -118,6 +118,7 @@ class Incoming:
         if self._peers.host.router.is_served(remote):
             raise StreamError("invalid-from", f"{remote} is here")
         if remote and not self._peers.reaches(remote):
+            self._turn_away((local, remote), f"this server does not talk with {remote}")
             raise StreamError("policy-violation", f"this server does not talk with {remote}")
         self._local, self.remote = local, remote or self.remote
         if self._stream.is_secure:
@@ -219,6 +220,11 @@ class Incoming:
         self.expires_at = expiry(connection)
         if self.remote:
             self.certificate = self._fault_of(self.remote)
+            if self.certificate and self._needs_certificate(self.remote):
+                self._turn_away((self._local, self.remote), f"the certificate: {self.certificate}")
+
+    def _needs_certificate(self, remote: str) -> bool:
+        return self._peers.options.policy_for(remote) == policies.REQUIRE
 
     def _fault_of(self, remote: str) -> str:
         connection = self._stream.connection()
@@ -303,6 +309,7 @@ class Incoming:
             return
         refusal = self._unfit(pair)
         if refusal is not None:
+            self._turn_away(pair, refusal.text)
             self._refuse(pair, refusal)
             return
         self._verifying.add(pair)
@@ -319,13 +326,11 @@ class Incoming:
             return ItemNotFound(f"{local} is not here")
         if self._peers.host.router.is_served(remote):
             return NotAllowed(f"{remote} is here")
-        policy = self._peers.options.policy_for(remote)
-        if policy == policies.DENY:
+        if not self._peers.reaches(remote):
             return PolicyViolation(f"this server does not talk with {remote}")
-        if policy == policies.REQUIRE:
-            fault = self._fault_of(remote)
-            if fault:
-                return NotAuthorized(f"the certificate: {fault}")
+        fault = self._fault_of(remote) if self._needs_certificate(remote) else ""
+        if fault:
+            return NotAuthorized(f"the certificate: {fault}")
         too_many = len(self._verifying) >= VERIFIED_AT_ONCE or len(self.pairs) >= MOST_PAIRS
         if pair in self._verifying or too_many or self._peers.is_crowded(remote):
             return ResourceConstraint("too many streams, or domains on one")
@@ -341,6 +346,7 @@ class Incoming:
             self._proved(pair, "dialback")
             self._turn_around()
         elif said.type == dialback.INVALID:
+            self._turn_away(pair, "the domain's own server does not know its key")
             self._stream.send(dialback.answer("result", *pair, dialback.INVALID))
             if not self.pairs:
                 self._leave("its dialback key is not the domain's")
@@ -348,6 +354,7 @@ class Incoming:
             else:
                 self._count_failure()
         else:
+            self._turn_away(pair, "the domain's own server does not say whether its key is good")
             self._refuse(pair, RemoteServerTimeout("its server has no answer"))
 
     def _unverified(self, failure: Failure, pair: Pair) -> None:
@@ -355,9 +362,12 @@ class Incoming:
         failure.trap(Fault)
         fault = failure.value
         assert isinstance(fault, Fault)
-        log.info("{remote} cannot be verified: {fault}", remote=pair[1], fault=str(fault))
+        self._turn_away(pair, f"its key cannot be verified: {fault}")
         if not self._is_over:
             self._refuse(pair, fault.error())
+
+    def _turn_away(self, pair: Pair, reason: str) -> None:
+        self._peers.turned_away.note(pair, reason)
 
     def _refuse(self, pair: Pair, error: StanzaError) -> None:
         self._stream.send(dialback.refusal("result", *pair, error))

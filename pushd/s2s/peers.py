@@ -25,6 +25,7 @@ from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
 from pushd.s2s.shares import OTHERS, Asker, Shares, asker, asker_of
+from pushd.s2s.turned_away import TurnedAway
 from pushd.s2s.turns import Turns
 from pushd.wire import dialback
 from pushd.wire.dialback import Said
@@ -82,6 +83,7 @@ class Peers:
         self.secret = secrets.token_bytes(32)  # of this run: no key outlives its stream anyway
         self.streams: set[Stream] = set()
         self.routes: dict[Pair, Route] = {}
+        self.turned_away = TurnedAway(self.clock)
         self.kept = Kept(self.clock, host.database, self._give)
         self.is_stopping = False
         self.caller = caller
