@@ -11,6 +11,7 @@ import pytest
 from pushd.admin import status
 from pushd.admin.eventlog import name_of
 from pushd.cli import commands, pushdctl
+from pushd.cli.starting import DOORS
 from pushd.cli.twistd import Options
 from pushd.config.checks import SOON
 from pushd.providers import reports
@@ -122,6 +123,31 @@ def test_the_files_that_the_pages_name_are_there() -> None:
 
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_rooms_that_the_design_names_are_there() -> None:
+    rooms = DESIGN.partition("The rooms of each package.")[2].partition("A *stream* is")[0]
+    by_package = dict(re.findall(r"^``(\w+)``\n((?:    .*\n|\n)+)", rooms, re.MULTILINE))
+
+    assert set(by_package) == {
+        path.name for path in (ROOT / "pushd").iterdir() if (path / "__init__.py").exists()
+    } - {"simulators", "client"}
+    for package, told in by_package.items():
+        paths = (ROOT / "pushd" / package).rglob("*")
+        known = {path.stem for path in paths} | {"measures", "service"}
+        named = set(re.findall(r"``(\w+)(?:/|\.py)?``", told))
+        assert named <= known, package
+
+
+def test_every_door_is_among_the_keys_of_the_ready_file() -> None:
+    for key, _ in DOORS.values():
+        assert re.search(rf"^``.*\b{key}``", DEVELOPMENT, re.MULTILINE), key
+
+
+def test_every_sample_is_in_the_index() -> None:
+    index = (DOCS / "index.rst").read_text(encoding="utf-8")
+
+    assert [one.name for one in (ROOT / "etc").iterdir() if f"``{one.name}``" not in index] == []
 
 
 def test_the_code_that_the_design_shows_is_in_the_tree() -> None:
