@@ -7,13 +7,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import servers
 from benchmarks.accounts import DOMAIN, PASSWORD, Population
 from benchmarks.component import SECRET
-from benchmarks.processes import Server
+from benchmarks.processes import Server, free_port
 from pushd.wire import forms
 from pushd.wire.element import serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
@@ -24,6 +25,7 @@ from tests.scenarios.house import House
 from tests.scenarios.peers import until
 from tests.scenarios.reading import secret_form, succeeded
 from tests.scenarios.tongues import MODULE, TONGUES, Tongue
+from tests.scenarios.zone import Zone
 
 GATEWAY = f"gateway.{DOMAIN}"
 PEOPLE = Population(users=20)
@@ -32,10 +34,11 @@ PEOPLE = Population(users=20)
 class Neighbour(House):
     """A server of another make, a stand-in for FCM, and pushd between the two."""
 
-    def __init__(self, folder: Path, kind: type[Server]) -> None:
+    def __init__(self, folder: Path, kind: type[Any]) -> None:
         super().__init__(folder)
+        self.missed: str = kind.missed
         core = min(os.sched_getaffinity(0))
-        self.other = kind(folder / kind.name, core, tls=False)
+        self.other: Server = kind(folder / kind.name, core, tls=False)
         self.other.components = (GATEWAY,)
         self.gateway: Gateway
         self._names = iter(PEOPLE.names())
@@ -54,6 +57,10 @@ class Neighbour(House):
         super().close()
         self.other.end()
         self.gateway.close()
+
+    def has_missed(self) -> bool:
+        """Whether the other server says that it looked for the gateway in vain."""
+        return any(self.missed in one.read_text() for one in self.other.folder.glob("*.log"))
 
     def user(self) -> "Neighbouring":
         """Somebody with an account there, logged in and resumable."""
@@ -82,8 +89,31 @@ class Neighbouring(Foreigner):
         return given
 
 
+class Ejabberd(servers.Ejabberd):
+    """It finds an address for the component, at which nobody is."""
+
+    missed = "Failed to establish outbound s2s connection"  # said when the component is away
+
+    def configure(self) -> None:
+        super().configure()
+        self._zone = Zone()
+        self._zone.service(GATEWAY, "localhost", free_port())
+        (self.folder / "inetrc").write_text(
+            '{resolv_conf, ""}.\n{lookup, [file, dns]}.\n'
+            f"{{nameserver, {{127,0,0,1}}, {self._zone.port}}}.\n"
+        )
+        with (self.folder / "ejabberd.yml").open("a") as file:
+            file.write("outgoing_s2s_families: [ipv4]\n")
+
+    def end(self) -> None:
+        super().end()
+        self._zone.close()
+
+
 class Prosody(servers.Prosody):
     """It takes a password in the clear, on loopback."""
+
+    missed = "Component not connected, bouncing error"
 
     def configure(self) -> None:
         super().configure()
@@ -91,14 +121,14 @@ class Prosody(servers.Prosody):
         self._file.write_text(f"allow_unencrypted_plain_auth = true\n{written}")
 
 
-KINDS = [servers.Ejabberd, Prosody]
+KINDS: list[type[Any]] = [Ejabberd, Prosody]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=[kind.name for kind in KINDS])
 def neighbour(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Neighbour]:
-    kind: type[Server] = request.param
+    kind = request.param
     if not (kind.is_installed() and kind.can_push()):
         pytest.skip(f"{kind.name}, or its module for push, is not installed")
     house = Neighbour(tmp_path_factory.mktemp(kind.name), kind)
@@ -130,14 +160,17 @@ def test_a_phone_is_woken_resumes_and_unregisters(neighbour: Neighbour) -> None:
     assert "token-of-the-phone" not in serialize(listed).decode()
 
 
-def test_a_push_waits_for_a_gateway_that_was_killed(neighbour: Neighbour) -> None:
+def test_a_gateway_that_was_killed_is_published_to_when_it_is_back(neighbour: Neighbour) -> None:
+    """What was enabled there is kept, though a publish came to nothing meanwhile."""
     phone, friend = neighbour.user(), neighbour.user()
     phone.enabled("token-of-the-patient")
     neighbour.gateway.stop(signal.SIGKILL)
+    phone.lose()
+    friend.message(phone.account, "while it is away")
+    until(neighbour.has_missed, "publish in vain")
     neighbour.gateway.start()
     neighbour.gateway.attached()
 
-    phone.lose()
     friend.message(phone.account, "after the crash")
 
     assert neighbour.pushes("token-of-the-patient", wait=30.0)
