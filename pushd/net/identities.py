@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from pushd.net.srv import ascii_name
+from pushd.net.srv import address_of, ascii_name
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import prepare_domain
 
@@ -56,10 +56,12 @@ def weakness_of(certificate: x509.Certificate, is_anchor: bool) -> str:
 def speaks_for(certificate: x509.Certificate, domain: str, only_hosts: bool = False) -> bool:
     """Whether one of its alternative names is this domain (prepared).
 
-    With `only_hosts`, no other names than those of hosts count.
+    With `only_hosts`, no other names than those of hosts count; for an address, nothing but it.
     """
     names = _alternatives(certificate)
-    if only_hosts:
+    if address_of(domain) is not None:
+        names = [one for one in names if isinstance(one, x509.IPAddress)]
+    elif only_hosts:
         names = [one for one in names if isinstance(one, x509.DNSName | x509.IPAddress)]
     return any(_is_meant(name, domain) for name in names)
 

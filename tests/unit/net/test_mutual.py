@@ -1,6 +1,7 @@
 """For whom a certificate speaks between servers, and whether it is to be believed."""
 
 import contextlib
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -181,6 +182,11 @@ NAMES = [
     (other_name(XMPP_ADDRESS, UTF8, "xn--bcher-kva.example"), "bücher.example", True),
     (other_name(XMPP_ADDRESS, UTF8, "a.example\0"), "a.example", False),
     (other_name(XMPP_ADDRESS, IA5, "a.example"), "a.example", False),
+    ("192.0.2.1", "192.0.2.1", False),  # an address is no name (RFC 9525 §6.5)
+    ("*.0.2.1", "192.0.2.1", False),
+    (x509.IPAddress(IPv4Address("192.0.2.1")), "192.0.2.1", True),
+    (x509.IPAddress(IPv6Address("2001:db8::1")), "[2001:db8::1]", True),
+    (x509.IPAddress(IPv4Address("192.0.2.2")), "192.0.2.1", False),
     (x509.RFC822Name("postmaster@a.example"), "a.example", False),
     (x509.UniformResourceIdentifier("https://a.example"), "a.example", False),
 ]
