@@ -19,6 +19,7 @@ from pushd.wire.namespaces import NS_SM
 
 ENABLE = f"<enable xmlns='{NS_SM}'/>".encode()
 ENABLED = f"<enabled xmlns='{NS_SM}'/>".encode()
+UNREAD = 256 * 1024  # bytes that wait for a peer that does not read what it has asked for
 OFTEN = 100  # stanzas after which to look what has arrived
 
 
@@ -65,6 +66,11 @@ class Sent:
         self.size += one.size
         if not self._is_asked:
             self._ask(now)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether too much waits for the peer besides stanzas: answers that it does not read."""
+        return self._stream.waiting > self.size + UNREAD
 
     def acknowledged(self, h: int | None, now: float) -> None:
         """The peer has that many. Raises StreamError for a count that cannot be."""

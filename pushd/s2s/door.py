@@ -5,10 +5,9 @@ from twisted.internet.protocol import Factory
 
 from pushd.net.admission import Admission
 from pushd.net.xmlprotocol import Trace, XMLStream
+from pushd.s2s.counting import UNREAD
 from pushd.s2s.incoming import Incoming
 from pushd.s2s.peers import Peers
-
-UNREAD = 256 * 1024  # bytes that wait for a peer that does not read what it has asked for
 
 
 class ServerFactory(Factory):

@@ -137,6 +137,9 @@ class Incoming:
             self._stream.close(CLOSING)
         elif not self._stream.is_secure:
             raise StreamError("policy-violation", "TLS comes first")
+        elif self._sent.is_unread:
+            self._leave("the peer does not read")
+            self._stream.abort()
         elif stanza.namespace == NS_DIALBACK:
             self._dialled(stanza)
         elif stanza.namespace == NS_SM:

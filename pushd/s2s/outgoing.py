@@ -328,6 +328,9 @@ class Outgoing:
             router.route(passed)
             if self._received is not None:
                 self._received.received += 1
+        elif self._sent.is_unread:
+            self._fail(Fault("closed", "the peer does not read"))
+            self._stream.abort()
         elif stanza.namespace == NS_DIALBACK:
             self._answered(stanza)
         elif stanza.namespace == NS_SM:

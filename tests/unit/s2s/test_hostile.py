@@ -132,6 +132,22 @@ def test_who_reads_no_answers_is_cut(question: str) -> None:
     assert not house.peers.streams
 
 
+def test_whom_we_have_called_is_cut_too() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.stand("<sm xmlns='urn:xmpp:sm:3'/>")
+    end.say("<enabled xmlns='urn:xmpp:sm:3'/>")
+    end.protocol.pauseProducing()
+    for number in range(100):  # these may wait
+        house.romeo.send(WORD.format(number).replace("hi", "x" * 5_000))
+    end.protocol.dataReceived(b"<r xmlns='urn:xmpp:sm:3'/>")
+    assert not end.transport.ended
+    for _ in range(40):
+        end.protocol.dataReceived(b"<r xmlns='urn:xmpp:sm:3'/>" * 250)
+    assert end.transport.ended == "abort"
+    assert len(house.peers.routes[HERE, THERE].queue) == 101
+
+
 def test_who_proves_nothing_on_and_on_is_sent_away() -> None:
     """Each try has a certificate judged, or another server asked."""
     house = House(rules={"evil.example": "require"})
@@ -546,6 +562,7 @@ def test_what_is_said_back_on_a_stream_is_for_the_domain_that_asked_for_it() -> 
     end.say(KEY.format("rooms.there.example"))
     confirm(house, end, "rooms.there.example")
     end.heard()
+    assert not end.say(f"<db:result from='evil.example' to='{HERE}' type='valid'/>")  # to nothing
     for domain in ("rooms.there.example", "evil.example"):
         house.romeo.send(WORD.format(0).replace(THERE, domain))
     assert not end.heard()
@@ -555,6 +572,20 @@ def test_what_is_said_back_on_a_stream_is_for_the_domain_that_asked_for_it() -> 
     ]
     house.romeo.send(WORD.format(1))
     assert [one["id"] for one in end.heard()] == ["1"]
+
+
+def test_nothing_is_proved_on_our_stream_by_an_answer_to_nothing() -> None:
+    """Neither another domain of theirs, nor another one of ours."""
+    house = House()
+    house.hall.host.router.add_service("push.example.net")
+    house.romeo.send(WORD.format(0))
+    end = house.stand("<dialback xmlns='urn:xmpp:features:dialback'/>")
+    for sender, to in (("evil.example", HERE), (THERE, "push.example.net")):
+        assert not end.say(f"<db:result from='{sender}' to='{to}' type='valid'/>")
+    house.romeo.send(WORD.format(1).replace(THERE, "evil.example"))
+    house.hall.route(f"<message from='push.example.net' to='a@{THERE}'><body/></message>")
+    assert [one.name for one in end.heard()] == ["result"]  # it has to be proved first
+    assert [pair for pair, _, _ in house.caller.calls] == [(HERE, "evil.example")]
 
 
 @pytest.mark.parametrize("is_proved", [False, True])
