@@ -23,6 +23,7 @@ from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair
 from pushd.s2s.peers import Peers
+from pushd.wire import dialback
 from pushd.wire.element import Element
 from pushd.wire.framer import Limits
 from tests.hall import Client, Hall
@@ -34,6 +35,9 @@ STREAM = (
     "xmlns:db='jabber:server:dialback' version='1.0'"
 )
 STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+KEY = "<db:result from='{}' to='example.net'>the-key</db:result>"
+WORD = "<message to='juliet@there.example' id='{}'><body>hi</body></message>"
+MESSAGE = "<message from='juliet@{}/x' to='romeo@example.net'><body>hi</body></message>"
 EXTERNAL = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>"
 
 
@@ -217,3 +221,11 @@ def condition(elements: list[Element]) -> str:
     """Of the stream error among these."""
     [error] = [one for one in elements if one.name == "error"]
     return str(next(error.elements()).name)
+
+
+def confirm(house: House, end: End, domain: str = THERE, type: str = dialback.VALID) -> None:
+    """The domain's own server is asked, and says this."""
+    asked = house.take_up()
+    greet(asked)
+    asked.say("<stream:features/>")
+    asked.say(f"<db:verify from='{domain}' to='{HERE}' id='{end.id}' type='{type}'/>")
