@@ -26,7 +26,6 @@ from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
 from pushd.routing.events import Events, ServerStarted
 from pushd.routing.host import Host, assemble
-from pushd.s2s.kept import recover
 from pushd.storage.errors import StorageError
 from pushd.storage.lock import DATABASE
 from pushd.storage.sqlite import Database, ThreadRunner
@@ -148,7 +147,9 @@ class Server:
         await modules.load(host, measures.module_options(self.config))
         fake_salt = await secret("fake-salt")
         await self._backends.make_secrets(secret)
+        await self._neighbours.load()
         await host.lifecycle.recover()
+        self._neighbours.send_on()
         self._app_server.start()
         self.events.emit(ServerStarted())
         self._ports.start()
@@ -157,7 +158,6 @@ class Server:
         self._certificates.watch()
         self._doors.start(fake_salt)
         self._neighbours.start()
-        await recover(host)
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)

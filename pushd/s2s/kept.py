@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from pushd.routing.delivery import stamped
 from pushd.routing.host import Host
 from pushd.s2s.pairs import Waiting
-from pushd.storage.sqlite import Database
+from pushd.storage.sqlite import Database, Row
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.framer import seal
 from pushd.wire.jid import parse
@@ -23,8 +23,8 @@ log = Logger()
 
 INSERT = "INSERT INTO remote_queue (id, stanza, at) VALUES (?, ?, ?)"
 DELETE = "DELETE FROM remote_queue WHERE id = ?"
-DELETE_ALL = "DELETE FROM remote_queue"
-ALL = "SELECT stanza, at FROM remote_queue ORDER BY id"
+DELETE_UP_TO = "DELETE FROM remote_queue WHERE id <= ?"
+ALL = "SELECT id, stanza, at FROM remote_queue ORDER BY id"
 LOOK = 1.0  # seconds between two looks at what peers' machines have confirmed
 
 
@@ -46,7 +46,7 @@ class Kept:
     ) -> None:
         self._clock = clock
         self._database = database
-        self._next_row = 1  # `recover` has emptied the table
+        self.next_row = 1
         self._fresh: dict[Waiting, None] = {}  # what no commit has taken yet
         self._gone: list[int] = []  # rows
         self._unsure: dict[Unsure, None] = {}
@@ -105,25 +105,29 @@ class Kept:
             self._look_at_all()
         write = self._database.write
         for one in self._fresh:
-            one.row = self._next_row
+            one.row = self.next_row
             write(INSERT, (one.row, one.stanza.raw, one.came_at))
-            self._next_row += 1
+            self.next_row += 1
         self._fresh.clear()
         for row in self._gone:
             write(DELETE, (row,))
         self._gone.clear()
 
 
-async def recover(host: Host) -> None:
-    """Send on what the last run left, with the instant at which it came (XEP-0203).
+async def left_over(database: Database) -> list[Row]:
+    """What the last run left, in order: what `send_on` takes. Raises StorageError."""
+    return await database.read(ALL)
 
-    If there are no other servers any more, it goes back. Raises StorageError.
+
+def send_on(host: Host, rows: list[Row]) -> None:
+    """Have that go on its way, with the instant at which it came (XEP-0203).
+
+    If there are no other servers any more, it goes back.
     """
-    rows = await host.database.read(ALL)
     if not rows:
         return
-    host.database.write(DELETE_ALL)
-    for raw, at in rows:
+    host.database.write(DELETE_UP_TO, (rows[-1][0],))  # what is sent is written in the same commit
+    for _, raw, at in rows:
         try:
             stanza = seal(raw)
             domain = parse(stanza.attributes["from"]).domain

@@ -85,6 +85,7 @@ class Peers:
         self.routes: dict[Pair, Route] = {}
         self.turned_away = TurnedAway(self.clock)
         self.kept = Kept(self.clock, host.database, self._give)
+        self.is_starting = True  # what comes now was accepted before: there is room for it
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them
@@ -101,6 +102,8 @@ class Peers:
         host.router.reaches = self.reaches
 
     def start(self) -> None:
+        """From now on stanzas come."""
+        self.is_starting = False
         self._timer = self.clock.callLater(LOOK, self._look)
 
     def stop(self) -> None:
@@ -148,7 +151,7 @@ class Peers:
         route = self.routes.get(pair)
         if route is None:
             who = asker(sender, to, stanza.type)
-            if not self._started.has_room(who, 1):
+            if not (self.is_starting or self._started.has_room(who, 1)):
                 self.refuse(stanza, FULL)
                 return
             route = self.routes[pair] = Route(self, pair, who)

@@ -97,6 +97,8 @@ class Route:
 
     def _hindrance(self, one: Waiting, now: float) -> StanzaError | None:
         """Why a stanza may not wait here."""
+        if self._peers.is_starting:
+            return None
         options = self._peers.options
         if self.fault is not None and not self.queue and now < self.rests_until:
             return self.fault.error()

@@ -16,7 +16,9 @@ from pushd.routing.host import Host
 from pushd.s2s.calling import Caller
 from pushd.s2s.checking import check_all
 from pushd.s2s.door import ServerFactory
+from pushd.s2s.kept import left_over, send_on
 from pushd.s2s.peers import Peers
+from pushd.storage.sqlite import Row
 from pushd.wire.framer import Limits
 from pushd.wire.jid import parse
 from pushd.wiring.certificates import Certificates
@@ -32,6 +34,7 @@ class Neighbours:
         self._reactor = reactor
         self._host = host
         self._turn = turn
+        self._left: list[Row] = []
         self._resolver: Resolver
         self._caller: Caller
         self._door: ServerFactory
@@ -73,6 +76,17 @@ class Neighbours:
         self._door = ServerFactory(self.peers, ports.admission("server"))
         ports.bind("server", given.listen, self._door)
         ports.bind("server_tls", given.listen_tls, self._door, store.options)
+
+    async def load(self) -> None:
+        """See what the last run left to say to other servers. Raises StorageError."""
+        self._left = await left_over(self._host.database)
+        if self.peers is not None and self._left:
+            self.peers.kept.next_row = self._left[-1][0] + 1
+
+    def send_on(self) -> None:
+        """Say it, before anybody says more."""
+        send_on(self._host, self._left)
+        self._left = []
 
     def start(self) -> None:
         """Go there, and try the push services that users have enabled: the log says who fails."""

@@ -18,7 +18,7 @@ from pushd.net.admission import Admission, Quota
 from pushd.net.srv import Target
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s.door import ServerFactory
-from pushd.s2s.kept import recover
+from pushd.s2s.kept import left_over, send_on
 from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair
@@ -150,8 +150,10 @@ class House:
             self.authorities,
             self.caller,
         )
+        left = self.hall.wait(left_over(self.hall.host.database))
+        self.peers.kept.next_row += len(left) and left[-1][0]
+        send_on(self.hall.host, left)
         self.peers.start()
-        self.hall.wait(recover(self.hall.host))
         admission = Admission(self.hall.clock, Quota(50, 50), Quota(90, 90))
         self.door = ServerFactory(self.peers, admission)
         if hall is None:

@@ -7,7 +7,7 @@ import pytest
 
 from pushd.s2s.counting import Sent
 from pushd.s2s.faults import Fault
-from pushd.s2s.kept import LOOK, recover
+from pushd.s2s.kept import LOOK, left_over, send_on
 from pushd.s2s.pairs import Waiting
 from pushd.wire.element import Element, element
 from pushd.wire.framer import seal
@@ -55,6 +55,27 @@ def test_what_waits_for_a_stream_goes_on_after_a_crash(house: House) -> None:
         assert delay["from"] == HERE
     assert at == 1_700_000_000  # 2023-11-14T22:13:20Z
     assert delay["stamp"].startswith("2023-11-14T22:13:20")
+
+
+def test_what_was_accepted_finds_room_after_a_crash(tmp_path: Path) -> None:
+    house = House(Hall((HERE,), {"roster": None}, path=tmp_path / "pushd.db"), queue_stanzas=2)
+    house.romeo = house.hall.login(ROMEO, sm=True)
+    house.romeo.send(WORD.format(0))
+    house.stand(SM)
+    for number in range(1, 5):
+        house.romeo.pass_on(WORD.format(number))
+    house.hall.advance(0)
+    again = House(house.hall.killed(), queue_stanzas=2)
+    assert ids(heard(again)) == ["0", "1", "2", "3", "4"]
+
+
+def test_what_comes_while_we_start_is_behind_what_was_left(house: House) -> None:
+    for number in range(3):
+        house.romeo.send(WORD.format(number))
+    again = killed(house)
+    again.hall.login(ROMEO).send(WORD.format(3))
+    assert rows(again) == 4
+    assert ids(heard(again)) == ["0", "1", "2", "3"]
 
 
 def test_what_was_not_acknowledged_goes_on_after_a_crash(house: House) -> None:
@@ -110,7 +131,8 @@ def test_what_went_back_is_gone(house: House, end: Callable[[House], None]) -> N
 def test_without_other_servers_it_goes_back_at_the_next_start(house: House) -> None:
     house.romeo.send(WORD.format(0))
     hall = house.hall.killed()
-    hall.wait(recover(hall.host))
+    send_on(hall.host, hall.wait(left_over(hall.host.database)))
+    hall.advance(0)
     assert hall.rows("SELECT 1 FROM remote_queue") == []
     [(raw,)] = hall.rows("SELECT stanza FROM queue")
     error = seal(raw)
