@@ -50,6 +50,7 @@ class Publishers:
         self._blocks: dict[str, Block] = {}
 
     async def load(self) -> None:
+        """Read the list. Raises StorageError."""
         self._blocks = {block.publisher: block for block in await self._rows.select()}
         self.blocked()
 

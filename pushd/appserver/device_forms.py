@@ -59,6 +59,7 @@ LISTED = {
 
 
 def submitted(form: forms.Form) -> forms.Form:
+    """The form, unless it was cancelled or is another one: then raises BadRequest."""
     if form.type == "cancel":
         raise bad_payload("the form was cancelled")
     if form.form_type not in (None, FORM_PUSH_OPTIONS):
@@ -67,6 +68,7 @@ def submitted(form: forms.Form) -> forms.Form:
 
 
 def value_of(form: forms.Form, name: str) -> str | None:
+    """The one value of a field; None without it. Raises BadRequest for several."""
     try:
         return form.one(name)
     except ValueError as error:
@@ -74,6 +76,7 @@ def value_of(form: forms.Form, name: str) -> str | None:
 
 
 def flag(form: forms.Form, name: str) -> bool:
+    """A boolean, false where it is absent. Raises BadRequest for what is none (XEP-0004 §3.3)."""
     try:
         return bool(form.boolean(name))
     except ValueError as error:
@@ -81,6 +84,7 @@ def flag(form: forms.Form, name: str) -> bool:
 
 
 def text_of(form: forms.Form, name: str) -> str | None:
+    """A text of the device's own, such as its name. Raises BadRequest for a long one."""
     value = value_of(form, name)
     if value is not None:
         _check_length(name, value, LONGEST_NAME)
@@ -93,6 +97,7 @@ def _check_length(name: str, value: str, longest: int) -> None:
 
 
 def device_of(form: forms.Form, sender: JID) -> str:
+    """The id of the device: its own, or else the resource that registers."""
     return text_of(form, "device-id") or sender.resource
 
 
@@ -187,6 +192,7 @@ def _field(name: str, required: bool = False) -> forms.Field:
 
 
 def row(registration: Registration) -> dict[str, str]:
+    """A registration, as the lists of a command show it: texts by the names in `LISTED`."""
     row = {
         "node": registration.called,
         "device-name": registration.device_name or "",

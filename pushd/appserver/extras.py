@@ -80,16 +80,19 @@ def ends_call(notification: Node) -> bool:
 
 
 def kept_encrypted(told: Encrypted | None) -> Secret | None:
+    """For the column `encrypted`."""
     if told is None:
         return None
     return _kept(data=told.data.reveal(), iv=told.iv, type=told.type, quiet=told.quiet)
 
 
 def kept_call(told: Call | None) -> Secret | None:
+    """For the column `call`."""
     return None if told is None else _kept(sid=told.sid, media=told.media, sender=told.sender)
 
 
 def read_encrypted(text: Secret | None) -> Encrypted | None:
+    """What `kept_encrypted` made."""
     if text is None:
         return None
     told = json.loads(text.reveal())
@@ -97,6 +100,7 @@ def read_encrypted(text: Secret | None) -> Encrypted | None:
 
 
 def read_call(text: Secret | None) -> Call | None:
+    """What `kept_call` made."""
     if text is None:
         return None
     told = json.loads(text.reveal())

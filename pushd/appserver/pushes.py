@@ -33,6 +33,7 @@ class Push:
     call: Secret | None = None  # the same
 
     def is_urgent(self, now: float) -> bool:
+        """Whether something still rings: afterwards it is news like any other."""
         return self.urgent_until is not None and self.urgent_until > now
 
     def notification(self, now: float) -> Notification:

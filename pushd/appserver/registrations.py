@@ -52,11 +52,13 @@ class Registration:
     allowed: str = ""  # who else may publish: bare JIDs, set apart by spaces
 
     def provider_fields(self) -> dict[str, str]:
+        """What else the provider asks for, by its names."""
         found: dict[str, str] = json.loads(self.fields.reveal())
         return found
 
     @property
     def place(self) -> "Place":
+        """No two registrations of an account have the same."""
         return (self.dialect, self.room, self.device)
 
     @property
@@ -109,6 +111,7 @@ class Wanted:
 
     @property
     def place(self) -> "Place":
+        """As in `Registration`."""
         return (self.dialect, self.room, self.device)
 
 
@@ -130,10 +133,12 @@ class Registrations:
         self._aliases: dict[str, set[str]] = {}  # nodes
 
     async def load(self) -> None:
+        """Read all of them. Raises StorageError."""
         for registration in await self._rows.select():
             self._keep(registration)
 
     def get(self, node: str) -> Registration | None:
+        """By our own name of the node, whatever alias it has."""
         return self._nodes.get(node)
 
     def called(self, node: str) -> list[Registration]:
@@ -160,6 +165,7 @@ class Registrations:
     def of_device(
         self, account: str, device: str, dialect: str = "mod_push", room: str = ""
     ) -> Registration | None:
+        """What this device of a bare JID has registered by a dialect, for a room if for one."""
         return self._accounts.get(account, {}).get((dialect, room, device))
 
     def find(self, wanted: Wanted) -> tuple[Registration | None, list[Registration]]:

@@ -145,8 +145,10 @@ def shown_registration(one: Registration, service: str) -> Registered:
 
 
 def shown_push(push: Push, registered: Registered) -> Waiting:
+    """A push that waits, but for what it says."""
     return Waiting(registered, push.accepted_at, push.expires_at, push.urgent_until)
 
 
 def shown_block(block: Block) -> BlockedPublisher:
+    """A block, as the hall shows it."""
     return BlockedPublisher(block.publisher, block.reason, block.blocked_at, block.until)

@@ -107,15 +107,18 @@ class Tally:
         return self._count
 
     def has_room(self, origin: str) -> bool:
+        """Whether one more fits in; "" is an origin that is not counted by itself."""
         if self._count >= self.quota.total:
             return False
         return not origin or self._origins.get(origin, 0) < self.quota.per_address
 
     def add(self, origin: str) -> None:
+        """One more, from there."""
         self._count += 1
         self._origins[origin] = self._origins.get(origin, 0) + 1
 
     def remove(self, origin: str) -> None:
+        """One less, of those that were added."""
         self._count -= 1
         self._origins[origin] -= 1
         if not self._origins[origin]:

@@ -53,6 +53,7 @@ class Fields(Headers):
 
 @lru_cache(512)
 def lowered(name: str | bytes) -> bytes:
+    """The name of a field as it is kept."""
     return (name.encode("latin-1", "replace") if isinstance(name, str) else name).lower()
 
 

@@ -156,6 +156,7 @@ class Connection(TwistedProtocol):
         self._write_soon()
 
     def withdraw(self, exchange: Exchange) -> None:
+        """Nobody waits for its answer any more: its stream is reset."""
         stream, exchange.stream = exchange.stream, 0
         self._forget(stream)
         if self._trouble is not None:
@@ -175,10 +176,12 @@ class Connection(TwistedProtocol):
     # What its pulse asks.
 
     def ping(self) -> None:
+        """Ask whether anybody is there."""
         self._h2.ping(b"pushd at")
         self._write_soon()
 
     def give_up(self, error: HTTPError) -> None:
+        """Cut it; what is under way fails with this error."""
         if self._trouble is not None:
             return
         self._trouble = error

@@ -93,6 +93,7 @@ class Exchange:
             done.callback(_Response(self._status, self._headers, b"".join(self._parts)))
 
     def fail(self, error: HTTPError) -> None:
+        """There is no answer. `done` fails with a copy, as others may fail with it, too."""
         done = self._settle()
         if done is not None:
             done.errback(error.copy())

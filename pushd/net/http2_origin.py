@@ -76,6 +76,7 @@ class Origin:
         self._start()
 
     def withdraw(self, exchange: Exchange) -> None:
+        """Nobody waits for its answer any more, and it was not sent yet."""
         self._waiting.pop(exchange, None)
         self._rest()
 

@@ -55,9 +55,11 @@ class Pulse:
             self._look.cancel()
 
     def heard(self) -> None:
+        """Something came."""
         self.heard_at = self._clock.seconds()
 
     def used(self) -> None:
+        """An exchange has ended, or the connection has begun."""
         self._used_at = self._clock.seconds()
 
     def answered(self) -> None:
@@ -85,6 +87,7 @@ class Pulse:
         self.wait(seconds, lambda: self._patient.give_up(error))
 
     def wait(self, seconds: float, act: Callable[[], object]) -> None:
+        """Do that in so many seconds, unless `relax` is called before."""
         self._awaited = self._clock.callLater(seconds, act)
 
     def relax(self) -> None:

@@ -72,6 +72,7 @@ class Resolver:
         self._client: Any = None
 
     def records(self, name: str) -> "Deferred[list[Record]]":
+        """See `Lookup`."""
         asked: Deferred[Any] = self._asking().lookupService(name, TIMEOUTS)
         return asked.addCallbacks(_services, _failed)
 

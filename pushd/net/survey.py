@@ -57,6 +57,7 @@ class Survey:
 
     @property
     def fault(self) -> Fault | None:
+        """Of the last thing that was seen; None where nothing is in the way."""
         return self.sights[-1].fault if self.sights else None
 
 

@@ -143,6 +143,7 @@ class CertificateStore:
         self._timer = clock.callLater(LOOK, self.watch, clock)
 
     def unwatch(self) -> None:
+        """Look at them by handshakes alone. Fine also if nobody watches."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 

@@ -42,6 +42,7 @@ class Turn:
             self._clock.callLater(0, self.flush)
 
     def flush(self) -> None:
+        """The turn ends: each stream that has something to say writes once."""
         for say in self._closing:
             say()
         waiting, self._waiting = self._waiting, []

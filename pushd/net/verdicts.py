@@ -23,5 +23,6 @@ def verdict(number: int, certificate: Certificate) -> str:
 
 
 def printable(text: str) -> str:
+    """A stranger's text, fit for a line of a log and not too long."""
     shown = "".join(one if one.isprintable() else "?" for one in text)
     return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…"

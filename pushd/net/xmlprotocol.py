@@ -164,6 +164,7 @@ class XMLStream(TwistedProtocol):
 
     @property
     def is_secure(self) -> bool:
+        """Whether it is under TLS."""
         return bool(ISSLTransport.providedBy(self.transport))
 
     def connection(self) -> Any:
@@ -274,6 +275,7 @@ class XMLStream(TwistedProtocol):
         self._backlog = backlog
 
     def flush(self) -> None:
+        """Write what was said, unless the socket is full or somebody has corked it."""
         if self._out and not self._stalled and not self._corks and not self._lost:
             data = b"".join(self._out)
             self._out.clear()
@@ -320,6 +322,7 @@ class XMLStream(TwistedProtocol):
             self.transport.pauseProducing()
 
     def release(self) -> None:
+        """One `hold` less: with the last one, what came meanwhile is handled."""
         self._holds -= 1
         if not self._holds and not self._ended:
             self.transport.resumeProducing()
@@ -331,6 +334,7 @@ class XMLStream(TwistedProtocol):
         self._corks += 1
 
     def uncork(self) -> None:
+        """One `cork` less: with the last one, what was said is written in this turn."""
         self._corks = max(0, self._corks - 1)
         if self._out and not self._corks:
             self._turn.add(self)

@@ -182,6 +182,7 @@ class Incoming:
         self._sent.say(one, self.used_at)
 
     def is_allowed(self) -> bool:
+        """Whether all its domains have proved what is demanded of them now."""
         remotes = {remote for _, remote in (*self.pairs, *self._verifying)}
         policies_now = {remote: self._peers.options.policy_for(remote) for remote in remotes}
         return not any(

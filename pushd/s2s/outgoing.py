@@ -157,6 +157,7 @@ class Outgoing:
         self._sent.look()
 
     def deliver(self, one: Waiting) -> None:
+        """Say a stanza; one that is too large for the peer goes back (XEP-0478)."""
         if one.size > self._most:
             self._peers.give_back(one, too_large(self._most))
             return
@@ -187,6 +188,7 @@ class Outgoing:
         return self._ask("verify", key, local, id)
 
     def is_allowed(self) -> bool:
+        """Whether the peer has proved what is demanded of its domain now."""
         policy = self._peers.options.policy_for(self._remote)
         if policy == policies.REQUIRE:
             return not (self.facts.tls and self.facts.certificate)

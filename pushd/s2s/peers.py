@@ -102,7 +102,7 @@ class Peers:
         host.router.reaches = self.reaches
 
     def start(self) -> None:
-        """From now on stanzas come."""
+        """From now on stanzas come; streams and routes are looked after, until `stop`."""
         self.is_starting = False
         self._timer = self.clock.callLater(LOOK, self._look)
 
@@ -172,6 +172,7 @@ class Peers:
         self.refuse(one.stanza, error)
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Give a stanza back that was not accepted."""
         self.host.router.refuse(stanza, error)
 
     @property
@@ -196,6 +197,7 @@ class Peers:
             one.who = None
 
     def forget_if_idle(self, route: Route) -> None:
+        """Forget a route of which nothing is known that somebody could need."""
         if route.is_idle and self.routes.get(route.pair) is route:
             del self.routes[route.pair]
             if route.who is not None:

@@ -20,6 +20,8 @@ HOUR = 3600.0  # seconds for which one and the same is not logged again
 
 @dataclass(slots=True)
 class Away:
+    """Why one was turned away of late, and how often."""
+
     reason: str
     times: int = 0
     at: float = 0.0  # seconds since the epoch, the last time
@@ -27,6 +29,8 @@ class Away:
 
 
 class TurnedAway:
+    """By the domains of the stream, ours and theirs; the last ones."""
+
     def __init__(self, clock: IReactorTime) -> None:
         self.known: OrderedDict[Pair, Away] = OrderedDict()
         self._clock = clock
