@@ -325,7 +325,7 @@ class Outgoing:
             if not self._has_bidi:
                 raise StreamError("not-authorized", "this stream goes one way")
             router = self._peers.host.router
-            passed = admitted(stanza, (self.pair,), self._peers.host)
+            passed = admitted(stanza, self.pairs, self._peers.host)
             self.used_at = self._peers.clock.seconds()
             router.route(passed)
             if self._received is not None:

@@ -15,6 +15,7 @@ from tests.unit.s2s.house import EXTERNAL, HERE, THERE, End, House, condition, g
 
 WORD = "<message to='juliet@there.example' id='{}'><body>hi</body></message>"
 SM = "<sm xmlns='urn:xmpp:sm:3'/>"
+CARRYING = "<dialback xmlns='urn:xmpp:features:dialback'/>"  # several domains on a stream
 ENABLED = "<enabled xmlns='urn:xmpp:sm:3'/>"
 MECHANISMS = (
     "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
@@ -131,7 +132,7 @@ def both_ways() -> tuple[House, End]:
     assert str(next(limits.elements())) == str(house.peers.options.limits.stanza_bytes)
     end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
     end.say(header(THERE, HERE, "3"))
-    end.say("<stream:features/>")
+    end.say(f"<stream:features>{CARRYING}</stream:features>")
     return house, end
 
 
@@ -449,7 +450,6 @@ def test_a_stream_error_of_the_peer_is_told(caplog: pytest.LogCaptureFixture) ->
 # Several domains of ours on a stream (XEP-0220 §2.1).
 
 SERVICE = "push.example.net"
-CARRYING = "<dialback xmlns='urn:xmpp:features:dialback'/>"
 NOTICE = f"<message from='{SERVICE}' to='juliet@there.example' id='{{}}'><body/></message>"
 
 
@@ -478,6 +478,20 @@ def test_another_domain_of_ours_joins_the_stream() -> None:
     house.romeo.send(WORD.format(3))
     assert ids(end.heard()) == ["2", "3"]
     assert not house.caller.calls
+
+
+def test_a_peer_may_answer_each_domain_that_has_joined() -> None:
+    """XEP-0288 §2.2: as ejabberd does."""
+    house, end = both_ways()
+    house.hall.host.router.add_service(SERVICE)
+    asked = f"<iq type='get' id='q' from='juliet@{THERE}' to='{SERVICE}'><q xmlns='urn:q'/></iq>"
+    notice(house, 1)
+    end.heard()
+    end.say(f"<db:result from='{THERE}' to='{SERVICE}' type='valid'/>")
+    [answer] = end.say(asked)
+    assert (answer["from"], answer["type"]) == (SERVICE, "error")
+    forged = asked.replace(THERE, "evil.example")
+    assert condition(end.say(forged)) == "invalid-from"
 
 
 @pytest.mark.parametrize("type", ["invalid", "error"])
