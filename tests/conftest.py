@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+import functools
+import importlib.metadata
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -17,3 +19,7 @@ def pytest_runtest_teardown() -> None:
     from tests.hall import close_files  # not before the tests that look at what is imported
 
     close_files()
+
+
+# pytest asks for the version of Twisted with each test, which takes longer than most of them.
+importlib.metadata.version = functools.cache(importlib.metadata.version)

@@ -15,7 +15,7 @@ accounts named are made without keys. Clients are available at once unless told 
 import shutil
 import sqlite3
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from pushd.net.turn import Turn
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.host import assemble
 from pushd.routing.sessions import Session
+from pushd.storage import schema
 from pushd.storage.sqlite import Database, InlineRunner
 from pushd.wire.element import Element
 from pushd.wire.errors import StreamError
@@ -197,6 +198,22 @@ def _close_file(database: Database) -> None:
         database._lock.release()
 
 
+class _Made(sqlite3.Connection):
+    """A new database that has its tables already: to make them costs more than most tests."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not self.execute("SELECT 1 FROM sqlite_master").fetchone():
+            _tables().backup(self)
+
+
+@cache
+def _tables() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(connection, schema.steps(), START)
+    return connection
+
+
 class Hall:
     """A server without doors. `host` is what modules and the app server see."""
 
@@ -208,7 +225,7 @@ class Hall:
         resume_timeout: float = 300.0,
         limits: QueueLimits | None = None,
         at: float = START,
-        connection: type[sqlite3.Connection] = sqlite3.Connection,
+        connection: type[sqlite3.Connection] = _Made,
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from pushd.storage.errors import SchemaChanged, SchemaTooNew, StorageError
@@ -45,7 +46,8 @@ class Step:
             yield statement
 
 
-def steps() -> list[Step]:
+@cache
+def steps() -> tuple[Step, ...]:
     """The steps of this release in order; their numbers are 1, 2, 3 and so on."""
     found = []
     for file in resources.files("pushd.storage").joinpath("migrations").iterdir():
@@ -55,7 +57,7 @@ def steps() -> list[Step]:
     found.sort(key=lambda step: step.number)
     if not found or [step.number for step in found] != list(range(1, len(found) + 1)):
         raise StorageError("the installation is incomplete: migrations are missing")
-    return found
+    return tuple(found)
 
 
 def is_ours(connection: sqlite3.Connection) -> bool:
