@@ -141,6 +141,11 @@ def keys_of(data: Path, jid: str) -> ScramKeys | None:
     return ScramKeys(*rows[0]) if rows else None
 
 
+def logs_in(config: Path, jid: str, password: str) -> bool:
+    keys = keys_of(config.parent / "data", jid)
+    return keys is not None and verify(keys, "SHA-256", password)
+
+
 def test_an_account_is_made_before_the_server_has_ever_run(
     config: Path, prompt: Prompt, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,9 +154,7 @@ def test_an_account_is_made_before_the_server_has_ever_run(
     assert run("--config", config, "user", "add", "Romeo@example.net") == 0
 
     assert capsys.readouterr().out == "added romeo@example.net\n"
-    keys = keys_of(config.parent / "data", "romeo@example.net")
-    assert keys is not None
-    assert verify(keys, "SHA-256", "pilot")
+    assert logs_in(config, "romeo@example.net", "pilot")
 
 
 def test_a_password_comes_from_standard_input_with_its_blanks(
@@ -161,9 +164,7 @@ def test_a_password_comes_from_standard_input_with_its_blanks(
 
     assert run("--config", config, "user", "add", "romeo@example.net") == 0
 
-    keys = keys_of(config.parent / "data", "romeo@example.net")
-    assert keys is not None
-    assert verify(keys, "SHA-256", " two words ")
+    assert logs_in(config, "romeo@example.net", " two words ")
 
 
 def test_a_password_is_changed(config: Path, pipe: Prompt) -> None:
@@ -173,9 +174,7 @@ def test_a_password_is_changed(config: Path, pipe: Prompt) -> None:
 
     assert run("-c", config, "user", "passwd", "romeo@example.net") == 0
 
-    keys = keys_of(config.parent / "data", "romeo@example.net")
-    assert keys is not None
-    assert verify(keys, "SHA-256", "montague")
+    assert logs_in(config, "romeo@example.net", "montague")
 
 
 def test_an_account_is_removed(config: Path, pipe: Prompt) -> None:
@@ -430,9 +429,7 @@ def test_an_account_that_exists_keeps_its_password(
     assert code == 1
     words = "pushdctl: romeo@example.net: the account exists already\n"
     assert capsys.readouterr().err == words
-    keys = keys_of(config.parent / "data", "romeo@example.net")
-    assert keys is not None
-    assert verify(keys, "SHA-256", "pilot")
+    assert logs_in(config, "romeo@example.net", "pilot")
 
 
 def test_a_running_server_is_asked_over_its_socket(

@@ -38,6 +38,13 @@ def verona() -> Verona:
     return Verona()
 
 
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next message comes when the one before is acknowledged."""
+    monkeypatch.setattr("pushd.routing.offline.BATCH", 1)
+    monkeypatch.setattr("pushd.routing.offline.FULL", 1)
+
+
 def ask(client: Client, type: str, content: str, to: str = "") -> Element:
     addressed = f" to='{to}'" if to else ""
     return client.ask(
@@ -311,11 +318,8 @@ def test_who_asks_for_nothing_is_flooded_as_ever(verona: Verona) -> None:
     assert verona.stored() == 0
 
 
-def test_a_flood_stops_when_the_client_begins_to_pick(
-    verona: Verona, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pushd.routing.offline.BATCH", 1)
-    monkeypatch.setattr("pushd.routing.offline.FULL", 1)
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_flood_stops_when_the_client_begins_to_pick(verona: Verona) -> None:
     verona.romeo.acknowledge()
     verona.romeo.send("<presence/>")
     got = bodies(verona.romeo)
@@ -344,11 +348,8 @@ def test_what_was_viewed_and_never_acknowledged_is_not_stored_again(verona: Vero
     assert verona.stored() == 3
 
 
-def test_a_purge_meets_a_flood_and_every_message_goes_one_way(
-    verona: Verona, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pushd.routing.offline.BATCH", 1)
-    monkeypatch.setattr("pushd.routing.offline.FULL", 1)
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_purge_meets_a_flood_and_every_message_goes_one_way(verona: Verona) -> None:
     verona.romeo.acknowledge()
     verona.romeo.pass_on("<presence/>")
     verona.romeo.pass_on(f"<iq type='set' id='p'><offline xmlns='{NS}'><purge/></offline></iq>")
@@ -364,11 +365,8 @@ def test_a_purge_meets_a_flood_and_every_message_goes_one_way(
     assert bodies(verona.romeo) == ["4"]
 
 
-def test_a_long_fetch_goes_at_the_pace_of_its_reader(
-    verona: Verona, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pushd.routing.offline.BATCH", 1)
-    monkeypatch.setattr("pushd.routing.offline.FULL", 1)
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_long_fetch_goes_at_the_pace_of_its_reader(verona: Verona) -> None:
     verona.romeo.acknowledge()
     verona.romeo.send(f"<iq type='get' id='f'><offline xmlns='{NS}'><fetch/></offline></iq>")
     verona.hall.advance(5)
@@ -388,8 +386,6 @@ def test_a_long_fetch_goes_at_the_pace_of_its_reader(
 
 
 def test_a_fetch_ends_with_its_connection(verona: Verona, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pushd.routing.offline.BATCH", 1)
-    monkeypatch.setattr("pushd.routing.offline.FULL", 1)
     verona.romeo.acknowledge()
     verona.romeo.send(f"<iq type='get' id='f'><offline xmlns='{NS}'><fetch/></offline></iq>")
     verona.romeo.received()
