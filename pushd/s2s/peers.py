@@ -20,6 +20,7 @@ from pushd.s2s import options as policies
 from pushd.s2s.calling import Caller
 from pushd.s2s.faults import DENIED, Fault
 from pushd.s2s.kept import Kept
+from pushd.s2s.lines import Lines
 from pushd.s2s.options import Options
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
@@ -46,6 +47,7 @@ LOOK = 30.0  # seconds between two looks at the streams
 JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream that stands
 APART = 86_400.0  # seconds for which we remember that one does not
 MANY = 1_000  # of those
+LINES = 1_000  # in the log about streams that do not come to stand, in each hour
 
 
 class Stream(Protocol):
@@ -97,6 +99,7 @@ class Peers:
         self._answers = Turns(CALLS, CALLS_OF_ONE)  # and whatever else others bring about
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
         self._budgets = Budgets(options.rate)  # of domains, with those beside them
+        self._lines = Lines(self.clock, LINES, _tell_of_more)
         self._timer: IDelayedCall | None = None
         host.router.remote = self.send
         host.router.reaches = self.reaches
@@ -311,12 +314,13 @@ class Peers:
 
     def failed(self, pair: Pair, fault: Fault) -> None:
         """A stream does not come to stand."""
-        log.info(
-            "no stream from {local} to {remote}: {fault}",
-            local=pair[0],
-            remote=pair[1],
-            fault=str(fault),
-        )
+        if self._lines.allow():
+            log.info(
+                "no stream from {local} to {remote}: {fault}",
+                local=pair[0],
+                remote=pair[1],
+                fault=str(fault),
+            )
         self.host.events.emit(PeerUnreachable(*pair, fault.step))
 
     def _connected(self, outgoing: Outgoing) -> Outgoing:
@@ -355,3 +359,7 @@ class Peers:
         now = self.clock.seconds()
         for stream in list(self.streams):
             stream.look(now)
+
+
+def _tell_of_more() -> None:
+    log.warn("many servers are not reached: `pushdctl s2s list` has those that are written to")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from pushd.s2s.lines import HOUR, Lines
 from pushd.s2s.pairs import Pair
 
 log = Logger()
 
 MOST = 100  # that are known, the last ones
 LINES = 100  # in the log, in each hour
-HOUR = 3600.0  # seconds for which one and the same is not logged again
 
 
 @dataclass(slots=True)
@@ -34,8 +34,7 @@ class TurnedAway:
     def __init__(self, clock: IReactorTime) -> None:
         self.known: OrderedDict[Pair, Away] = OrderedDict()
         self._clock = clock
-        self._lines = 0
-        self._since = 0.0
+        self._lines = Lines(clock, LINES, _tell_of_more)
 
     def note(self, pair: Pair, reason: str) -> None:
         """A stream from `pair[1]` to our `pair[0]` is not taken."""
@@ -46,22 +45,18 @@ class TurnedAway:
         self.known.move_to_end(pair)
         one.times += 1
         one.at = now
-        if now - one.told_at >= HOUR:
+        if now - one.told_at >= HOUR:  # one and the same is not said again before
             one.told_at = now
-            self._tell(pair, reason, now)
+            if self._lines.allow():
+                log.info(
+                    "{remote} is turned away by {local}: {reason}",
+                    remote=pair[1],
+                    local=pair[0],
+                    reason=reason,
+                )
         if len(self.known) > MOST:
             self.known.popitem(last=False)
 
-    def _tell(self, pair: Pair, reason: str, now: float) -> None:
-        if now - self._since >= HOUR:
-            self._lines, self._since = 0, now
-        self._lines += 1
-        if self._lines <= LINES:
-            log.info(
-                "{remote} is turned away by {local}: {reason}",
-                remote=pair[1],
-                local=pair[0],
-                reason=reason,
-            )
-        elif self._lines == LINES + 1:
-            log.warn("many servers are turned away: `pushdctl s2s list` has the last ones")
+
+def _tell_of_more() -> None:
+    log.warn("many servers are turned away: `pushdctl s2s list` has the last ones")

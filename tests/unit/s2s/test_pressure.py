@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from pushd.net.pace import Rate
 from pushd.s2s import peers
@@ -259,3 +260,21 @@ def test_questions_that_are_not_answered_are_forgotten() -> None:
         assert not end.say(KEY.format(THERE))
         house.hall.advance(31)
     assert not route.link._questions  # type: ignore[union-attr]
+
+
+def test_nobody_fills_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user writes to as many domains as he can think of, and none has a server."""
+    monkeypatch.setattr(peers, "LINES", 20)
+    house = House()
+    with capturedLogs() as events:
+        for number in range(50):
+            house.romeo.send(WORD.format(number).replace(THERE, f"d{number}.example"))
+            house.caller.calls.pop()[2].errback(Fault("absent", "there is no such domain"))
+            house.hall.advance(0)
+        lines = [formatEvent(one) for one in events]
+        assert len([one for one in lines if "no stream" in one]) == 20
+        assert len([one for one in lines if "many servers are not reached" in one]) == 1
+        house.hall.advance(3_600)
+        house.romeo.send(WORD.format("again").replace(THERE, "again.example"))
+        house.caller.calls.pop()[2].errback(Fault("absent", "there is no such domain"))
+        assert "again.example" in formatEvent(events[-1])

@@ -5,7 +5,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from pushd.cli.neighbours import listed
-from pushd.s2s.turned_away import HOUR, LINES, MOST, TurnedAway
+from pushd.s2s.lines import HOUR
+from pushd.s2s.turned_away import LINES, MOST, TurnedAway
 from tests.unit.s2s.house import HERE, THERE, House, greet
 
 KEY = f"<db:result from='{THERE}' to='{HERE}'>the-key</db:result>"
