@@ -385,7 +385,8 @@ def test_a_long_fetch_goes_at_the_pace_of_its_reader(verona: Verona) -> None:
     assert verona.stored() == 2
 
 
-def test_a_fetch_ends_with_its_connection(verona: Verona, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_fetch_ends_with_its_connection(verona: Verona) -> None:
     verona.romeo.acknowledge()
     verona.romeo.send(f"<iq type='get' id='f'><offline xmlns='{NS}'><fetch/></offline></iq>")
     verona.romeo.received()
