@@ -364,9 +364,22 @@ class Matrix:
     def service(self) -> Service:
         """A push service there."""
         if self._service is None:
-            house: Any = self
-            self._service = Service(house, SERVICE, COMPONENT_SECRET)
+            self._service = until(self._connected, "place for components")
         return self._service
+
+    def _connected(self) -> Service | None:
+        house: Any = self
+        try:
+            return Service(house, SERVICE, COMPONENT_SECRET)
+        except ConnectionRefusedError:  # that port is the last to be there
+            return None
+
+    def close_service(self) -> None:
+        """It goes, and their server has noticed."""
+        self.service.raw.send("</stream:stream>")
+        self.service.raw.read_to_end()
+        self.service.close()
+        self._service = None
 
     def phone(self, domain: str) -> Phone:
         """The user of a domain, who stays there."""

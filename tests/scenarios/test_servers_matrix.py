@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pushd.modules.push.probation import PATIENCE
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_PUBSUB
@@ -25,7 +26,7 @@ from tests.scenarios.matrix import (
     their,
 )
 from tests.scenarios.peers import PING, Phone, until
-from tests.scenarios.reading import refusal, secret_form, succeeded
+from tests.scenarios.reading import refusal, secret_form, succeeded, summary
 from tests.scenarios.tongues import TONGUES, Tongue
 
 KINDS: list[type[Any]] = [Prosody, Ejabberd]
@@ -280,15 +281,20 @@ ANSWERS = {
 }
 
 
+def sleeper(matrix: Matrix, node: str) -> Phone:
+    """A user of ours, asleep, who is to be woken through their service."""
+    phone = matrix.ours.phone("sleeper", sm=True)
+    succeeded(phone.enable(SERVICE, node))
+    phone.cut()
+    return phone
+
+
 @pytest.mark.parametrize("condition", ANSWERS)
 def test_our_server_heeds_what_their_service_says(matrix: Matrix, condition: str) -> None:
     type, ends = ANSWERS[condition]
-    friend = friend_of(matrix)
-    phone = matrix.ours.phone("sleeper", sm=True)
-    succeeded(phone.enable(SERVICE, condition))
-    phone.cut()
+    phone = sleeper(matrix, condition)
 
-    friend.message(phone.account, "wake up")
+    friend_of(matrix).message(phone.account, "wake up")
 
     publish = matrix.service.publish(condition)
     assert publish["from"] == phone.account.partition("@")[2]
@@ -301,10 +307,37 @@ def test_our_server_heeds_what_their_service_says(matrix: Matrix, condition: str
 
 
 def test_our_server_publishes_to_their_service(matrix: Matrix) -> None:
-    friend = friend_of(matrix)
-    phone = matrix.ours.phone("sleeper", sm=True)
-    succeeded(phone.enable(SERVICE, "node"))
-    phone.cut()
-    friend.message(phone.account, "wake up")
+    phone = sleeper(matrix, "node")
+    friend_of(matrix).message(phone.account, "wake up")
     matrix.service.accept(matrix.service.publish("node"))
+    matrix.ours.event("publish-answered", account=phone.account, outcome="accepted")
+
+
+def test_sixteen_refusals_of_their_service_put_it_on_probation(matrix: Matrix) -> None:
+    friend, phone = friend_of(matrix), sleeper(matrix, "broken")
+
+    for _ in range(PATIENCE):
+        friend.message(phone.account, "wake up")
+        matrix.service.refuse(matrix.service.publish("broken"), "internal-server-error")
+
+    told = matrix.ours.event("push-probed", account=phone.account)
+    assert told["failures"] == PATIENCE
+
+
+def test_their_service_is_tried_again_when_it_was_away(matrix: Matrix) -> None:
+    """What its server says in its place is for now; a call does not wait for the next attempt."""
+    if matrix.theirs.name == "ejabberd":
+        pytest.skip("it looks for the service among other servers, and so at itself, for long")
+    friend, phone = friend_of(matrix), sleeper(matrix, "away")
+    matrix.close_service()
+    friend.message(phone.account, "wake up")
+    told = matrix.ours.event("publish-answered", account=phone.account)
+    assert (told["outcome"], told["condition"]) == ("refused", "remote-server-timeout")
+
+    service = matrix.service
+    friend.message(phone.account, payload="<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>")
+
+    publish = service.publish("away")
+    assert summary(publish)["message-count"] == "2"
+    service.accept(publish)
     matrix.ours.event("publish-answered", account=phone.account, outcome="accepted")
