@@ -20,6 +20,15 @@ XMPP_ADDRESS = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # RFC 6120 §13.7.1.4
 SRV_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
 SERVICES = ("_xmpp-server.", "_xmpps-server.")
 _UTF8, _IA5 = 0x0C, 0x16  # the tags of these strings in DER
+# What the reading of a certificate raises that somebody has made up.
+BROKEN = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 # Of an authority, which lists what it is good for. COMPAT: many give certificates for servers
 # alone, while a server is the client on the streams that it opens.
 PURPOSES = frozenset(
@@ -76,7 +85,7 @@ def is_constrained(authority: x509.Certificate) -> bool:
         authority.extensions.get_extension_for_class(x509.NameConstraints)
     except x509.ExtensionNotFound:
         return False
-    except ValueError:
+    except BROKEN:
         return True
     return True
 
@@ -93,7 +102,7 @@ def is_for_servers(certificate: x509.Certificate) -> bool:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    except ValueError:
+    except BROKEN:
         return False
     return not PURPOSES.isdisjoint(usage)
 
@@ -102,12 +111,7 @@ def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:
     try:
         kind = x509.SubjectAlternativeName
         return list(certificate.extensions.get_extension_for_class(kind).value)
-    except (
-        ValueError,
-        x509.ExtensionNotFound,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ):
+    except (x509.ExtensionNotFound, *BROKEN):
         return []
 
 

@@ -16,7 +16,14 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from pushd.net.identities import is_constrained, is_for_servers, names_of, speaks_for, weakness_of
+from pushd.net.identities import (
+    BROKEN,
+    is_constrained,
+    is_for_servers,
+    names_of,
+    speaks_for,
+    weakness_of,
+)
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
 from pushd.net.verdicts import printable, verdict
@@ -99,7 +106,7 @@ class Authorities:
             if speaks_for(certificate, domain, judged.only_hosts):
                 return ""
             return f"it is for {printable(', '.join(names_of(certificate)[:5])) or 'no domain'}"
-        except ValueError:
+        except BROKEN:
             return UNREADABLE
 
     def _judge(self, connection: SSL.Connection, now: float) -> "_Judged":
@@ -119,7 +126,7 @@ class Authorities:
             only_hosts = any(map(is_constrained, authorities))
         except crypto.X509StoreContextError as error:
             return _Judged(_verdict(error))
-        except (ValueError, TypeError, SSL.Error, crypto.Error):
+        except (*BROKEN, SSL.Error, crypto.Error):
             return _Judged(UNREADABLE)
         until = min(one.not_valid_after_utc.timestamp() for one in (*chain, anchor))
         return _Judged("", certificate, only_hosts, until)
@@ -137,7 +144,10 @@ class Authorities:
 
 def _verdict(error: crypto.X509StoreContextError) -> str:
     number, depth, *_ = error.errors
-    words = verdict(number, error.certificate.to_cryptography())
+    try:
+        words = verdict(number, error.certificate.to_cryptography())
+    except BROKEN:
+        words = ""
     return f"{'its authority' if depth else 'it'} {words}" if words else str(error)
 
 
@@ -148,11 +158,14 @@ def _weakness(chain: Iterable[x509.Certificate], anchor: x509.Certificate) -> st
 
 
 def expiry(connection: SSL.Connection) -> float | None:
-    """When the peer's certificate ends, in seconds since the epoch; None without one."""
+    """When the peer's certificate ends, in seconds since the epoch; None if nothing tells."""
     found = connection.get_peer_certificate()
     if found is None:
         return None
-    return found.to_cryptography().not_valid_after_utc.timestamp()
+    try:
+        return found.to_cryptography().not_valid_after_utc.timestamp()
+    except BROKEN:
+        return None
 
 
 @implementer(IOpenSSLClientConnectionCreator)

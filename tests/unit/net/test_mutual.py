@@ -1,6 +1,7 @@
 """For whom a certificate speaks between servers, and whether it is to be believed."""
 
 import contextlib
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
@@ -104,6 +106,31 @@ def test_a_common_name_is_no_name(office: Office) -> None:
 def test_who_shows_nothing_is_nobody(office: Office) -> None:
     assert fault(office, None) == "there is no certificate"
     shown: Any = Shown(None)
+    assert expiry(shown) is None
+
+
+def no_version(der: bytes) -> bytes:
+    return der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"), 1)
+
+
+def no_date(der: bytes) -> bytes:
+    place = der.index(b"\x17\x0d") + 2
+    return der[:place] + b"269913010101Z" + der[place + 13 :]
+
+
+@pytest.mark.parametrize("spoil", [no_version, no_date])
+def test_what_is_no_certificate_is_not_read(
+    office: Office, spoil: Callable[[bytes], bytes]
+) -> None:
+    """OpenSSL takes these in a handshake, from anybody."""
+    der = spoil(office.issue("a.example").read().public_bytes(Encoding.DER))
+
+    class Spoilt(Shown):
+        def get_peer_certificate(self) -> crypto.X509 | None:
+            return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+
+    shown: Any = Spoilt(None)
+    assert Authorities(office.path).fault(shown, "a.example", NOW)
     assert expiry(shown) is None
 
 
