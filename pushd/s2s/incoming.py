@@ -14,7 +14,7 @@ from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLED, Received, Sent
 from pushd.s2s.faults import Fault
 from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.outgoing import NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
+from pushd.s2s.outgoing import EXPIRED, NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
@@ -198,11 +198,16 @@ class Incoming:
         self._stream.close(serialize(error.element()) + CLOSING)
 
     def look(self, now: float) -> None:
-        """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
+        """Now and then: is it idle, does the peer owe an acknowledgement for long?
+
+        Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
+        """
         asked_at = self._sent.asked_at
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._leave("the peer acknowledges nothing")
             self._stream.abort()
+        elif not self.certificate and self.expires_at is not None and now > self.expires_at:
+            self.end(EXPIRED)
         elif not self.pairs or self._verifying:
             pass  # it is about to be used
         elif now - self.used_at > self._peers.options.idle:

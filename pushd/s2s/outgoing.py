@@ -45,6 +45,7 @@ FEATURE = f"{dialback.NS_FEATURE} dialback"
 Lost = Callable[[list[Waiting], str], None]
 MOST = 200_000  # bytes that a peer may say before its stream stands
 UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
+EXPIRED = StreamError("reset", "the time of your certificate is over")
 UNCONFIRMED = 60.0  # seconds for a peer's machine to confirm what it is sent
 
 
@@ -203,11 +204,16 @@ class Outgoing:
         self._finish(Fault("closed", error.condition), serialize(error.element()) + CLOSING)
 
     def look(self, now: float) -> None:
-        """Now and then: is it idle, or does the peer owe an acknowledgement for long?"""
-        asked_at = self._sent.asked_at
+        """Now and then: is it idle, does the peer owe an acknowledgement for long?
+
+        Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
+        """
+        asked_at, facts = self._sent.asked_at, self.facts
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._fail(Fault("timeout", "the peer acknowledges nothing"))
             self._stream.abort()
+        elif not facts.certificate and facts.expires_at is not None and now > facts.expires_at:
+            self.end(EXPIRED)
         elif self._is_ready and now - self.used_at > self._peers.options.idle:
             if self._has_bidi and self._received is None:
                 self._stream.part(CLOSING)  # what is under way to us would not come again

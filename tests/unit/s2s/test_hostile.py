@@ -337,3 +337,25 @@ def test_a_stream_is_proved_by_sasl_or_by_dialback(is_proved: bool) -> None:
     if not is_proved:
         confirm(house, end)
     assert not house.peers._incoming
+
+
+def test_a_certificate_that_ends_ends_the_streams_that_were_proved_by_it() -> None:
+    """RFC 6120 §13.7.2.3; what is said by one that is renewed goes on over the next stream."""
+    house = House()
+    house.authorities.faults |= {THERE: "", "good.example": ""}
+    house.romeo.send(WORD.format(0))
+    out, into, other = house.stand(), house.external(), house.external("good.example")
+    now = house.hall.clock.seconds()
+    out.protocol.receiver.facts.expires_at = now + 10  # type: ignore[attr-defined]
+    into.protocol.receiver.expires_at = now + 10  # type: ignore[attr-defined]
+    other.protocol.receiver.expires_at = now + 90  # type: ignore[attr-defined]
+    for end in (out, into):
+        end.heard()
+    house.hall.advance(31)
+    for end in (out, into):
+        assert condition(end.heard()) == "reset"
+        assert end.is_closed
+    assert other.heard() == []
+    assert not house.caller.calls
+    house.romeo.send(WORD.format(1))
+    assert house.caller.calls
