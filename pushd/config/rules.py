@@ -41,6 +41,7 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
         (rules.component, ("component", "components", "domains", "app_server")),
         (rules.sessions, ("sessions",)),
         (rules.s2s, ("s2s", "domains", "components")),
+        (rules.push_hosts, ("s2s", "domains", "app_server")),
     ):
         if all(name in values for name in names):
             rule(*(values[name] for name in names))
@@ -249,6 +250,27 @@ class Rules:
                     if Domain().parse(name.text) == domain
                 )
                 self._refuse(node, "a domain that is served here", "a domain of others")
+
+    def push_hosts(
+        self,
+        s2s: ServerToServer | None,
+        domains: Mapping[str, VirtualHost],
+        app_server: AppServer,
+    ) -> None:
+        """Other servers want a certificate for whom they publish to."""
+        if s2s is None or app_server.access_backends == "local":
+            return
+        paths = [host.certificate for host in domains.values() if host.certificate]
+        found = [checks.load_certificate(_content(path)) for path in paths]
+        certificates = [one for one in found if one is not None]
+        hosts = {h for b in app_server.backends for h in (b.register_host, b.pubsub_host)}
+        for host in sorted(hosts - domains.keys()):
+            if not any(checks.covers(one, host) for one in certificates):
+                self._reading.warn(
+                    self._root.at("app_server", "backends"),
+                    f"no certificate of ours is for {host}, so servers of others do not publish"
+                    " there; access_backends: local says that none is expected to",
+                )
 
     def _named(self, section: str, name: str) -> tuple[Node, Node]:
         """The nodes of a domain's name and value, however the name is spelt there."""

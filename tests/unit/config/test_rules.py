@@ -269,6 +269,40 @@ def test_metrics_take_no_other_listener_s_port(tmp_path: Path) -> None:
     assert "while listen.client has" in problem
 
 
+# The app server among other servers.
+
+
+@pytest.mark.parametrize(
+    ("names", "access", "missing"),
+    [
+        (["example.net", "push.example.net"], "all", []),
+        (["example.net", "*.example.net"], "[example.org]", []),
+        (["example.net"], "all", ["push.example.net"]),
+        (["example.net"], "[example.org]", ["push.example.net"]),
+        (["example.net"], "local", []),
+    ],
+)
+def test_other_servers_want_a_certificate_for_a_pubsub_host(
+    names: list[str], access: str, missing: list[str], tmp_path: Path
+) -> None:
+    made = DevelopmentCA(tmp_path, NOW).issue(names)
+    text = f"""\
+data: .
+domains: {{example.net: {{certificate: {made.certificate}, key: {made.key}}}}}
+s2s: {{}}
+app_server:
+  access_backends: {access}
+  backends:
+    - {{type: webhook, register_host: example.net, pubsub_host: push.example.net}}
+"""
+    assert cautions_of(text, tmp_path) == [
+        f"7:5: app_server.backends: warning: no certificate of ours is for {host}, so servers of"
+        " others do not publish there; access_backends: local says that none is expected to"
+        for host in missing
+    ]
+    assert cautions_of(text.replace("s2s: {}", ""), tmp_path) == []
+
+
 # A component of another server.
 
 ATTACHED = """\
