@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from pushd.net.admission import Guest
 from pushd.net.mutual import expiry
@@ -12,23 +11,13 @@ from pushd.net.probation import Probation
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLED, Received, Sent
-from pushd.s2s.faults import Fault
+from pushd.s2s.keys import Keys
 from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.outgoing import EXPIRED, NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
-from pushd.wire.errors import (
-    ItemNotFound,
-    JIDMalformed,
-    NotAllowed,
-    NotAuthorized,
-    PolicyViolation,
-    RemoteServerTimeout,
-    ResourceConstraint,
-    StanzaError,
-    StreamError,
-)
+from pushd.wire.errors import JIDMalformed, StreamError
 from pushd.wire.framer import StreamOpened
 from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_DIALBACK, NS_SASL, NS_SERVER, NS_SM, NS_STREAMS, NS_TLS
@@ -47,10 +36,7 @@ NEEDS_TLS = serialize(
 )
 SUCCESS = f"<success xmlns='{NS_SASL}'/>".encode()
 STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
-VERIFIED_AT_ONCE = 10  # pairs of domains whose keys are being verified for one stream
 RETRIES = 3  # of SASL, which come to the same (RFC 6120 §6.4.5)
-MOST_PAIRS = 100  # of one stream
-MOST_FAILURES = 100  # in a row to prove one, until the stream is closed
 
 
 class Incoming:
@@ -68,20 +54,19 @@ class Incoming:
         self.certificate = "unknown"  # why it is not valid for `remote`; empty if it is
         self.expires_at: float | None = None
         self.remote = ""  # whom the header says that it speaks for
+        self.id = ""
+        self.is_over = False
         self._peers = peers
         self._stream = stream
         self._guest = guest
         self._local = ""
-        self._id = ""
         self._is_open = False
-        self._is_over = False
         self._is_external = False
         self._wants_bidi = False
         self._bidi: Pair | None = None
         self._attempts = 0  # at SASL, that failed
         self._most = ANY  # bytes of a stanza that the peer takes
-        self._verifying: set[Pair] = set()
-        self._failures = 0  # in a row, of dialback
+        self._keys = Keys(peers, stream, guest.origin)
         self._sent = Sent(stream, peers.kept)
         self._received: Received | None = None
         self._probation: Probation | None = None
@@ -118,14 +103,14 @@ class Incoming:
         if self._peers.host.router.is_served(remote):
             raise StreamError("invalid-from", f"{remote} is here")
         if remote and not self._peers.reaches(remote):
-            self._turn_away((local, remote), f"this server does not talk with {remote}")
+            self.turn_away((local, remote), f"this server does not talk with {remote}")
             raise StreamError("policy-violation", f"this server does not talk with {remote}")
         self._local, self.remote = local, remote or self.remote
         if self._stream.is_secure:
             self._judge()
         self._stream.send(self._features())
         if self._is_external:
-            self._turn_around()
+            self.turn_around()
 
     def received(self, stanza: Stanza) -> None:
         if is_stanza(stanza):
@@ -133,15 +118,15 @@ class Incoming:
         elif stanza.namespace == NS_TLS and stanza.name == "starttls":
             self._start_tls()
         elif stanza.namespace == NS_STREAMS and stanza.name == "error":
-            self._leave("the peer says that something is wrong")
+            self.leave("the peer says that something is wrong")
             self._stream.close(CLOSING)
         elif not self._stream.is_secure:
             raise StreamError("policy-violation", "TLS comes first")
         elif self._sent.is_unread:
-            self._leave("the peer does not read")
+            self.leave("the peer does not read")
             self._stream.abort()
         elif stanza.namespace == NS_DIALBACK:
-            self._dialled(stanza)
+            self._keys.said(self, stanza)
         elif stanza.namespace == NS_SM:
             self._manage(stanza)
         elif stanza.namespace == NS_SASL:
@@ -153,14 +138,14 @@ class Incoming:
             raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
 
     def closed(self) -> None:
-        self._leave("the peer closed the stream")
+        self.leave("the peer closed the stream")
         self._stream.close(CLOSING)
 
     def offended(self, error: StreamError) -> None:
         self.end(error)
 
     def lost(self, reason: str) -> None:
-        self._leave(reason)
+        self.leave(reason)
 
     # What others ask of it.
 
@@ -183,10 +168,10 @@ class Incoming:
 
     def is_allowed(self) -> bool:
         """Whether all its domains have proved what is demanded of them now."""
-        remotes = {remote for _, remote in (*self.pairs, *self._verifying)}
+        remotes = {remote for _, remote in (*self.pairs, *self._keys.verifying)}
         policies_now = {remote: self._peers.options.policy_for(remote) for remote in remotes}
         return not any(
-            policy == policies.DENY or (policy == policies.REQUIRE and self._fault_of(remote))
+            policy == policies.DENY or (policy == policies.REQUIRE and self.fault_of(remote))
             for remote, policy in policies_now.items()
         )
 
@@ -194,7 +179,7 @@ class Incoming:
         """Say why, and close."""
         if not self._is_open:
             self._greet(self._local or min(self._peers.host.domains), "")
-        self._leave(error.condition)
+        self.leave(error.condition)
         self._stream.close(serialize(error.element()) + CLOSING)
 
     def look(self, now: float) -> None:
@@ -204,11 +189,11 @@ class Incoming:
         """
         asked_at = self._sent.asked_at
         if asked_at is not None and now - asked_at > UNCONFIRMED:
-            self._leave("the peer acknowledges nothing")
+            self.leave("the peer acknowledges nothing")
             self._stream.abort()
         elif not self.certificate and self.expires_at is not None and now > self.expires_at:
             self.end(EXPIRED)
-        elif not self.pairs or self._verifying:
+        elif not self.pairs or self._keys.verifying:
             pass  # it is about to be used
         elif now - self.used_at > self._peers.options.idle:
             self._part("it was idle")
@@ -217,8 +202,8 @@ class Incoming:
 
     def _greet(self, local: str, remote: str) -> None:
         self._is_open = True
-        self._id = new_id()
-        self._stream.send(header(local, self._id, NS_SERVER, remote))
+        self.id = new_id()
+        self._stream.send(header(local, self.id, NS_SERVER, remote))
 
     def _judge(self) -> None:
         """What is the peer's certificate worth, if it has one?"""
@@ -228,14 +213,16 @@ class Incoming:
         self.tls = str(connection.get_protocol_version_name())
         self.expires_at = expiry(connection)
         if self.remote:
-            self.certificate = self._fault_of(self.remote)
-            if self.certificate and self._needs_certificate(self.remote):
-                self._turn_away((self._local, self.remote), f"the certificate: {self.certificate}")
+            self.certificate = self.fault_of(self.remote)
+            if self.certificate and self.needs_certificate(self.remote):
+                self.turn_away((self._local, self.remote), f"the certificate: {self.certificate}")
 
-    def _needs_certificate(self, remote: str) -> bool:
+    def needs_certificate(self, remote: str) -> bool:
+        """Whether a domain has to have a valid one, whatever else it proves itself by."""
         return self._peers.options.policy_for(remote) == policies.REQUIRE
 
-    def _fault_of(self, remote: str) -> str:
+    def fault_of(self, remote: str) -> str:
+        """Why the peer's certificate is not valid for a domain; empty if it is."""
         connection = self._stream.connection()
         now = self._peers.clock.seconds()
         return self._peers.authorities.fault(connection, remote, now)
@@ -263,7 +250,7 @@ class Incoming:
 
         Dialback does instead of it, and both at a time would leave two answers for one stream.
         """
-        if stanza.name != "auth" or self.pairs or self._verifying:
+        if stanza.name != "auth" or self.pairs or self._keys.verifying:
             raise StreamError("not-authorized", f"<{stanza.name}/> is not for now")
         condition = self._refusal(stanza)
         if condition:
@@ -277,7 +264,7 @@ class Incoming:
         self._stream.send(SUCCESS)
         self._is_open = False
         self._stream.restart(self._peers.options.limits)
-        self._proved((self._local, self.remote), "EXTERNAL")
+        self.proved((self._local, self.remote), "EXTERNAL")
 
     def _refusal(self, stanza: Stanza) -> str:
         """Why the peer's certificate does not do; a condition of RFC 6120 §6.5."""
@@ -295,108 +282,15 @@ class Incoming:
             return "invalid-authzid"
         return ""
 
-    # Dialback (XEP-0220).
-
-    def _dialled(self, stanza: Stanza) -> None:
-        said = dialback.read(stanza)
-        if not said.is_question:
-            return  # an answer to nothing that we have asked here
-        if said.name == "verify":
-            self._verify(said)
-        else:
-            self._result(said)
-
-    def _verify(self, said: dialback.Said) -> None:
-        """Another server asks whether a key is ours."""
-        self._stream.send(self._peers.vouch(said))
-
-    def _result(self, said: dialback.Said) -> None:
-        """The peer would speak for a domain: ask that domain's server about its key."""
-        pair = (said.recipient, said.sender)
-        if pair in self.pairs:
-            self._stream.send(dialback.answer("result", *pair, dialback.VALID))
-            return
-        refusal = self._unfit(pair)
-        if refusal is not None:
-            self._turn_away(pair, refusal.text)
-            self._refuse(pair, refusal)
-            return
-        self._verifying.add(pair)
-        asked = self._peers.verify(pair, self._id, said.key, self._guest.origin)
-        asked.addCallbacks(
-            self._verified, self._unverified, callbackArgs=(pair,), errbackArgs=(pair,)
-        )
-        asked.addErrback(self._broke)
-
-    def _unfit(self, pair: Pair) -> StanzaError | None:
-        """Why a pair cannot be proved by dialback, whatever the key."""
-        local, remote = pair
-        if not self._peers.host.router.is_served(local):
-            return ItemNotFound(f"{local} is not here")
-        if self._peers.host.router.is_served(remote):
-            return NotAllowed(f"{remote} is here")
-        if not self._peers.reaches(remote):
-            return PolicyViolation(f"this server does not talk with {remote}")
-        fault = self._fault_of(remote) if self._needs_certificate(remote) else ""
-        if fault:
-            return NotAuthorized(f"the certificate: {fault}")
-        too_many = len(self._verifying) >= VERIFIED_AT_ONCE or len(self.pairs) >= MOST_PAIRS
-        if pair in self._verifying or too_many or self._peers.is_crowded(remote):
-            return ResourceConstraint("too many streams, or domains on one")
-        return None
-
-    def _verified(self, said: dialback.Said, pair: Pair) -> None:
-        self._verifying.discard(pair)
-        if self._is_over:
-            return
-        if said.type == dialback.VALID:
-            self._stream.send(dialback.answer("result", *pair, dialback.VALID))
-            self._stream.limit(self._peers.options.limits)
-            self._proved(pair, "dialback")
-            self._turn_around()
-        elif said.type == dialback.INVALID:
-            self._turn_away(pair, "the domain's own server does not know its key")
-            self._stream.send(dialback.answer("result", *pair, dialback.INVALID))
-            if not self.pairs:
-                self._leave("its dialback key is not the domain's")
-                self._stream.close(CLOSING)
-            else:
-                self._count_failure()
-        else:
-            self._turn_away(pair, "the domain's own server does not say whether its key is good")
-            self._refuse(pair, RemoteServerTimeout("its server has no answer"))
-
-    def _unverified(self, failure: Failure, pair: Pair) -> None:
-        self._verifying.discard(pair)
-        failure.trap(Fault)
-        fault = failure.value
-        assert isinstance(fault, Fault)
-        self._turn_away(pair, f"its key cannot be verified: {fault}")
-        if not self._is_over:
-            self._refuse(pair, fault.error())
-
-    def _turn_away(self, pair: Pair, reason: str) -> None:
+    def turn_away(self, pair: Pair, reason: str) -> None:
+        """Tell the operator why a pair is not taken."""
         self._peers.turned_away.note(pair, reason)
 
-    def _refuse(self, pair: Pair, error: StanzaError) -> None:
-        self._stream.send(dialback.refusal("result", *pair, error))
-        self._count_failure()
-
-    def _count_failure(self) -> None:
-        """Each has cost us something, and maybe others, who were asked."""
-        self._failures += 1
-        if self._failures >= MOST_FAILURES:
-            self.end(StreamError("policy-violation", "too many domains were not proved"))
-
-    def _broke(self, failure: Failure) -> None:
-        log.failure("dialback failed", failure)
-        if not self._is_over:
-            self.end(StreamError("internal-server-error"))
-
-    def _proved(self, pair: Pair, method: str) -> None:
+    def proved(self, pair: Pair, method: str) -> None:
+        """From now on the peer speaks for the pair's second domain to its first."""
         is_first = not self.pairs
         self.pairs[pair] = method
-        self._failures = 0
+        self._keys.failures = 0
         self.used_at = self._peers.clock.seconds()
         if is_first:
             self._settle()
@@ -405,7 +299,7 @@ class Incoming:
             self._stream.pace(UNSAFE, self._peers.host.database.committed, budget)
         self._peers.arrived(pair, method)
 
-    def _turn_around(self) -> None:
+    def turn_around(self) -> None:
         """The stream stands: say on it what we have to say, if the peer wants that (XEP-0288)."""
         if self._wants_bidi and self._bidi is None:
             self._bidi = next(iter(self.pairs))
@@ -451,7 +345,7 @@ class Incoming:
             self._turn_back(reason)
             self._stream.part(CLOSING)
         else:
-            self._leave(reason)
+            self.leave(reason)
             self._stream.close(CLOSING)
 
     def _turn_back(self, reason: str) -> None:
@@ -461,10 +355,11 @@ class Incoming:
             bidi, self._bidi = self._bidi, None
             self._peers.left(bidi, self, left, reason)
 
-    def _leave(self, reason: str) -> None:
-        if self._is_over:
+    def leave(self, reason: str) -> None:
+        """It is over: nothing of it counts any more, though it may still say something."""
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         self._settle()
         self._peers.streams.discard(self)
         self._turn_back(reason)
