@@ -210,7 +210,7 @@ class ServerToServer:
     queue_bytes: Annotated[int, Bytes(least=65_536)] = 2_000_000
     # How long a stream lives that nothing is sent on.
     idle: Annotated[float, Span(least=10.0)] = 10 * MINUTE
-    # How many streams a domain may open to us.
+    # How many streams a domain may open to one of ours.
     streams_per_domain: Positive = 10
     # How much a domain, together with all that have its last two labels, may send a second, and
     # ten times as much at once. Faster ones are read more slowly, and nothing is lost. 0 switches

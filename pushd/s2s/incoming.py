@@ -272,7 +272,7 @@ class Incoming:
             return "invalid-mechanism"
         if self.certificate or not self.remote:
             return "not-authorized"
-        if self._peers.is_crowded(self.remote):
+        if self._peers.is_crowded((self._local, self.remote)):
             return "temporary-auth-failure"
         try:
             given = decode(text(stanza.tree).strip()).decode()

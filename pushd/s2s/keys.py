@@ -91,7 +91,7 @@ class Keys:
         if fault:
             return NotAuthorized(f"the certificate: {fault}")
         too_many = len(self.verifying) >= VERIFIED_AT_ONCE or len(owner.pairs) >= MOST_PAIRS
-        if pair in self.verifying or too_many or self._peers.is_crowded(remote):
+        if pair in self.verifying or too_many or self._peers.is_crowded(pair):
             return ResourceConstraint("too many streams, or domains on one")
         return None
 

@@ -29,7 +29,7 @@ class Options:
     idle: float = 600.0  # for which a stream lives without stanzas
     queue_stanzas: int = 1_000  # that wait for one domain
     queue_bytes: int = 2_000_000
-    streams_per_domain: int = 10  # that one domain may open to us
+    streams_per_domain: int = 10  # that one domain may open to one of ours
     rate: Rate = field(default_factory=Rate)  # of a domain and those beside it
     origins: Origins = field(default_factory=Origins)  # who has no such limit
 

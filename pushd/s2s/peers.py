@@ -94,7 +94,7 @@ class Peers:
         self._apart: dict[str, float] = {}  # until when each of ours has its own stream to these
         self._started = Shares(ROUTES, ROUTES_OF_ONE)  # routes, by who was the first to write there
         self._room = Shares(ALL_QUEUES, QUEUES_OF_ONE)
-        self._incoming: Counter[str] = Counter()  # streams and pairs, by their domains
+        self._incoming: Counter[Pair] = Counter()  # streams, by what was proved on them
         self._calls = Turns(CALLS, CALLS_OF_ONE)  # of users
         self._answers = Turns(CALLS, CALLS_OF_ONE)  # and whatever else others bring about
         self._checks = Turns(CALLS, CALLS_OF_ONE)  # of keys: strangers keep no user waiting
@@ -333,13 +333,13 @@ class Peers:
         """How much a domain may send from this address."""
         return self._budgets.of(neighbourhood(remote), self.options.origins.of(address))
 
-    def is_crowded(self, remote: str) -> bool:
+    def is_crowded(self, pair: Pair) -> bool:
         """Whether a domain has as many streams to us as it may."""
-        return self._incoming[remote] >= self.options.streams_per_domain
+        return self._incoming[pair] >= self.options.streams_per_domain
 
     def arrived(self, pair: Pair, method: str) -> None:
         """A peer has proved on its stream that it is `pair[1]`."""
-        self._incoming[pair[1]] += 1
+        self._incoming[pair] += 1
         self.host.events.emit(PeerConnected(*pair, False, method))
 
     def lost(self, pair: Pair, is_outgoing: bool, reason: str) -> None:
@@ -349,9 +349,9 @@ class Peers:
             if carrier is not None and not carrier.may_carry:
                 del self._carriers[pair[1]]
         else:
-            self._incoming[pair[1]] -= 1
-            if self._incoming[pair[1]] <= 0:
-                del self._incoming[pair[1]]
+            self._incoming[pair] -= 1
+            if self._incoming[pair] <= 0:
+                del self._incoming[pair]
         self.host.events.emit(PeerLost(*pair, is_outgoing, reason))
 
     def _look(self) -> None:

@@ -328,12 +328,14 @@ def test_keys_in_flight_are_few() -> None:
     assert len(house.caller.calls) == 10
 
 
-def test_streams_of_a_domain_are_few() -> None:
-    house = House(streams_per_domain=2)
-    for _ in range(2):
-        house.external()
-    [failure] = house.secure().say(EXTERNAL)
-    assert next(failure.elements()).name == "temporary-auth-failure"
+def test_streams_of_a_domain_to_one_of_ours_are_few() -> None:
+    """Each of ours has its own: servers open a stream for each pair of domains."""
+    house = House(Hall(domains=(HERE, "example.org")), streams_per_domain=2)
+    for to in (HERE, "example.org"):
+        for _ in range(2):
+            house.external(to=to)
+        [failure] = house.secure(to=to).say(EXTERNAL)
+        assert next(failure.elements()).name == "temporary-auth-failure"
 
 
 def test_a_stranger_has_half_a_minute() -> None:
