@@ -313,6 +313,23 @@ def test_our_server_publishes_to_their_service(matrix: Matrix) -> None:
     matrix.ours.event("publish-answered", account=phone.account, outcome="accepted")
 
 
+def test_their_service_alone_ends_what_is_enabled_there_by_notice(matrix: Matrix) -> None:
+    """XEP-0357 §8; a user of theirs says the same in vain."""
+    phone = sleeper(matrix, "noticed")
+    affiliation = f"<affiliation jid='{phone.account}' affiliation='none'/>"
+    notice = f"<pubsub xmlns='{NS_PUBSUB}' node='noticed'>{affiliation}</pubsub>"
+    liar = matrix.phone(their("good", "starttls", "require"))
+    liar.message(phone.account, "listen", payload=notice)
+    matrix.service.accept(matrix.service.publish("noticed"))
+    matrix.ours.event("publish-answered", account=phone.account)
+    assert not matrix.ours.events("push-disabled", account=phone.account)
+
+    matrix.service.say_to(phone.account, notice)
+
+    gone = matrix.ours.event("push-disabled", account=phone.account)
+    assert (gone["reason"], gone["by"]) == ("the service gave notice", SERVICE)
+
+
 def test_sixteen_refusals_of_their_service_put_it_on_probation(matrix: Matrix) -> None:
     friend, phone = friend_of(matrix), sleeper(matrix, "broken")
 
