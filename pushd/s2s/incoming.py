@@ -13,7 +13,7 @@ from pushd.s2s import options as policies
 from pushd.s2s.counting import ENABLED, Received, Sent
 from pushd.s2s.keys import Keys
 from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.outgoing import EXPIRED, NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
+from pushd.s2s.outgoing import EXPIRED, KEEP_ALIVE, NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
@@ -84,6 +84,7 @@ class Incoming:
             STRANGER_BYTES,
         )
         self._stream.give_up_after(UNCONFIRMED)
+        self._stream.keep_alive(KEEP_ALIVE)
 
     def opened(self, opening: StreamOpened) -> None:
         local = _domain(opening.attributes.get("to", ""))

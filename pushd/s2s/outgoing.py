@@ -46,6 +46,7 @@ Lost = Callable[[list[Waiting], str], None]
 MOST = 200_000  # bytes that a peer may say before its stream stands
 UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
 EXPIRED = StreamError("reset", "the time of your certificate is over")
+KEEP_ALIVE = 60  # seconds of silence after which the system looks whether it is still there
 UNCONFIRMED = 60.0  # seconds for a peer's machine to confirm what it is sent
 
 
@@ -107,6 +108,7 @@ class Outgoing:
         )
         self.facts.address = self._stream.peer()
         self._stream.give_up_after(UNCONFIRMED)
+        self._stream.keep_alive(KEEP_ALIVE)
         self._stream.meter(MOST, self._flooded)
         self._open()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.requests import Refusal
 from pushd.s2s import peers
 from pushd.s2s.faults import Fault
@@ -226,6 +227,19 @@ def test_a_peer_that_acknowledges_nothing_is_left() -> None:
         house.hall.advance(30)
     assert end.transport.ended
     assert ids(heard_after(house)) == ["0"]
+
+
+def test_a_machine_that_is_gone_is_noticed_before_somebody_is_to_be_told_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 6120 §4.6.1: on either kind of stream."""
+    asked: list[float] = []
+    monkeypatch.setattr(XMLStream, "keep_alive", lambda stream, seconds: asked.append(seconds))
+    house = House()
+    house.connect()
+    house.romeo.send(WORD.format(0))
+    house.take_up()
+    assert asked == [60, 60]
 
 
 def test_a_stream_that_is_idle_is_closed_and_opened_again() -> None:
