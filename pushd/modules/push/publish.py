@@ -149,6 +149,6 @@ def verdict(answer: Answer) -> Verdict:
             return Verdict.LATER
         case Refusal(type="wait"):
             return Verdict.LATER
-        case Refusal(type="modify"):
-            return Verdict.OURS
+        case Refusal(condition, "modify") if condition != "policy-violation":
+            return Verdict.OURS  # else it wants nothing of us, whatever we say
     return Verdict.COUNT

@@ -138,6 +138,7 @@ COUNTED = [
         ("feature-not-implemented", "cancel"),
         ("undefined-condition", "cancel"),
         ("policy-violation", "cancel"),
+        ("policy-violation", "modify"),
         ("registration-required", "auth"),
         ("subscription-required", "auth"),
         ("resource-constraint", "continue"),
@@ -148,7 +149,6 @@ COUNTED = [
 OURS = each(
     ("bad-request", "modify"),
     ("not-acceptable", "modify"),
-    ("policy-violation", "modify"),
     ("jid-malformed", "modify"),
     ("redirect", "modify"),
 )

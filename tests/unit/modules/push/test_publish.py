@@ -89,6 +89,7 @@ def test_an_urgent_notification_says_so(urgent: bool, told: str) -> None:
         (Refusal("remote-server-not-found", "cancel"), Verdict.LATER),  # a component is away
         (Refusal("bad-request", "modify"), Verdict.OURS),
         (Refusal("not-acceptable", "modify"), Verdict.OURS),
+        (Refusal("policy-violation", "modify"), Verdict.COUNT),  # a block without an end
         (Refusal("conflict", "cancel"), Verdict.COUNT),
         (Refusal("undefined-condition", "cancel"), Verdict.COUNT),
     ],
