@@ -2,8 +2,11 @@
 
 import functools
 import importlib.metadata
+import itertools
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No test is timed: a busy machine makes none of them fail.
@@ -12,6 +15,19 @@ settings.load_profile("pushd")
 
 # Whoever runs the tests in the background has them ignore SIGINT, and so the servers they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_folders = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose path is shorter than pytest's own, which grows with the workers.
+
+    It is shown whole in a mistake of a configuration, and has room for the path of a socket.
+    """
+    path = tmp_path_factory.getbasetemp() / str(next(_folders))
+    path.mkdir(mode=0o700)
+    return path
 
 
 def pytest_runtest_teardown() -> None:
