@@ -16,6 +16,7 @@ from pushd.s2s.counting import ENABLE, Received, Sent
 from pushd.s2s.faults import REFUSALS, Fault
 from pushd.s2s.limits import ANY, announced, announcement, too_large
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
+from pushd.s2s.questions import Questions
 from pushd.wire import dialback
 from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import FeatureNotImplemented, StreamError
@@ -95,7 +96,7 @@ class Outgoing:
         self._offered: frozenset[str] = frozenset()
         self._most = ANY  # bytes of a stanza that the peer takes
         self._listeners: dict[Pair, Lost] = {}
-        self._questions: dict[tuple[str, str, str, str], Deferred[dialback.Said]] = {}
+        self._questions = Questions(stream, self._remote)
         self._sent = Sent(stream, peers.kept)
         self._received: Received | None = None
         self._timer: IDelayedCall | None = None
@@ -178,7 +179,9 @@ class Outgoing:
 
     def add(self, local: str) -> "Deferred[dialback.Said]":
         """Prove another domain of ours; fires when that is done, and fails with a `Fault`."""
-        return self._ask("result", self._key(local), local).addCallback(self._added, local)
+        return self._questions.ask("result", self._key(local), local).addCallback(
+            self._added, local
+        )
 
     def _added(self, said: dialback.Said, local: str) -> dialback.Said:
         if said.type != dialback.VALID:
@@ -188,7 +191,7 @@ class Outgoing:
 
     def verify(self, local: str, id: str, key: str) -> "Deferred[dialback.Said]":
         """Ask whether this key is theirs, of their stream `id` to us; fails with a `Fault`."""
-        return self._ask("verify", key, local, id)
+        return self._questions.ask("verify", key, local, id)
 
     def is_allowed(self) -> bool:
         """Whether the peer has proved what is demanded of its domain now."""
@@ -296,7 +299,7 @@ class Outgoing:
 
     def _dial_back(self) -> None:
         self._expected = ""
-        asked = self._ask("result", self._key(self._local), self._local)
+        asked = self._questions.ask("result", self._key(self._local), self._local)
         asked.addCallbacks(self._dialled, _swallowed)
 
     def _key(self, local: str) -> str:
@@ -365,32 +368,12 @@ class Outgoing:
 
     # Dialback.
 
-    def _ask(self, name: str, key: str, local: str, id: str = "") -> "Deferred[dialback.Said]":
-        """One question; what answers it names the same domains, and the same id."""
-        place = (name, local, self._remote, id)
-
-        def forget(given_up: object) -> None:
-            self._questions.pop(place, None)
-
-        asked: Deferred[dialback.Said] = Deferred(forget)
-        if self._is_over or place in self._questions:
-            asked.errback(Fault("dialback", "this is being asked already"))
-            return asked
-        self._questions[place] = asked
-        self._stream.send(dialback.question(name, local, self._remote, key, id))
-        return asked
-
     def _answered(self, stanza: Stanza) -> None:
-        """Only what we have asked on this stream counts; all else is somebody's invention."""
         said = dialback.read(stanza)
         if said.is_question:
             self._asked(said)
-            return
-        # COMPAT: Prosody 0.12 gives the answer about our stream an id, which has none to have.
-        id = said.id if said.name == "verify" else ""
-        asked = self._questions.pop((said.name, said.recipient, said.sender, id), None)
-        if asked is not None:
-            asked.callback(said)
+        else:
+            self._questions.answered(said)
 
     def _asked(self, said: dialback.Said) -> None:
         """The peer asks on our stream, which it may where that goes both ways (XEP-0288 §2.2).
@@ -430,9 +413,7 @@ class Outgoing:
             return
         self._is_over = True
         self._stop_timer()
-        questions, self._questions = self._questions, {}
-        for asked in questions.values():
-            asked.errback(fault)
+        self._questions.end(fault)
         left = self._sent.rest()
         self._peers.streams.discard(self)
         if self._is_ready:
