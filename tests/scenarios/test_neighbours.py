@@ -189,6 +189,9 @@ def test_the_server_is_told_of_a_dead_token_and_publishes_no_more(neighbour: Nei
     until(lambda: registrations(neighbour) < before, "end of the registration")
     friend.message(phone.account, "and now?")
     assert len(neighbour.pushes("token-of-the-dead")) == 1
+    assert phone.resume().name == "resumed"
+    notice = phone.take("notice", lambda one: one["from"] == GATEWAY)
+    assert "affiliation='none'" in serialize(notice).decode()
 
 
 @pytest.mark.parametrize("tongue", TONGUES)
