@@ -142,10 +142,18 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+_given: set[int] = set()
+
+
 def free_port() -> str:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{trial.getsockname()[1]}"
+    """One that nobody had here before: the system may give one twice."""
+    while True:
+        with socket.socket() as trial:
+            trial.bind(("127.0.0.1", 0))
+            port: int = trial.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return f"127.0.0.1:{port}"
 
 
 def ports_of(ready: Any) -> dict[str, int]:

@@ -42,5 +42,5 @@ def test_finding_one_imports_no_other_file() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    names = ("catalogue", "contract", "credentials", "exchange", "fcm", "notification")
+    names = ("catalogue", "contract", "credentials", "exchange", "fcm", "notification", "outcomes")
     assert done.stdout.split() == [f"pushd.providers.{name}" for name in names]
