@@ -12,9 +12,7 @@ from pushd.c2s.guard import Patience
 from pushd.c2s.options import DoorOptions
 from pushd.config.backends import Backend
 from pushd.config.proxies import DIRECT, Proxy
-from pushd.config.sections import Config
-from pushd.modules.push.module import PushOptions
-from pushd.modules.push.options import NAMES, Told
+from pushd.config.sections import Config, Push
 from pushd.net.admission import Quota
 from pushd.net.origins import Origins
 from pushd.net.pace import Rate
@@ -41,14 +39,25 @@ MODULES = (
     "push",
     "devices",
 )
+OF_SERVICES = ("ping", "version", "time")  # of these, what is of use where there are no accounts
 BACKLOG_BYTES = 8 << 20  # what may wait for a client that does not read, besides its queue
 
 
 def module_options(config: Config) -> dict[str, Any]:
     """The modules to load, in order, with their options."""
-    push = config.push
-    options: dict[str, Any] = dict.fromkeys(MODULES)
-    options["push"] = PushOptions(
+    names = MODULES if config.domains else OF_SERVICES
+    options: dict[str, Any] = dict.fromkeys(names)
+    options.update(config.modules)
+    if "push" in options and options["push"] is not False:
+        options["push"] = _push_options(config.push)
+    return {name: given for name, given in options.items() if given is not False}
+
+
+def _push_options(push: Push) -> Any:
+    from pushd.modules.push.module import PushOptions
+    from pushd.modules.push.options import NAMES, Told
+
+    return PushOptions(
         hold=push.hold,
         max_enablements=push.max_enablements,
         coalesce=push.coalesce,
@@ -56,8 +65,6 @@ def module_options(config: Config) -> dict[str, Any]:
         notify_on=push.notify_on,
         told=Told(**{name: getattr(push, name) for name in NAMES}),
     )
-    options.update(config.modules)
-    return {name: given for name, given in options.items() if given is not False}
 
 
 def queue_limits(config: Config) -> QueueLimits:

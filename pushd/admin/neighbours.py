@@ -1,15 +1,14 @@
 """Other servers, as the operator sees them: the streams there are, and one domain tried."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pushd.admin.operations import Operation, Refused
-from pushd.s2s.checking import check
-from pushd.s2s.incoming import Incoming
-from pushd.s2s.outgoing import Outgoing
-from pushd.s2s.peers import Peers
 from pushd.wire.errors import JIDMalformed
 from pushd.wire.jid import prepare_domain
+
+if TYPE_CHECKING:  # where there is none, none of it is imported
+    from pushd.s2s.peers import Peers
 
 OFF = "this server talks with no others: its configuration has no section s2s"
 
@@ -19,7 +18,7 @@ class Neighbours:
 
     waits = ("s2s-check",)
 
-    def __init__(self, peers: Peers | None) -> None:
+    def __init__(self, peers: "Peers | None") -> None:
         self._peers = peers
 
     def operations(self) -> Mapping[str, Operation]:
@@ -61,6 +60,8 @@ class Neighbours:
     async def check(self, domain: str, local: str = "") -> dict[str, Any]:
         """Try a domain, for one of ours. Raises Refused."""
         peers = self._open()
+        from pushd.s2s.checking import check
+
         try:
             remote = prepare_domain(domain)
         except JIDMalformed:
@@ -74,7 +75,7 @@ class Neighbours:
         told = [{"name": step.name, "ok": step.is_fine, "text": step.text} for step in steps]
         return {"local": ours, "remote": remote, "steps": told, "ok": steps[-1].is_fine}
 
-    def _open(self) -> Peers:
+    def _open(self) -> "Peers":
         if self._peers is None:
             raise Refused(OFF)
         return self._peers
@@ -82,6 +83,9 @@ class Neighbours:
 
 def _rows(stream: object, now: float) -> list[dict[str, Any]]:
     """What there is to tell of a stream that stands; a row for each pair of domains on it."""
+    from pushd.s2s.incoming import Incoming
+    from pushd.s2s.outgoing import Outgoing
+
     if isinstance(stream, Outgoing):
         return [
             {

@@ -199,8 +199,8 @@ def _provider(entries: MapNode, reading: Reading) -> str:
         own, why = ALIASES[node.text]
         reading.warn(node, f"{node.text!r} is read as {own!r}: {why}")
         return own
-    known = tuple(sorted({*PLANNED, *reading.providers}))
-    if node.text not in known:
+    if node.text not in PLANNED and node.text not in reading.providers:
+        known = tuple(sorted({*PLANNED, *reading.providers}))
         reading.report.refuse(node.mark, node.key, quoted(node.text), suggestion(node.text, known))
         return ""
     return node.text

@@ -58,8 +58,8 @@ def read(
         report,
         Path(path).absolute().parent,
         os.environ if environment is None else environment,
-        providers or {},
-        modules or {},
+        {} if providers is None else providers,
+        {} if modules is None else modules,
         now,
     )
     root = mod_push.understand(parse(data, str(path), report), reading)

@@ -130,15 +130,32 @@ async def load(host: Host, wanted: Mapping[str, Any]) -> list[Module]:
     return loaded
 
 
-def available() -> dict[str, type[Any] | None]:
+class Available(Mapping[str, type[Any] | None]):
+    """To ask for one imports its file."""
+
+    def __init__(self) -> None:
+        package = import_module(__package__)
+        self._names = [one.name for one in iter_modules(package.__path__) if one.name != "base"]
+
+    def __getitem__(self, name: str) -> type[Any] | None:
+        if name not in self._names:
+            raise KeyError(name)
+        wanted: Any = get_type_hints(_find(name))["options"]
+        return wanted if hasattr(wanted, "__dataclass_fields__") else None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def available() -> Mapping[str, type[Any] | None]:
     """The modules there are, by name, with the dataclass of their options; None without."""
-    package = import_module(__package__)
-    names = (found.name for found in iter_modules(package.__path__) if found.name != "base")
-    wanted: dict[str, Any] = {name: get_type_hints(_find(name))["options"] for name in names}
-    return {
-        name: kind if hasattr(kind, "__dataclass_fields__") else None
-        for name, kind in wanted.items()
-    }
+    return Available()
 
 
 def _find(name: str) -> type[Module]:

@@ -1,10 +1,10 @@
 """A connection that is ours to make, and to make again whenever it ends."""
 
 import os
+import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -16,12 +16,16 @@ from pushd.net.xmlprotocol import XMLStream
 FIRST_PAUSE = 1.0  # seconds, and up to one more, so that not all come back at once
 LONGEST_PAUSE = 60.0
 LONGEST_WHILE_DOWN = 5.0  # where nobody is there yet, who is wanted as soon as he is
-_pause = backoffPolicy(FIRST_PAUSE, LONGEST_PAUSE, 2.0)
 
 
 def place(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
     """Where a name or an address and a port lead, by IPv4 or IPv6."""
     return HostnameEndpoint(reactor, host, port)
+
+
+def _pause(failures: int) -> float:
+    doubled: float = FIRST_PAUSE * 2 ** min(failures, 10)
+    return min(doubled, LONGEST_PAUSE) + random.random()  # noqa: S311
 
 
 def words_of(error: BaseException | None) -> str:

@@ -5,7 +5,7 @@ file alone. An alias belongs to a file of another name, so that one costs lookin
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -35,9 +35,25 @@ def options(provider: type[Provider]) -> type:
     return found
 
 
-def all_options() -> dict[str, type]:
-    """The same for every type there is. Imports every file of the package."""
-    return {found.type: options(found) for found in _all()}
+class AllOptions(Mapping[str, type]):
+    """The same for every type there is: to ask for one imports its file, to go through them all."""
+
+    def __getitem__(self, name: str) -> type:
+        found = _provider_in(_module(name)) if name in _names() else None
+        if found is None:
+            raise KeyError(name)
+        return options(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(types())
+
+    def __len__(self) -> int:
+        return len(types())
+
+
+def all_options() -> Mapping[str, type]:
+    """The dataclasses by type."""
+    return AllOptions()
 
 
 def _names() -> list[str]:

@@ -5,7 +5,6 @@ from typing import Any
 from pushd import measures
 from pushd.config.sections import Config
 from pushd.net.handshakes import Handshakes
-from pushd.net.mutual import ALPN, ask_for_certificates
 from pushd.net.tls import CertificateStore
 
 
@@ -25,6 +24,8 @@ class Certificates:
 
     def for_servers(self) -> CertificateStore:
         """They are asked for theirs. Raises what CertificateStore does."""
+        from pushd.net.mutual import ALPN, ask_for_certificates
+
         files = measures.certificate_files(self._config)
         return self._kept(CertificateStore(files, ALPN, self._handshakes, ask_for_certificates))
 

@@ -1,12 +1,11 @@
-"""The doors for clients and for external components, and who watches the clients."""
+"""The doors for clients, where there are domains for them, and for external components."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from pushd import measures
-from pushd.c2s.door import ClientFactory
 from pushd.c2s.guard import Guard
 from pushd.c2s.login import Logins
 from pushd.c2s.options import Door
@@ -21,6 +20,9 @@ from pushd.routing.host import Host
 from pushd.wire.framer import Limits
 from pushd.wiring.certificates import Certificates
 from pushd.wiring.ports import Ports
+
+if TYPE_CHECKING:
+    from pushd.c2s.door import ClientFactory
 
 
 class Doors:
@@ -47,17 +49,23 @@ class Doors:
             {domain: one.secret for domain, one in config.components.items()},
             Limits(config.limits.stanza_bytes),
         )
-        self._for_clients = ClientFactory(self.clients, turn, ports.admission("client"))
+        self._for_clients = self._for_domains(turn, ports) if config.domains else None
         self._for_components = ComponentFactory(
             self._components, turn, ports.admission("component")
         )
 
+    def _for_domains(self, turn: Turn, ports: Ports) -> "ClientFactory":
+        from pushd.c2s.door import ClientFactory
+
+        return ClientFactory(self.clients, turn, ports.admission("client"))
+
     def open(self, listen: Listen, ports: Ports) -> None:
         """Take the ports. Raises CannotListenError."""
         store = self.clients.certificates
-        ports.bind("client", listen.client, self._for_clients)
-        if store is not None:
-            ports.bind("client_tls", listen.client_tls, self._for_clients, store.options)
+        if self._for_clients is not None:
+            ports.bind("client", listen.client, self._for_clients)
+            if store is not None:
+                ports.bind("client_tls", listen.client_tls, self._for_clients, store.options)
         ports.bind("component", listen.component, self._for_components)
 
     def start(self, secret: bytes) -> None:
@@ -75,10 +83,13 @@ class Doors:
 
     def trace(self, trace: Trace) -> None:
         """Have what passes on their streams written down."""
-        self._for_clients.trace = self._for_components.trace = trace
+        self._for_components.trace = trace
+        if self._for_clients is not None:
+            self._for_clients.trace = trace
 
     def stop(self) -> None:
         """Close every stream, with a word."""
         self._watch.stop()
-        self._for_clients.close_all()
+        if self._for_clients is not None:
+            self._for_clients.close_all()
         self._for_components.close_all()

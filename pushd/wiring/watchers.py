@@ -1,15 +1,17 @@
 """What serves who watches the server: metrics, whether it is alive, and whether it is ready."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies
-from pushd.admin.web import Obstacle, Pages, WatchFactory
 from pushd.c2s.options import Door
 from pushd.config.kinds import Endpoint
 from pushd.routing.host import Host
-from pushd.s2s.peers import Peers
 from pushd.wiring.ports import BACKLOG, Ports
+
+if TYPE_CHECKING:
+    from pushd.admin.web import Obstacle, WatchFactory
+    from pushd.s2s.peers import Peers
 
 
 class Watchers:
@@ -27,13 +29,14 @@ class Watchers:
         host: Host,
         status: Status,
         door: Door,
-        peers: Peers | None,
-        obstacle: Obstacle,
+        peers: "Peers | None",
+        obstacle: "Obstacle",
     ) -> None:
         """Take the ports, if there are any, and answer at once. Raises CannotListenError."""
         if not endpoints:
             return
         from pushd.admin.metrics import Metrics, Sources  # its library is large
+        from pushd.admin.web import Pages, WatchFactory
 
         tallies = Tallies(host.events)
         sources = Sources(host, status, door, ports.admissions, tallies, self._lag, peers)
