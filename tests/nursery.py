@@ -96,6 +96,27 @@ class Born:
             os.kill(self.pid, number)
 
 
+class Heard(Born):
+    """One whose `stdout` and `stderr` are read by the test."""
+
+    def __init__(self, command: Sequence[str | Path], folder: str | Path = ROOT) -> None:
+        (out, its_out), (err, its_err) = os.pipe(), os.pipe()
+        with open(os.devnull) as nothing:
+            try:
+                descriptors = (nothing.fileno(), its_out, its_err)
+                super().__init__(command, os.environ, folder, descriptors)
+            finally:
+                os.close(its_out)
+                os.close(its_err)
+        self.stdout, self.stderr = os.fdopen(out), os.fdopen(err)
+
+    def ended(self, timeout: float) -> tuple[int, str, str]:
+        """Its exit code, and what it still had to say."""
+        code = self.wait(timeout)
+        with self.stdout, self.stderr:
+            return code, self.stdout.read(), self.stderr.read()
+
+
 def _zygote() -> socket.socket:
     """Start it; it ends with this process."""
     mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

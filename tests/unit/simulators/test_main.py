@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import stat
-import subprocess
 import sys
 import time
 import urllib.parse
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.fcm_tokens import GRANT_TYPE
+from tests.nursery import Heard
 from tests.unit.simulators.bench import SCOPE, note
 from tests.unit.simulators.over_tls import H2Client, bearer
 
@@ -36,21 +36,15 @@ class Running:
     """A stand-in that has said where it is."""
 
     def __init__(self, *arguments: str, network: str = "fcm") -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, network, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
+        self.process = Heard([*COMMAND, network, *arguments])
         self.url = self.process.stdout.readline().strip()
-        assert self.url, self.process.communicate(timeout=10)
+        assert self.url, self.process.ended(10)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code, and what it had to complain of."""
         self.process.send_signal(number)
-        _, complaints = self.process.communicate(timeout=10)
-        return self.process.returncode, complaints
+        code, _, complaints = self.process.ended(10)
+        return code, complaints
 
 
 @pytest.fixture
@@ -70,13 +64,11 @@ def started() -> Iterator[Any]:
 
 def refused(*arguments: str) -> str:
     """What it says when it does not even start."""
-    ended = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False
-    )
-    assert ended.returncode != 0
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
+    code, said, complaints = Heard([*COMMAND, *arguments]).ended(20)
+    assert code != 0
+    assert said == ""
+    assert "Traceback" not in complaints
+    return complaints
 
 
 def post(url: str, data: bytes, ca: str | None, **headers: str) -> Any:
