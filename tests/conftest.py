@@ -9,12 +9,29 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.effort import examples
+
 # No test is timed: a busy machine makes none of them fail.
-settings.register_profile("pushd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "pushd",
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("pushd")
 
 # Whoever runs the tests in the background has them ignore SIGINT, and so the servers they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", default="1/1", help="2/3 runs every third test, from the second on")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first, step = map(int, config.getoption("part").split("/"))
+    items[:] = items[first - 1 :: step]
+
 
 _folders = itertools.count()
 

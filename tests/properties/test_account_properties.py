@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pushd.wire.stanza import Stanza
+from tests.effort import examples
 from tests.hall import Client, Hall
 
 MODULES = {"roster": None, "subscriptions": None, "presence": None, "offline": None}
@@ -177,5 +178,5 @@ def _ids(stanzas: object) -> set[str]:
     return {one[1].decode() for one in found if one is not None}
 
 
-Account.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
+Account.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=40)
 TestAccount = Account.TestCase

@@ -11,6 +11,7 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Event, Framer, Limits, StreamClosed, StreamOpened
 from pushd.wire.stanza import Stanza
+from tests.effort import examples
 from tests.support import Transport
 
 HEADER = (
@@ -139,7 +140,7 @@ def test_what_stands_behind_a_stanza_is_taken_over_whole(stanza: bytes, rest: by
     assert framer.unread(event) == rest
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.sampled_from([b"", HEADER.encode()]),
     st.lists(

@@ -13,6 +13,7 @@ from pushd.routing.events import (
     PushSettled,
 )
 from pushd.routing.ledger import LINGER, MOST_LINES
+from tests.effort import examples
 from tests.hall import Hall
 
 ACCOUNTS = ("juliet@example.net", "romeo@example.net")
@@ -44,7 +45,7 @@ def event(account: str, node: str, kind: str) -> object:
     return PushSettled(*where, "fcm/a/b", "accepted", "", 0.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(steps)
 def test_everything_that_was_told_is_counted_once(taken: list[tuple[str, str, str] | str]) -> None:
     hall = Hall()

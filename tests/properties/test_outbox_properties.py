@@ -17,6 +17,7 @@ from pushd.appserver.limits import Rate, Rules
 from pushd.providers.contract import Failed, Limits, Request, Response
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import PushSettled
+from tests.effort import examples
 from tests.hall import Hall
 from tests.unit.appserver.stage import Post, Stage, notification, register
 from tests.unit.appserver.test_outbox import HIGH, killed
@@ -169,7 +170,7 @@ STEPS = st.one_of(
 
 
 @pytest.mark.parametrize("width", [1, 1000])
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps=st.lists(STEPS, max_size=40))
 @example(steps=[("publish", "a", False), ("kill", None, None)])
 @example(steps=[("publish", "a", False), ("publish", "b", False), ("publish", "a", True)])

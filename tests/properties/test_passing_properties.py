@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pushd.appserver import passing
 from pushd.appserver.limits import Rate, Rules
 from pushd.providers.contract import Accepted, Outcome, Refused, Unregistered
+from tests.effort import examples
 from tests.unit.appserver.stage import Stage
 from tests.unit.appserver.test_fpush import MODULE, ON, apps, push
 from tests.unit.appserver.test_outbox import killed
@@ -105,7 +106,7 @@ class House:
 
 
 @pytest.mark.mistake(11)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(steps)
 def test_what_is_known_is_what_waits(steps: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.effort import examples
 from tests.hall import Client, Hall
 
 MODULES = {"roster": None, "subscriptions": None, "presence": None, "offline": None}
@@ -206,5 +207,5 @@ class Belief(RuleBasedStateMachine):
         return device if device is not None and device.is_connected else None
 
 
-Belief.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
+Belief.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=40)
 TestBelief = Belief.TestCase

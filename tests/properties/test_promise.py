@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from pushd.routing.sessions import Session
+from tests.effort import examples
 from tests.hall import Client, Hall, Outlet
 from tests.support import result_of
 
@@ -188,5 +189,5 @@ class Promise(RuleBasedStateMachine):
         self.read()
 
 
-Promise.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+Promise.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestPromise = Promise.TestCase

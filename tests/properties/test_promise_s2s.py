@@ -6,10 +6,9 @@ when a stream broke, or its acknowledgement was not on disk: it cannot be known 
 arrived (XEP-0198 §4). What is lost was never committed, so that its sender was not told that it
 was safe.
 
-For longer: PROMISE_EXAMPLES=5000 pytest tests/properties/test_promise_s2s.py
+For longer: EFFORT=100 pytest tests/properties/test_promise_s2s.py
 """
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -27,10 +26,10 @@ from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.peers import Peers
 from pushd.wire.framer import Limits
+from tests.effort import examples
 from tests.hall import Hall
 from tests.unit.s2s.house import HERE, THERE, House, Pipe
 
-EXAMPLES = int(os.environ.get("PROMISE_EXAMPLES", "30"))
 MODULES = {"roster": None, "presence": None, "offline": None}
 
 
@@ -286,5 +285,5 @@ class Between(RuleBasedStateMachine):
             letters.judge(self.houses[other].hall)
 
 
-Between.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
+Between.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=30)
 TestBetween = Between.TestCase

@@ -24,6 +24,7 @@ from pushd.routing.events import (
     SessionResumed,
 )
 from pushd.wire.framer import seal
+from tests.effort import examples
 from tests.hall import Client
 from tests.unit.modules.push.stage import (
     JULIET,
@@ -207,4 +208,4 @@ class Waking(RuleBasedStateMachine):
 
 
 TestWaking = Waking.TestCase
-TestWaking.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestWaking.settings = settings(max_examples=examples(40), stateful_step_count=30)

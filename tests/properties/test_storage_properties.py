@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pushd.storage.sqlite import Database, StatementRefused, StorageError
+from tests.effort import examples
 
 WRITE = "INSERT INTO queue (id, session, stanza, at) VALUES (?, 1, ?, 0)"
 ALSO = "INSERT INTO queue (session, id, stanza, at) VALUES (2, ?, ?, 0)"  # no run with the other
@@ -300,7 +301,7 @@ STORY = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 99)), min_size
 
 
 @given(steps=STORY)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_what_was_promised_is_kept_and_nothing_else_appears(steps: list[tuple[str, int]]) -> None:
     world = World()
     try:
