@@ -201,8 +201,16 @@ class PresenceModule(Module):
             self.host.delivery.deliver(session, stanza)
 
     def _reported(self, stanza: Stanza, to: JID) -> None:
-        """An error reaches the resource that caused it, or nobody."""
+        """An error reaches the resource that caused it; one from whom the account has asked for a
+        subscription, which it did as itself, all that are there; else nobody."""
         if to.resource:
+            self._arrived(stanza, to)
+        elif self.host.accounts.exists(to.bare):
+            self.host.rosters.when((to.bare,), partial(self._refused, stanza, to))
+
+    def _refused(self, stanza: Stanza, to: JID) -> None:
+        contact = parse_jid(stanza.attributes["from"]).bare
+        if self.host.rosters[to.bare].get(contact).ask:
             self._arrived(stanza, to)
 
     def _probed(self, stanza: Stanza, to: JID) -> None:

@@ -472,6 +472,20 @@ def test_an_error_reaches_the_resource_it_names_or_nobody(hall: Hall) -> None:
     assert kinds(romeo) == [("error", ROOM)]
 
 
+def test_who_asks_in_vain_for_a_subscription_is_told(hall: Hall) -> None:
+    """Their server is not reached, say: the account has asked, and all its resources are told."""
+    both = [hall.login(ORCHARD), hall.login("romeo@example.net/garden")]
+    hall.host.router.reaches = lambda domain: True
+    hall.host.router.remote = lambda stanza, to: None
+    both[0].send("<presence type='subscribe' to='somebody@far.example'/>")
+    for contact in ("somebody@far.example", "else@far.example"):
+        hall.route(f"<presence type='error' from='{contact}' to='romeo@example.net'/>")
+    for one in both:
+        assert [found for found in kinds(one) if found[0] == "error"] == [
+            ("error", "somebody@far.example")
+        ]
+
+
 # Disco, and restarts.
 
 
