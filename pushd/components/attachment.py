@@ -239,7 +239,7 @@ class AttachedStream:
 
     def _doubted(self, reason: str) -> str:
         """Why it ended, with a question where the server has not taken us."""
-        return f"{reason}; {PORT}" if self._probation is not None else reason
+        return f"{reason.rstrip('.')}; {PORT}" if self._probation is not None else reason
 
     def _settle(self) -> None:
         if self._probation is not None:

@@ -65,6 +65,7 @@ class Incoming:
         self._wants_bidi = False
         self._bidi: Pair | None = None
         self._attempts = 0  # at SASL, that failed
+        self._noted: tuple[Pair, str] | None = None  # who was turned away, and why
         self._most = ANY  # bytes of a stanza that the peer takes
         self._keys = Keys(peers, stream, guest.origin)
         self._sent = Sent(stream, peers.kept)
@@ -284,8 +285,10 @@ class Incoming:
         return ""
 
     def turn_away(self, pair: Pair, reason: str) -> None:
-        """Tell the operator why a pair is not taken."""
-        self._peers.turned_away.note(pair, reason)
+        """Tell the operator why a pair is not taken; the same again, as by dialback, but once."""
+        if (pair, reason) != self._noted:
+            self._noted = (pair, reason)
+            self._peers.turned_away.note(pair, reason)
 
     def proved(self, pair: Pair, method: str) -> None:
         """From now on the peer speaks for the pair's second domain to its first."""

@@ -13,7 +13,7 @@ KEY = f"<db:result from='{THERE}' to='{HERE}'>the-key</db:result>"
 
 
 def expired(house: House) -> None:
-    house.secure()
+    house.secure().say(KEY)
 
 
 def denied(house: House) -> None:
@@ -45,7 +45,8 @@ def test_the_reason_is_told(policy: str, come: object, reason: str) -> None:
     assert callable(come)
     with capturedLogs() as events:
         come(house)
-    assert [one.reason for one in house.peers.turned_away.known.values()] == [reason]
+    found = [(one.reason, one.times) for one in house.peers.turned_away.known.values()]
+    assert found == [(reason, 1)]
     said = [formatEvent(one) for one in events]
     assert f"{THERE} is turned away by {HERE}: {reason}" in said
 
