@@ -10,10 +10,11 @@ from pushd.net.mutual import expiry
 from pushd.net.probation import Probation
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
+from pushd.s2s.bidi import NS_BIDI, NS_BIDI_FEATURE, WayBack
 from pushd.s2s.counting import ENABLED, Received, Sent
 from pushd.s2s.keys import Keys
 from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.outgoing import EXPIRED, KEEP_ALIVE, NS_BIDI, NS_BIDI_FEATURE, UNCONFIRMED, UNSAFE
+from pushd.s2s.outgoing import EXPIRED, KEEP_ALIVE, UNCONFIRMED, UNSAFE
 from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
@@ -62,8 +63,7 @@ class Incoming:
         self._local = ""
         self._is_open = False
         self._is_external = False
-        self._wants_bidi = False
-        self._bidi: Pair | None = None
+        self._way_back = WayBack(peers, self)
         self._attempts = 0  # at SASL, that failed
         self._noted: tuple[Pair, str] | None = None  # who was turned away, and why
         self._most = ANY  # bytes of a stanza that the peer takes
@@ -134,7 +134,7 @@ class Incoming:
         elif stanza.namespace == NS_SASL:
             self._authenticate(stanza)
         elif stanza.namespace == NS_BIDI and stanza.name == "bidi":
-            self._wants_bidi = not self.pairs or self._wants_bidi
+            self._way_back.is_wanted = not self.pairs or self._way_back.is_wanted
             self._most = announced(stanza.tree)
         else:
             raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> is expected here")
@@ -305,10 +305,8 @@ class Incoming:
 
     def turn_around(self) -> None:
         """The stream stands: say on it what we have to say, if the peer wants that (XEP-0288)."""
-        if self._wants_bidi and self._bidi is None:
-            self._bidi = next(iter(self.pairs))
+        if self._way_back.stands(next(iter(self.pairs))):
             self._stream.bound(self._peers.options.backlog)
-            self._peers.adopt(self._bidi, self)
 
     # Stanzas and their counts.
 
@@ -320,6 +318,8 @@ class Incoming:
         self._peers.host.router.route(passed)
         if self._received is not None:
             self._received.received += 1
+        if self._way_back.is_waiting:
+            self._way_back.open()
 
     def _manage(self, stanza: Stanza) -> None:
         """XEP-0198, for both ways. Nothing is resumed: what is lacking comes by another stream."""
@@ -329,6 +329,8 @@ class Incoming:
                 self._received = Received(self._stream, self._peers.host.database)
                 self._sent.count()
                 self._stream.send(ENABLED)
+                if self._way_back.is_waiting:
+                    self._way_back.open()
             case "enable" | "resume":
                 self._stream.send(failed("unexpected-request"))
             case "r" if received is not None:
@@ -354,10 +356,7 @@ class Incoming:
 
     def _turn_back(self, reason: str) -> None:
         """What we have to say goes by other streams from now on."""
-        left = self._sent.rest()
-        if self._bidi is not None:
-            bidi, self._bidi = self._bidi, None
-            self._peers.left(bidi, self, left, reason)
+        self._way_back.close(self._sent.rest(), reason)
 
     def leave(self, reason: str) -> None:
         """It is over: nothing of it counts any more, though it may still say something."""

@@ -12,6 +12,7 @@ from pushd.net.mutual import Calling, expiry
 from pushd.net.srv import Target
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
+from pushd.s2s.bidi import NS_BIDI, NS_BIDI_FEATURE
 from pushd.s2s.counting import ENABLE, Received, Sent
 from pushd.s2s.faults import REFUSALS, Fault
 from pushd.s2s.limits import ANY, announced, announcement, too_large
@@ -40,8 +41,6 @@ log = Logger()
 
 START_TLS = f"<starttls xmlns='{NS_TLS}'/>".encode()
 EXTERNAL = f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>=</auth>".encode()
-NS_BIDI = "urn:xmpp:bidi"
-NS_BIDI_FEATURE = "urn:xmpp:features:bidi"
 FEATURE = f"{dialback.NS_FEATURE} dialback"
 Lost = Callable[[list[Waiting], str], None]
 MOST = 200_000  # bytes that a peer may say before its stream stands

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pushd.s2s.bidi import SILENCE
 from pushd.s2s.faults import Fault
 from tests.unit.s2s.house import (
     EXTERNAL,
@@ -295,6 +296,7 @@ def test_what_is_said_back_on_a_stream_is_for_the_domain_that_asked_for_it() -> 
     end.say(header())
     end.say(KEY.format("rooms.there.example"))
     confirm(house, end, "rooms.there.example")
+    house.hall.advance(SILENCE)
     end.heard()
     assert not end.say(f"<db:result from='evil.example' to='{HERE}' type='valid'/>")  # to nothing
     for domain in ("rooms.there.example", "evil.example"):

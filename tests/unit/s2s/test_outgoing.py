@@ -5,6 +5,7 @@ import pytest
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.requests import Refusal
 from pushd.s2s import peers
+from pushd.s2s.bidi import SILENCE
 from pushd.s2s.faults import Fault
 from pushd.s2s.options import Options
 from pushd.wire import dialback
@@ -176,13 +177,22 @@ def test_what_a_peer_says_while_an_idle_stream_is_closed_is_heard() -> None:
     assert end.transport.ended
 
 
-def test_an_incoming_stream_takes_what_is_for_its_domain() -> None:
+@pytest.mark.parametrize(
+    "first",
+    [
+        "<enable xmlns='urn:xmpp:sm:3'/>",
+        "<message from='juliet@there.example' to='romeo@example.net'><body/></message>",
+    ],
+    ids=["it counts", "it has something to say"],
+)
+def test_an_incoming_stream_takes_what_is_for_its_domain(first: str) -> None:
     house = House()
     house.authorities.faults[THERE] = ""
     end = house.secure()
     end.say("<bidi xmlns='urn:xmpp:bidi'/>" + EXTERNAL)
     house.romeo.send(WORD.format(1))
-    said = end.say(header())
+    assert ids(end.say(header())) == []
+    said = end.say(first)
     assert ids(said) == ["1"]
     house.romeo.send(WORD.format(2))
     assert ids(end.heard()) == ["2"]
@@ -426,6 +436,7 @@ def test_limits_of_bidirectional_streams_are_said_with_the_wish_for_them() -> No
     limits = LIMITS.format(12_000)
     end.say(f"<bidi xmlns='urn:xmpp:bidi'>{limits}</bidi>" + EXTERNAL)
     end.say(header())
+    house.hall.advance(SILENCE)
     for number, word in enumerate((WORD, LARGE)):
         house.romeo.send(word.format(number))
     assert ids(end.heard()) == ["0"]
@@ -581,7 +592,9 @@ def test_two_servers_that_call_each_other_at_once_keep_both_streams() -> None:
     house.romeo.send(WORD.format(0))  # we call
     theirs = house.secure()  # and they do
     theirs.say("<bidi xmlns='urn:xmpp:bidi'/>" + EXTERNAL)
-    assert ids(theirs.say(header())) == ["0"]
+    theirs.say(header())
+    house.hall.advance(SILENCE)
+    assert ids(theirs.heard()) == ["0"]
     ours = house.stand(SM)
     assert not ours.is_closed
     house.romeo.send(WORD.format(1))
