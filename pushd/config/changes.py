@@ -87,7 +87,7 @@ def _sessions(running: Sessions, wanted: Sessions) -> Sessions:
 
 
 def _s2s(running: ServerToServer | None, wanted: ServerToServer | None) -> ServerToServer | None:
-    """Whether there is any, where it listens and whom it asks stays."""
+    """Whether there is any, where it listens and which name servers it asks stays."""
     if running is None or wanted is None:
         return running
     return replace(
@@ -95,8 +95,6 @@ def _s2s(running: ServerToServer | None, wanted: ServerToServer | None) -> Serve
         listen=running.listen,
         listen_tls=running.listen_tls,
         name_servers=running.name_servers,
-        allow_private=running.allow_private,
-        ca_file=running.ca_file,
     )
 
 

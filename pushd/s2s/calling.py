@@ -47,7 +47,7 @@ class Caller:
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
-        self._only_public = not allow_private  # but for places that the operator has named
+        self.only_public = not allow_private  # but for places that the operator has named
         self._lookup = lookup
         self._chance = random.SystemRandom()
 
@@ -94,7 +94,7 @@ class Caller:
         if target.direct:
             factory = CallingFactory(Calling(peers.certificates, *pair), True, made)
         is_given = peers.options.place_of(pair[1]) is not None
-        reactor = Racing(self._reactor, self._resolver, self._only_public and not is_given)
+        reactor = Racing(self._reactor, self._resolver, self.only_public and not is_given)
         endpoint = HostnameEndpoint(reactor, target.host, target.port, CONNECT_TIME)
         try:
             connected: Any = await endpoint.connect(factory)

@@ -57,7 +57,11 @@ class Federation:
         check_all(self.peers, (domain for domain in domains if not is_served(domain)))
 
     def limit(self, config: Config) -> None:
-        """Have the options and limits of this configuration hold."""
+        """Have the options and limits of this configuration hold, and read whom we believe."""
+        given = config.s2s
+        if given is not None:
+            self._caller.only_public = not given.allow_private
+            self.peers.authorities = Authorities(given.ca_file)
         self.peers.rule(measures.s2s_options(config))
 
     def trace(self, trace: Trace) -> None:

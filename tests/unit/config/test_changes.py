@@ -19,6 +19,7 @@ from pushd.config.sections import (
     Listen,
     Log,
     Push,
+    ServerToServer,
     Sessions,
     VirtualHost,
 )
@@ -31,6 +32,7 @@ RUNNING = Config(
     data=Path("/data"),
     components={"rooms.example.net": Component(Secret("sesame"))},
     app_server=AppServer(backends=(FCM,)),
+    s2s=ServerToServer(),
 )
 
 
@@ -85,8 +87,12 @@ def test_the_same_configuration_changes_nothing() -> None:
             ],
         ),
         ({"log": Log(level="debug")}, ["log.level"]),
+        (
+            {"s2s": ServerToServer(policy="deny", allow_private=True, ca_file=Path("ca.pem"))},
+            ["s2s.policy", "s2s.ca_file", "s2s.allow_private"],
+        ),
     ],
-    ids=["certificate", "component", "limits", "sessions", "app-server", "log"],
+    ids=["certificate", "component", "limits", "sessions", "app-server", "log", "s2s"],
 )
 def test_this_is_taken_over(wanted: Mapping[str, Any], names: list[str]) -> None:
     assert of(replace(RUNNING, **wanted)) == (names, [])
@@ -115,6 +121,10 @@ def test_this_is_taken_over(wanted: Mapping[str, Any], names: list[str]) -> None
             ["app_server.backends"],
         ),
         ({"log": Log(format="json")}, ["log.format"]),
+        (
+            {"s2s": ServerToServer(listen=(), name_servers=(Endpoint("::1", 53),))},
+            ["s2s.listen", "s2s.name_servers"],
+        ),
     ],
     ids=[
         "data",
@@ -128,6 +138,7 @@ def test_this_is_taken_over(wanted: Mapping[str, Any], names: list[str]) -> None
         "module",
         "app",
         "form-of-the-log",
+        "name-servers",
     ],
 )
 def test_this_waits_for_a_restart(wanted: Mapping[str, Any], names: list[str]) -> None:
