@@ -44,6 +44,7 @@ MAY_COMPARE = {
 }
 MAY_BE_RANDOM = {
     "modules/push/publisher.py": "spreads retries over time",
+    "net/calling.py": "spreads reconnecting over time",
     "net/http2.py": "spreads reconnecting over time, by the system's generator",
     "net/http2_origin.py": "spreads reconnecting over time; names the type",
     "net/srv.py": "picks among servers by their weights; names the type",
