@@ -23,6 +23,7 @@ SHARES = {
     "client": 6,
     "management": 6,
     "component": 6,
+    "servers": 6,
     "appserver": 6,
 }
 

@@ -12,7 +12,14 @@ from tests.fuzz import running, targets
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.watch import Finding, Hang, time_limit
 
-FRESH = {"client": 60, "management": 60, "component": 60, "appserver": 60, "config": 200}
+FRESH = {
+    "client": 60,
+    "management": 60,
+    "component": 60,
+    "appserver": 60,
+    "config": 200,
+    "servers": 40,
+}
 FEWEST, BIGGEST = 20, 8_192  # files of a target; bytes of one
 
 
