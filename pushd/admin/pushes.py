@@ -50,9 +50,13 @@ class Whose:
     def local(self, text: str) -> str:
         """The bare JID of an account. Raises Refused where there is none."""
         bare = self.any(text)
-        if bare.rpartition("@")[2] not in self._domains:
+        if not self.is_here(bare):
             raise Refused(f"{text} is no account here")
         return bare
+
+    def is_here(self, bare: str) -> bool:
+        """Whether an account is one of our domains', so that we know what it has enabled."""
+        return bare.rpartition("@")[2] in self._domains
 
     def any(self, text: str) -> str:
         """The same, and other servers' accounts."""
@@ -100,7 +104,9 @@ class PushRecords:
         rows = []
         for one in found:
             mine = enabled.get((one.account, one.node))
-            rows.append({**_registered(one), "enabled": mine is not None and one.is_of(mine)})
+            knows = mine is not None or self._whose.is_here(one.account)
+            is_enabled = (mine is not None and one.is_of(mine)) if knows else None
+            rows.append({**_registered(one), "enabled": is_enabled})
         total = len(rows) if bare else self._registrations.totals().registrations
         return _answer("registrations", rows, total, bare)
 
@@ -184,7 +190,8 @@ class Pushes:
         if not found:
             raise Refused(f"{bare} has no device that could be woken")
         tried = await self._push.test(found, PATIENCE)
-        rows = [_tried(one, what) for one, what in zip(found, tried, strict=True)]
+        is_here = self._whose.is_here(bare)
+        rows = [_tried(one, what, is_here) for one, what in zip(found, tried, strict=True)]
         for one, row in zip(found, rows, strict=True):
             if row["settled"] == "waiting" and one.registered is not None:
                 row["reason"] = self._trouble(one.registered.backend)
@@ -357,12 +364,12 @@ def _waiting(one: Waiting) -> dict[str, Any]:
     }
 
 
-def _tried(one: Device, tried: Tried) -> dict[str, Any]:
+def _tried(one: Device, tried: Tried, is_here: bool) -> dict[str, Any]:
     return {
         "node": one.digest,
         "device": one.name,
         "service": one.service,
-        "enabled": one.enabled is not None,
+        "enabled": one.enabled is not None if is_here else None,
         "arrived": tried.has_arrived,
         **asdict(tried),
     }

@@ -127,7 +127,7 @@ class Users:
 
     def _check_served(self, domain: str) -> None:
         if domain not in self._domains:
-            served = ", ".join(sorted(self._domains))
+            served = ", ".join(sorted(self._domains)) or "no domain, as it has no accounts"
             raise Refused(f"{domain} is not served here; served: {served}")
 
     async def _keys(self, password: Secret) -> dict[str, Any]:

@@ -10,6 +10,8 @@ LONGEST_CELL = 48  # characters of what users and strangers have worded
 
 Row = Mapping[str, Any]
 
+ENABLED = {True: "yes", False: "no", None: "elsewhere"}  # its account's server knows
+
 
 def registrations(result: Row) -> str:
     """A registration a line."""
@@ -23,7 +25,7 @@ def registrations(result: Row) -> str:
             plain(" for ".join(filter(None, (one["dialect"], one["room"])))),
             instant(one["registered_at"]),
             instant(one["last_push_at"]),
-            "yes" if one["enabled"] else "no",
+            ENABLED[one["enabled"]],
         )
         for one in result["registrations"]
     ]
@@ -167,7 +169,9 @@ def _outcome(one: Row) -> str:
     why = f": {why}" if why else ""
     if one["settled"] == "accepted":
         said = f"its provider took it after {one['seconds']:.1f} s"
-        return said if one["enabled"] else f"{said}, but its client has not enabled push"
+        return (
+            said if one["enabled"] is not False else f"{said}, but its client has not enabled push"
+        )
     if one["settled"] == "waiting":
         return f"no provider has taken it after {one['seconds']:.0f} s{why}"
     if one["settled"]:

@@ -55,6 +55,26 @@ def test_registrations_are_told_without_what_is_secret(house: House) -> None:
     assert not any(node in shown + str(told) for node in house.stage.nodes(JULIET))
 
 
+def test_what_another_servers_account_has_enabled_is_not_ours_to_say(house: House) -> None:
+    """As where we are the push service of that server, and its component."""
+    house.hall.host.router.remote = lambda stanza, to: None
+    form = "<field var='token'><value>t</value></field>"
+    house.hall.route(
+        "<iq type='set' id='r' from='juliet@far.example/phone' to='example.net'>"
+        "<command xmlns='http://jabber.org/protocol/commands' node='register-push-post'>"
+        f"<x xmlns='jabber:x:data' type='submit'>{form}</x></command></iq>"
+    )
+    house.hall.advance(1)
+
+    told = house.ask("registrations")
+    assert [(one["account"], one["enabled"]) for one in told["registrations"]] == [
+        ("juliet@far.example", None)
+    ]
+    assert pushtables.registrations(told).endswith("elsewhere")
+    tried = house.waited("test", 20, account="juliet@far.example")
+    assert pushtables.tests(tried).endswith("its provider took it after 0.0 s")
+
+
 def test_enablements_are_told_with_the_device_where_it_is_one_of_ours(house: House) -> None:
     phone = house.phone(device_name="Juliet's phone")
     enable(phone, ELSEWHERE, "a-token-for-a-node", SECRET)
