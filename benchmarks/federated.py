@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.far import FAR, Far
-from benchmarks.processes import Server, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Server
 from benchmarks.servers import Ejabberd, Prosody, Pushd
 from pushd.net.certificates import IssuedCertificate
 

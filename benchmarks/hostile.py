@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks.accounts import DOMAIN, PASSWORD, Population
 from benchmarks.login import Login, Session, Way
-from benchmarks.processes import free_port
+from benchmarks.ports import free_port
 from benchmarks.servers import Pushd
 
 PEOPLE = Population(users=40)  # the first two chat; the others are hostile

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.accounts import DOMAIN, Population
+from benchmarks.ports import free_port
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
 
 START = 60.0  # seconds that a server may take to listen
@@ -26,13 +27,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 class ServerError(Exception):
     """A server did not start, or its command failed; holds what it said."""
-
-
-def free_port() -> int:
-    """A port of the loopback address that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def family(pid: int) -> list[int]:
@@ -65,6 +59,12 @@ def resident_bytes(pids: Sequence[int]) -> int:
         with contextlib.suppress(OSError):
             pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def a_core() -> int:
+    """One that this process may use; not the same for all that run beside it."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[os.getpid() % len(cores)]
 
 
 @contextlib.contextmanager

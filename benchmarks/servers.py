@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmarks.accounts import DOMAIN, Population, portable, write_prosody, write_pushd
 from benchmarks.component import SECRET
-from benchmarks.processes import Server, ServerError, family, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Server, ServerError, family
 
 
 class Pushd(Server):

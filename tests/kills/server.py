@@ -18,6 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from benchmarks.ports import free_port
 from pushd.routing.accounts import Accounts
 from pushd.routing.events import Events
 from pushd.simulators.fcm_tokens import ServiceAccount
@@ -130,9 +131,7 @@ class Server:
         self.database = self.folder / "data" / DATABASE
         self._pid = 0
         self.code: int | None = 0
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            self.place: tuple[str, int] = trial.getsockname()
+        self.place = ("127.0.0.1", free_port())
         text = CONFIGURATION.format(
             domain=DOMAIN, push_host=PUSH_HOST, port=self.place[1], base_url=template.base_url
         )

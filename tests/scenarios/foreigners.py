@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import servers
 from benchmarks.accounts import DOMAIN, PASSWORD
-from benchmarks.processes import free_port
+from benchmarks.ports import free_port
 from pushd.wire.namespaces import NS_SASL
 from pushd.wire.secret import Secret
 from tests.scenarios.peers import PATIENCE, Phone

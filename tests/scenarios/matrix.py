@@ -8,7 +8,6 @@ found, and what the other side demands of it. Both ask the same name server.
 import base64
 import itertools
 import json
-import os
 import ssl
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +16,8 @@ from typing import Any
 
 from benchmarks import servers
 from benchmarks.accounts import Population
-from benchmarks.processes import Server, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Server, a_core
 from pushd.config.sections import Dialects
 from pushd.wire.element import Element
 from pushd.wire.namespaces import NS_SASL
@@ -302,7 +302,7 @@ class Matrix:
         self._phones: dict[str, Phone] = {}
         self._service: Service | None = None
         self._unused = itertools.product(FOR_OURS, TRANSPORTS, POLICIES)
-        self.theirs: Server = kind(folder / kind.name, min(os.sched_getaffinity(0)), tls=False)
+        self.theirs: Server = kind(folder / kind.name, a_core(), tls=False)
         theirs: Any = self.theirs
         self.bears: int = theirs.bears
         theirs.papers = {one: _paper(office, one) for one in THEIR_DOMAINS}

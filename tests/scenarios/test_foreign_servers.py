@@ -1,7 +1,6 @@
 """pushd and Debian's Prosody over bidirectional streams (XEP-0288); `matrix` has the rest."""
 
 import json
-import os
 import ssl
 import urllib.parse
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.accounts import DOMAIN, Population
+from benchmarks.processes import a_core
 from tests.papers import Office
 from tests.scenarios.foreigners import Foreigner, Prosody, foreigner
 from tests.scenarios.neighbours import Neighbour
@@ -31,7 +31,7 @@ class Pair:
     def __init__(self, folder: Path) -> None:
         self.zone = Zone()
         office = Office(folder / "office")
-        core = min(os.sched_getaffinity(0))
+        core = a_core()
         self.other = Prosody(folder / Prosody.name, core, tls=False)
         theirs, paper = office.issue(DOMAIN), office.issue(HERE, f"*.{HERE}")
         made = folder / HERE

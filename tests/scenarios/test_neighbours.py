@@ -3,7 +3,6 @@
 Their own modules do the user's side of XEP-0357: mod_push and mod_cloud_notify.
 """
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 from benchmarks import servers
 from benchmarks.accounts import DOMAIN, PASSWORD, Population
 from benchmarks.component import SECRET
-from benchmarks.processes import Server, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Server, a_core
 from pushd.wire import forms
 from pushd.wire.element import serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
@@ -37,7 +37,7 @@ class Neighbour(House):
     def __init__(self, folder: Path, kind: type[Any]) -> None:
         super().__init__(folder)
         self.missed: str = kind.missed
-        core = min(os.sched_getaffinity(0))
+        core = a_core()
         self.other: Server = kind(folder / kind.name, core, tls=False)
         self.other.components = (GATEWAY,)
         self.gateway: Gateway

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import ports
 from pushd.net.certificates import DevelopmentCA
 from tests import nursery
 from tests.unit.providers import bench
@@ -146,14 +147,7 @@ _given: set[int] = set()
 
 
 def free_port() -> str:
-    """One that nobody had here before: the system may give one twice."""
-    while True:
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", 0))
-            port: int = trial.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return f"127.0.0.1:{port}"
+    return f"127.0.0.1:{ports.free_port()}"
 
 
 def ports_of(ready: Any) -> dict[str, int]:
