@@ -90,7 +90,8 @@ def s2s_options(config: Config) -> S2SOptions:
     """What other servers have to prove, and what they may take; where there are any."""
     given, limits = config.s2s, config.limits
     assert given is not None
-    rules = {name: one.policy for name, one in given.domains.items() if one.policy is not None}
+    named = {name: given.policy_of(name) for name in given.domains}
+    rules: dict[str, str] = {name: policy for name, policy in named.items() if policy is not None}
     places = {
         name: (one.address.host or "localhost", one.address.port)
         for name, one in given.domains.items()

@@ -170,7 +170,7 @@ Policy = Literal["require", "dialback", "deny"]
 class RemoteDomain:
     """What is special about a domain of others, and the domains below it."""
 
-    # What it has to prove, if not what all have to.
+    # What it has to prove, if not what all have to; ``require`` where all others are denied.
     policy: Policy | None = None
     # Where its server is, if DNS does not tell: an address and a port. The certificate is still
     # that of the domain.
@@ -218,6 +218,10 @@ class ServerToServer:
     bytes_per_second: Annotated[int, Bytes()] = 2_097_152
     # The same for stanzas.
     stanzas_per_second: Annotated[int, Whole()] = 2000
+
+    def policy_of(self, domain: str) -> Policy | None:
+        """What is special about a domain that is named: where all are denied, it is let in."""
+        return self.domains[domain].policy or ("require" if self.policy == "deny" else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _federating(s2s: ServerToServer | None) -> Iterator[str]:
     yield f"s2s: policy {s2s.policy}, listening at {', '.join(places) or 'nowhere'}"
     for domain, rule in s2s.domains.items():
         at = f", at {rule.address}" if rule.address else ""
-        yield f"s2s with {domain}: policy {rule.policy or s2s.policy}{at}"
+        yield f"s2s with {domain}: policy {s2s.policy_of(domain) or s2s.policy}{at}"
 
 
 def _pushing(config: Config) -> Iterator[str]:

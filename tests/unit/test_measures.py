@@ -7,8 +7,9 @@ import pytest
 from pushd import measures
 from pushd.appserver.limits import UNLIMITED, Rate, Rules
 from pushd.config.backends import Backend
+from pushd.config.kinds import Endpoint
 from pushd.config.proxies import DIRECT, Proxy
-from pushd.config.sections import AppServer, Config, Dialects
+from pushd.config.sections import AppServer, Config, Dialects, RemoteDomain, ServerToServer
 from pushd.providers import catalogue
 
 
@@ -74,3 +75,22 @@ def test_a_backend_goes_through_its_own_proxy_or_that_of_all(
     assert made.options.proxy == way
     unled: Any = measures.provider(backend)
     assert unled.options.proxy == (OTHER if own is OTHER else None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("deny", "require"), ("dialback", "dialback"), ("require", "require")]
+)
+def test_who_is_named_is_talked_with_where_all_others_are_denied(
+    policy: Any, expected: str
+) -> None:
+    named = {
+        "friend.example": RemoteDomain(),
+        "near.example": RemoteDomain(address=Endpoint("::1", 5269)),
+        "old.example": RemoteDomain("dialback"),
+        "spam.example": RemoteDomain("deny"),
+    }
+    given = ServerToServer(policy=policy, domains=named)
+    options = measures.s2s_options(Config(domains={}, data=Path(), s2s=given))
+    assert [options.policy_for(name) for name in (*named, "chat.friend.example", "a.example")] == [
+        *(expected, expected, "dialback", "deny", expected, policy)
+    ]
