@@ -200,8 +200,13 @@ class Outgoing:
         return policy != policies.DENY
 
     def close(self, reason: str = "") -> None:
-        """It is needed no more."""
-        self._finish(Fault("closed", reason or "it is needed no more"), CLOSING)
+        """It is needed no more; what a peer that does not count says meanwhile is heard."""
+        fault = Fault("closed", reason or "it is needed no more")
+        if self._has_bidi and not self._sent.counts:
+            self._stream.part(CLOSING)
+            self._end(fault)
+        else:
+            self._finish(fault, CLOSING)
 
     def end(self, error: StreamError) -> None:
         """Say why, and close."""
@@ -219,11 +224,7 @@ class Outgoing:
         elif not facts.certificate and facts.expires_at is not None and now > facts.expires_at:
             self.end(EXPIRED)
         elif self._is_ready and now - self.used_at > self._peers.options.idle:
-            if self._has_bidi and self._received is None:
-                self._stream.part(CLOSING)  # what is under way to us would not come again
-                self._end(Fault("closed", "it was idle"))
-            else:
-                self.close("it was idle")
+            self.close("it was idle")
 
     # Negotiation.
 

@@ -162,12 +162,16 @@ def test_a_peer_may_ask_about_keys_on_it_and_speaks_for_no_other_domain() -> Non
     assert condition(end.say(forged)) == "invalid-from"
 
 
-def test_what_a_peer_says_while_an_idle_stream_is_closed_is_heard() -> None:
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_what_a_peer_says_while_a_stream_is_closed_is_heard(is_idle: bool) -> None:
+    """Be it idle, or for a check, or because another one stands already."""
     house, end = both_ways()
-    house.hall.advance(630)
+    if is_idle:
+        house.hall.advance(630)
+    else:
+        end.protocol.receiver.close()  # type: ignore[attr-defined]
     end.heard()
     assert end.is_closed
-    assert not house.peers.routes
     end.say("<message from='juliet@there.example' to='romeo@example.net'><body/></message>")
     assert len(house.romeo.received()) == 1
     house.romeo.send(WORD.format(1))
