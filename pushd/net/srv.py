@@ -77,7 +77,10 @@ class Resolver:
         return asked.addCallbacks(_services, _failed)
 
     def addresses(self, name: str) -> "Deferred[list[str]]":
-        """The IPv6 and IPv4 addresses of a name, none where it has none; as text."""
+        """The IPv6 and IPv4 addresses of a name, none where it has none; as text.
+
+        Fails with LookupFailed where there is none that is known, and no answer about one kind.
+        """
         both = [
             self._asking().lookupIPV6Address(name, TIMEOUTS),
             self._asking().lookupAddress(name, TIMEOUTS),
@@ -184,6 +187,8 @@ def _addresses(results: list[tuple[bool, Any]]) -> list[str]:
         for one in answer[0] if succeeded else ():
             if one.type in (dns.A, dns.AAAA):
                 found.append(one.payload.dottedQuad() if one.type == dns.A else _sixth(one))
+    if not found and not all(succeeded or why.check(*NOTHING) for succeeded, why in results):
+        raise LookupFailed("the name servers give no answer")
     return found
 
 

@@ -99,6 +99,9 @@ class Caller:
         try:
             connected: Any = await endpoint.connect(factory)
         except DNSLookupError:
+            if reactor.is_unanswered:
+                words = f"the name servers have no answer for {target.host}"
+                raise Fault("dns", words) from None
             words = f"{target.host} has no address"
             if reactor.left_out:
                 words = f"{target.host} leads to {', '.join(reactor.left_out)}, {PRIVATE}"

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pushd.net.srv import (
     Record,
     Resolver,
     Target,
+    _addresses,
     _failed,
     _services,
     in_order,
@@ -203,6 +205,24 @@ def test_of_thousands_of_addresses_a_few_are_tried() -> None:
         *(f"192.0.0.{number}" for number in range(1, 7)),
         "done",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sixth", "fourth", "is_known"),
+    [
+        (error.DNSNameError(), error.DNSNameError(), True),
+        (error.DNSQueryTimeoutError(1), error.DNSNameError(), False),
+        (error.DNSServerError(), error.DNSServerError(), False),
+    ],
+    ids=["no such name", "half an answer", "none"],
+)
+def test_no_answer_is_another_thing_than_no_address(
+    sixth: Exception, fourth: Exception, is_known: bool
+) -> None:
+    """Who has no address is given up at once; else it is tried again."""
+    results: Any = [(False, Failure(sixth)), (False, Failure(fourth))]
+    with nullcontext() if is_known else pytest.raises(LookupFailed):
+        assert _addresses(results) == []
 
 
 def test_a_target_is_written_for_people() -> None:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from pushd.net.srv import Record, Target
+from pushd.net.srv import LookupFailed, Record, Target
 from pushd.s2s.calling import Caller
 from pushd.s2s.faults import Fault
 from pushd.s2s.outgoing import Outgoing
@@ -27,6 +27,8 @@ class Names:
         return succeed(self.services.get(name, []))
 
     def addresses(self, name: str) -> "Deferred[list[str]]":
+        if name == "silent.example":
+            return fail(LookupFailed())
         return succeed(self.hosts.get(name, []))
 
 
@@ -51,6 +53,11 @@ TOLD: dict[str, tuple[str, str, str]] = {
         "none, so that the domain itself is tried: nobody.example:5269",
         "absent",
         "nobody.example has no address",
+    ),
+    "silent.example": (
+        "none, so that the domain itself is tried: silent.example:5269",
+        "dns",
+        "the name servers have no answer for silent.example",
     ),
     "inside.example": (
         "none, so that the domain itself is tried: inside.example:5269",
