@@ -326,6 +326,10 @@ class Peers:
     def _connected(self, outgoing: Outgoing) -> Outgoing:
         if outgoing.may_carry:
             self._carriers.setdefault(outgoing.pair[1], outgoing)
+        route = self.routes.get(outgoing.pair)
+        if route is not None and route.fault is not None:  # which the log has
+            local, remote = outgoing.pair
+            log.info("{remote} is reached again from {local}", local=local, remote=remote)
         self.host.events.emit(PeerConnected(*outgoing.pair, True, outgoing.facts.method))
         return outgoing
 

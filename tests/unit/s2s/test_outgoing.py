@@ -1,6 +1,7 @@
 """Streams that we open: what we accept on the way, and what we do when they end."""
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.requests import Refusal
@@ -275,6 +276,19 @@ def test_a_stream_that_is_idle_is_closed_and_opened_again() -> None:
 def fail(house: House, step: str = "connect") -> None:
     house.caller.calls.pop(0)[2].errback(Fault(step, "there is no way"))
     house.hall.advance(0)
+
+
+def test_the_log_has_the_end_of_trouble_too() -> None:
+    house = House()
+    with capturedLogs() as events:
+        house.romeo.send(WORD.format(0))
+        fail(house)
+        house.hall.advance(2)
+        house.stand()
+    assert [formatEvent(one) for one in events] == [
+        f"no stream from {HERE} to {THERE}: there is no way",
+        f"{THERE} is reached again from {HERE}",
+    ]
 
 
 def test_a_domain_that_is_nowhere_is_told_at_once_and_not_asked_again_soon() -> None:
