@@ -7,9 +7,9 @@ publish-options with which the client enables push at the pubsub_host.
 from collections.abc import Callable
 
 from pushd.wire import forms
-from pushd.wire.namespaces import NS_PUBSUB
+from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 from tests.scenarios.peers import Phone
-from tests.scenarios.reading import fields_of, succeeded
+from tests.scenarios.reading import fields_of, info, succeeded
 
 MODULE = "someAndroidApp"  # of a backend's `push_modules`
 
@@ -30,7 +30,10 @@ def monal(phone: Phone, register_host: str, _: str, token: str) -> tuple[str, di
 
 
 def siskin(phone: Phone, _: str, pubsub_host: str, token: str) -> tuple[str, dict[str, str]]:
-    """As Tigase has it."""
+    """As Tigase has it: a service is known by what it says of itself."""
+    about = info(phone.disco("info", pubsub_host))
+    assert ("pubsub", "push") in about.identities
+    assert NS_PUSH in about.features
     given = forms.submit(None, {"provider": "fcm-xmpp-api", "device-token": token})
     answer = succeeded(phone.command("register-device", given, to=pubsub_host))
     return fields_of(answer)["node"], {}
