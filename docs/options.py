@@ -6,7 +6,7 @@ Every provider and every module that there is adds the options that it declares.
 from pathlib import Path
 
 from pushd.config.manual import page
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from pushd.providers.catalogue import all_options
 
 PAGE = Path(__file__).with_name("configuration.rst")

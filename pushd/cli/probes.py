@@ -36,7 +36,7 @@ def from_here(config: Path, backend: str) -> Row:
     from pushd.admin.probes import meant
     from pushd.config.load import load
     from pushd.config.problems import ConfigErrors
-    from pushd.modules.base import available
+    from pushd.modules.catalogue import available
     from pushd.providers import catalogue
     from pushd.providers.contract import BadOption
 

@@ -126,7 +126,7 @@ def stopped(place: Place) -> dict[str, Any]:
 def _configured(path: Path) -> Place:
     from pushd.config.load import load
     from pushd.config.problems import ConfigErrors
-    from pushd.modules.base import available
+    from pushd.modules.catalogue import available
     from pushd.providers import catalogue
 
     try:

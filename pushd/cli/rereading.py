@@ -11,7 +11,7 @@ from pushd.cli.logs import Observer
 from pushd.cli.words import KNOWN, explain
 from pushd.config.load import load
 from pushd.config.problems import ConfigErrors
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from pushd.providers import catalogue
 from pushd.service import Server
 

@@ -26,7 +26,7 @@ from pushd.config.problems import ConfigErrors
 from pushd.config.release import release
 from pushd.config.sections import Config, Log
 from pushd.config.summary import summary
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from pushd.net import companion
 from pushd.providers import catalogue
 

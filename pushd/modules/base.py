@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from twisted.internet.defer import Deferred
@@ -30,7 +29,7 @@ from pushd.wire.errors import Forbidden, ServiceUnavailable, StanzaError
 
 log = Logger()
 
-__all__ = ["Module", "ModuleError", "available", "iq", "load", "on"]
+__all__ = ["Module", "ModuleError", "iq", "load", "on"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CLAIMS = "pushd_claims"  # the attribute of a method that holds what its decorators said
@@ -130,32 +129,10 @@ async def load(host: Host, wanted: Mapping[str, Any]) -> list[Module]:
     return loaded
 
 
-class Available(Mapping[str, type[Any] | None]):
-    """To ask for one imports its file."""
-
-    def __init__(self) -> None:
-        package = import_module(__package__)
-        self._names = [one.name for one in iter_modules(package.__path__) if one.name != "base"]
-
-    def __getitem__(self, name: str) -> type[Any] | None:
-        if name not in self._names:
-            raise KeyError(name)
-        wanted: Any = get_type_hints(_find(name))["options"]
-        return wanted if hasattr(wanted, "__dataclass_fields__") else None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def available() -> Mapping[str, type[Any] | None]:
-    """The modules there are, by name, with the dataclass of their options; None without."""
-    return Available()
+def options_of(name: str) -> type[Any] | None:
+    """The dataclass of a module's options; None without. Imports its file."""
+    wanted: Any = get_type_hints(_find(name))["options"]
+    return wanted if hasattr(wanted, "__dataclass_fields__") else None
 
 
 def _find(name: str) -> type[Module]:

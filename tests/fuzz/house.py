@@ -38,7 +38,7 @@ from pushd.c2s.options import Door, DoorOptions
 from pushd.components.door import ComponentFactory
 from pushd.components.stream import Components
 from pushd.config.sections import Dialects
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from pushd.net.admission import Admission, Quota
 from pushd.providers import contract
 from pushd.providers.attempts import Result

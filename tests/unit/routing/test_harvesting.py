@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from tests.hall import Hall
 
 MODULES = dict.fromkeys(available())

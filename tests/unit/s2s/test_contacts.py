@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pushd.modules.base import available
+from pushd.modules.catalogue import available
 from pushd.wire.element import Element
 from tests.hall import Client, Hall
 from tests.unit.s2s.house import HERE, THERE, End, House
