@@ -218,7 +218,8 @@ class Framer:
         return bytes(self._buffer[max(0, event.end - self._unparsed - self._base) :])
 
     def settle(self) -> None:
-        """Forget the bytes of the events handled, and white space between stanzas."""
+        """Forget the events handled, their bytes, and white space between stanzas."""
+        self._events = []
         consumed = self._done - self._base
         if consumed == len(self._buffer):
             self._base = self._done

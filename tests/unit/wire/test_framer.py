@@ -1,6 +1,7 @@
 """The framer: where stanzas begin and end, what is refused, what is written anew."""
 
 import gc
+import sys
 import weakref
 
 import pytest
@@ -488,3 +489,11 @@ def test_a_namespace_of_streams_is_never_hidden_in_references(content: str, plac
     assert b"&#" not in stanza.raw
     assert (stanza.namespace, stanza.children) == (NS_CLIENT, ("x q",))
     assert b"component" not in stanza.raw
+
+
+def test_what_was_handled_is_kept_no_longer() -> None:
+    """A stream that was flooded once would hold as many stanzas until the next one comes."""
+    framer = opened()
+    (stanza,) = framer.feed(b"<message/>")
+    framer.settle()
+    assert sys.getrefcount(stanza) == 2  # ours, and that of the call
