@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from pushd.net.admission import Guest
 from pushd.net.pace import Budget, Pace
+from pushd.net.sluice import Sluice
 from pushd.net.tls import forget, tend
 from pushd.net.turn import Turn
 from pushd.net.unconfirmed import tcp, unconfirmed
@@ -104,6 +105,7 @@ class XMLStream(TwistedProtocol):
         self._timer: IDelayedCall | None = None  # to cut the connection
         self.guest: Guest | None = None  # its place among the connections
         self.trace: Trace | None = None
+        self.sluice: Sluice | None = None  # with others, whose turn it may be
 
     # What Twisted calls.
 
@@ -125,6 +127,8 @@ class XMLStream(TwistedProtocol):
         self.allowance -= len(data)
         self.is_heard = True
         if self._handling or self._holds:
+            return
+        if self.sluice is not None and not self.sluice.lets_in(self):
             return
         self._handle()
         if self.allowance < 0 and not self._ended:
@@ -240,6 +244,11 @@ class XMLStream(TwistedProtocol):
         self.allowance -= size
         if self.allowance < 0 and not self._ended:
             self._full()
+
+    @property
+    def unhandled(self) -> int:
+        """How many bytes have come that are not handled."""
+        return len(self._inbox)
 
     @property
     def is_held(self) -> bool:

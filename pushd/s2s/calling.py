@@ -136,6 +136,7 @@ class _Made(Factory):
         options = peers.options
         stream = XMLStream(peers.clock, peers.turn, options.unauthenticated, options.backlog)
         stream.trace = self._trace
+        stream.sluice = peers.sluice
         pair, target, to_verify = self._given
         outgoing = Outgoing(peers, pair, target, stream, to_verify)
         stream.receiver = outgoing

@@ -28,6 +28,7 @@ class ServerFactory(Factory):
         stream = XMLStream(peers.clock, peers.turn, peers.options.unauthenticated, UNREAD)
         stream.guest = guest
         stream.trace = self.trace
+        stream.sluice = peers.sluice
         stream.receiver = Incoming(peers, stream, guest)
         return stream
 

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from pushd.net.mutual import Authorities
 from pushd.net.pace import Budget, Budgets
+from pushd.net.sluice import Sluice
 from pushd.net.tls import CertificateStore
 from pushd.net.turn import Turn
 from pushd.routing.events import PeerConnected, PeerLost, PeerUnreachable
@@ -88,6 +89,7 @@ class Peers:
         self.turned_away = TurnedAway(self.clock)
         self.kept = Kept(self.clock, host.database, self._give)
         self.is_starting = True  # what comes now was accepted before: there is room for it
+        self.sluice = Sluice(self.clock, turn)
         self.is_stopping = False
         self.caller = caller
         self._carriers: dict[str, Outgoing] = {}  # by their domains: others of ours may join them

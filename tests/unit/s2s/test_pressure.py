@@ -27,6 +27,7 @@ def test_who_reads_no_answers_is_cut(question: str) -> None:
     end.protocol.pauseProducing()
     for _ in range(40):
         end.protocol.dataReceived(question.encode() * 250)
+        house.hall.advance(0)
     assert end.transport.ended == "abort"
     end.lose()
     assert not house.peers.streams
