@@ -28,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", default="1/1", help="2/3 runs every third test, from the second on")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers take the files in their own order, not those with most tests first: so the scenarios,
+    # some of which take a minute, come before thousands of short unit tests, which end together.
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     first, step = map(int, config.getoption("part").split("/"))
     items[:] = items[first - 1 :: step]
