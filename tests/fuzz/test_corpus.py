@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
+from tests.effort import examples
 from tests.fuzz import running, targets
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.watch import Finding, Hang, time_limit
 
+# Inputs of a target; of any other, USUAL.
 FRESH = {
-    "client": 60,
-    "management": 60,
-    "component": 60,
-    "appserver": 60,
-    "config": 200,
+    "client": 40,
+    "management": 40,
+    "component": 40,
+    "appserver": 40,
+    "config": 150,
     "servers": 40,
 }
+USUAL = 300
 FEWEST, BIGGEST = 20, 8_192  # files of a target; bytes of one
 
 
@@ -39,10 +42,11 @@ def test_a_corpus_is_small_and_breaks_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", targets.SHARES)
 def test_fresh_inputs_find_nothing(name: str) -> None:
-    told = running.run(name, FRESH.get(name, 500), seed=0, keep=False)
+    inputs = examples(FRESH.get(name, USUAL))
+    told = running.run(name, inputs, seed=0, keep=False)
 
     assert not told.findings, told
-    assert told.inputs == FRESH.get(name, 500)
+    assert told.inputs == inputs
 
 
 def test_a_seed_gives_the_same_inputs_again() -> None:

@@ -1,9 +1,10 @@
 """Some kills with every run of the tests; `python -m tests.kills` does as many as one likes."""
 
+from tests.effort import examples
 from tests.kills.running import run, run_push
 
-KILLS = 60
-PUSH_KILLS = 45
+KILLS = examples(45)
+PUSH_KILLS = examples(35)
 SEED = 20_261_126
 
 
