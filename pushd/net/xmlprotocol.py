@@ -297,6 +297,12 @@ class XMLStream(TwistedProtocol):
             self._current = None
             self._framer.rest()
 
+    def rest_if_quiet(self) -> None:
+        """The same, if nothing has come since the last call."""
+        if not self.is_heard:
+            self.rest()
+        self.is_heard = False
+
     def restart(self, limits: Limits | None = None) -> None:
         """From the next byte on, the peer speaks a new stream (RFC 6120 §4.3.3)."""
         self._limits = limits or self._limits

@@ -189,6 +189,7 @@ class Incoming:
 
         Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
         """
+        self._stream.rest_if_quiet()
         asked_at = self._sent.asked_at
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self.leave("the peer acknowledges nothing")

@@ -217,6 +217,7 @@ class Outgoing:
 
         Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
         """
+        self._stream.rest_if_quiet()
         asked_at, facts = self._sent.asked_at, self.facts
         if asked_at is not None and now - asked_at > UNCONFIRMED:
             self._fail(Fault("timeout", "the peer acknowledges nothing"))

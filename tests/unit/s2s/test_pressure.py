@@ -279,3 +279,21 @@ def test_nobody_fills_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
         house.romeo.send(WORD.format("again").replace(THERE, "again.example"))
         house.caller.calls.pop()[2].errback(Fault("absent", "there is no such domain"))
         assert "again.example" in formatEvent(events[-1])
+
+
+def test_streams_that_are_quiet_need_no_parser() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    ends = [house.external(), house.stand("<sm xmlns='urn:xmpp:sm:3'/>")]
+    ends[1].say("<enabled xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='1'/>")
+    framers = [end.protocol._framer for end in ends]
+    assert all(hasattr(framer, "_parser") for framer in framers)
+    for _ in range(2):
+        house.hall.advance(31)
+    assert not any(hasattr(framer, "_parser") for framer in framers)
+    ends[0].say(MESSAGE.format(THERE))
+    assert len(house.romeo.received()) == 1
+    house.romeo.send(WORD.format(1))
+    ends[1].heard()
+    ends[1].say("<a xmlns='urn:xmpp:sm:3' h='2'/>")
+    assert not house.peers.routes[HERE, THERE].link.waiting  # type: ignore[union-attr]
