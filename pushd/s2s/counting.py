@@ -98,6 +98,8 @@ class Sent:
         On the connection a stanza takes no fewer bytes than it has. So where those behind it are
         as many as are unconfirmed, or more, it has arrived.
         """
+        if not self._unsure:
+            return True
         unconfirmed = self._stream.unconfirmed
         while self._unsure and self._bytes - self._unsure[0][1] >= unconfirmed:
             one, _ = self._unsure.popleft()
