@@ -406,6 +406,7 @@ class Outgoing:
         self._fail(Fault("timeout", f"no {owed or 'answer to a key'} within {seconds:g} s{where}"))
 
     def _finish(self, fault: Fault, farewell: bytes) -> None:
+        self._sent.look()  # before there is more that is unconfirmed
         self._stream.close(farewell)
         self._end(fault)
 

@@ -1,5 +1,6 @@
 """All other servers: a route to each domain that is written to, and the streams there are."""
 
+import random
 import secrets
 from collections import Counter
 from typing import Any, Protocol
@@ -88,6 +89,7 @@ class Peers:
         self.routes: dict[Pair, Route] = {}
         self.turned_away = TurnedAway(self.clock)
         self.kept = Kept(self.clock, host.database, self._give)
+        self.chance = random.SystemRandom().random
         self.is_starting = True  # what comes now was accepted before: there is room for it
         self.sluice = Sluice(self.clock, turn)
         self.is_stopping = False
@@ -241,7 +243,7 @@ class Peers:
         One that has not even an answer is not asked again soon.
         """
         failure.trap(Fault)
-        if getattr(failure.value, "step", "") != "authentication":
+        if getattr(failure.value, "step", "") not in ("authentication", "closed"):
             self._apart.pop(pair[1], None)
             if len(self._apart) >= MANY:
                 del self._apart[next(iter(self._apart))]

@@ -220,7 +220,9 @@ class Route:
 
     def _call_later(self) -> None:
         if self._again is None and not self._peers.is_stopping:
-            self._again = self._peers.clock.callLater(self._pause, self._call_again)
+            # Not all servers that have lost another one come back to it at once (RFC 6120 §3.3).
+            pause = self._pause * (1 + self._peers.chance() / 2)
+            self._again = self._peers.clock.callLater(pause, self._call_again)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _call_again(self) -> None:

@@ -52,6 +52,7 @@ MAY_BE_RANDOM = {
     "providers/dispatch.py": "spreads retries over time, by the system's generator",
     "providers/services.py": "spreads retries over time; names the type",
     "s2s/calling.py": "picks among servers by their weights, by the system's generator",
+    "s2s/peers.py": "spreads reconnecting over time, by the system's generator",
 }
 
 

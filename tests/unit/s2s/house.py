@@ -150,6 +150,7 @@ class House:
             self.authorities,
             self.caller,
         )
+        self.peers.chance = lambda: 0.0
         left = self.hall.wait(left_over(self.hall.host.database))
         self.peers.kept.next_row += len(left) and left[-1][0]
         send_on(self.hall.host, left)

@@ -357,6 +357,17 @@ def test_it_is_tried_five_times_with_pauses_before_all_goes_back() -> None:
     assert refusals(house.romeo) == [(n, "remote-server-timeout") for n in ("0", "1")]
 
 
+def test_pauses_are_of_different_length() -> None:
+    house = House()
+    house.peers.chance = lambda: 0.5
+    house.romeo.send(WORD.format(0))
+    fail(house)
+    house.hall.advance(2.4)
+    assert not house.caller.calls
+    house.hall.advance(0.1)
+    assert house.caller.calls
+
+
 def test_nothing_waits_longer_than_its_time() -> None:
     house = House(patience=20.0)
     house.romeo.send(WORD.format(0))
