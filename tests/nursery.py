@@ -13,13 +13,16 @@ import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 
-MODULES = frozenset({"pushd", "pushd.simulators"})
+MODULES = frozenset({"pushd", "pushd.cli.pushdctl", "pushd.simulators"})
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds for a zygote to be ready, on a busy machine
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -97,14 +100,22 @@ class Born:
 
 
 class Heard(Born):
-    """One whose `stdout` and `stderr` are read by the test."""
+    """One whose `stdout` and `stderr` are read by the test, and which reads what it is `given`."""
 
-    def __init__(self, command: Sequence[str | Path], folder: str | Path = ROOT) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        folder: str | Path = ROOT,
+        environment: Mapping[str, str] = os.environ,
+        given: str = "",
+    ) -> None:
         (out, its_out), (err, its_err) = os.pipe(), os.pipe()
-        with open(os.devnull) as nothing:
+        with TemporaryFile() as said:
+            said.write(given.encode())
+            said.seek(0)
             try:
-                descriptors = (nothing.fileno(), its_out, its_err)
-                super().__init__(command, os.environ, folder, descriptors)
+                descriptors = (said.fileno(), its_out, its_err)
+                super().__init__(command, environment, folder, descriptors)
             finally:
                 os.close(its_out)
                 os.close(its_err)
@@ -112,9 +123,14 @@ class Heard(Born):
 
     def ended(self, timeout: float) -> tuple[int, str, str]:
         """Its exit code, and what it still had to say."""
-        code = self.wait(timeout)
-        with self.stdout, self.stderr:
-            return code, self.stdout.read(), self.stderr.read()
+        with self.stdout, self.stderr, ThreadPoolExecutor(2) as readers:
+            said = [readers.submit(one.read) for one in (self.stdout, self.stderr)]
+            try:
+                code = self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.send_signal(signal.SIGKILL)  # and the readers come to an end
+                raise
+            return code, said[0].result(), said[1].result()
 
 
 def _zygote() -> socket.socket:

@@ -22,7 +22,8 @@ from twisted.plugin import getPlugins
 IMPORTED = (
     *("twisted.scripts.twistd", "twisted.scripts._twistd_unix", "twisted.internet.epollreactor"),
     *("pushd.service", "pushd.simulators.alone", "pushd.simulators.tls"),
-    *(f"pushd.cli.{name}" for name in ("development", "logs", "starting", "words")),
+    *(f"pushd.cli.{name}" for name in ("commands", "harness", "neighbours", "pushes", "tables")),
+    *(f"pushd.cli.{name}" for name in ("backups", "development", "logs", "starting", "words")),
     *(f"pushd.providers.{name}" for name in ("apns", "fcm", "ubuntu", "webpush", "wns")),
 )
 ORDER = 1 << 18  # bytes

@@ -114,15 +114,10 @@ class Operator:
     def pushdctl(
         self, *arguments: str | Path, given: str = "", **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*PUSHDCTL, *map(str, arguments)],
-            cwd=self.folder,
-            env=environment(self.folder) | variables,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE + 30,
-        )
+        command = [*PUSHDCTL, *map(str, arguments)]
+        variables = environment(self.folder) | variables
+        done = nursery.Heard(command, self.folder, variables, given)
+        return subprocess.CompletedProcess(command, *done.ended(PATIENCE + 30))
 
     def configure(self, **sections: Any) -> Path:
         """A good configuration of example.net on free ports, changed by `sections`."""
