@@ -18,11 +18,15 @@ class Hang(Finding):
     """An input took more time than any should."""
 
 
+LOGS: "list[Log]" = []
+
+
 class Log:
     """Collects what is logged as an error: an unexpected exception, swallowed or not."""
 
     def __init__(self) -> None:
         self._errors: list[str] = []
+        LOGS.append(self)
         globalLogPublisher.addObserver(cast(ILogObserver, self._observe))
 
     def _observe(self, event: Any) -> None:
@@ -34,6 +38,10 @@ class Log:
         if self._errors:
             errors, self._errors = self._errors, []
             raise Finding("logged as an error: " + "\n".join(errors))
+
+    def forget(self) -> None:
+        """What was logged before is no matter of what comes: other tests log errors, too."""
+        self._errors.clear()
 
 
 @contextmanager
