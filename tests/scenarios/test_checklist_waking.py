@@ -83,8 +83,9 @@ def befriend(one: Phone, other: Phone) -> None:
         asks.settled()
         answers.say(f"<presence type='subscribed' to='{asks.account}'/>")
         answers.settled()
-    one.received()
-    other.received()
+    for peer in (one, other):
+        peer.received()
+        peer.settled()  # by now the server has the acknowledgement of what came
 
 
 # Who is there.
