@@ -431,5 +431,3 @@ def play(data: bytes) -> None:
 def renew() -> None:
     """The next input is the first of a new house."""
     _houses.clear()
-    for log in _logs:
-        log.forget()

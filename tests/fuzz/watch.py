@@ -33,10 +33,6 @@ class Log:
         if event.get("log_level", LogLevel.info) >= LogLevel.error:
             self._errors.append(eventAsText(event))
 
-    def forget(self) -> None:
-        """What was logged by now is somebody else's business."""
-        self._errors.clear()
-
     def check(self) -> None:
         """Raises Finding for errors since the last time."""
         if self._errors:
