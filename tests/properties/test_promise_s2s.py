@@ -27,7 +27,7 @@ from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.peers import Peers
 from pushd.wire.framer import Limits
 from tests.effort import examples
-from tests.hall import Hall
+from tests.hall import Hall, close_files
 from tests.unit.s2s.house import HERE, THERE, House, Pipe
 
 MODULES = {"roster": None, "presence": None, "offline": None}
@@ -286,6 +286,7 @@ class Between(RuleBasedStateMachine):
         finally:
             for hall in self.halls:  # or their files are open until they are collected
                 hall.wait(hall.host.database.close())
+            close_files()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def judge(self) -> None:
