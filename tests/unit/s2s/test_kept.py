@@ -9,11 +9,11 @@ from pushd.s2s.counting import Sent
 from pushd.s2s.faults import Fault
 from pushd.s2s.kept import LOOK, left_over, send_on
 from pushd.s2s.pairs import Waiting
-from pushd.wire.element import Element, element
+from pushd.wire.element import element
 from pushd.wire.framer import seal
 from tests.hall import Hall
-from tests.unit.s2s.house import HERE, THERE, House, greet, header
-from tests.unit.s2s.test_outgoing import ENABLED, MECHANISMS, SM, WORD, ids, refusals
+from tests.unit.s2s.house import HERE, THERE, House
+from tests.unit.s2s.test_outgoing import ENABLED, SM, WORD, heard_after, ids, refusals
 
 ROWS = "SELECT stanza FROM remote_queue ORDER BY id"
 ROMEO = f"romeo@{HERE}/orchard"
@@ -34,21 +34,11 @@ def killed(house: House, after: float = 0.0) -> House:
     return House(house.hall.killed(after))
 
 
-def heard(house: House) -> list[Element]:
-    """What we say as soon as the next stream stands."""
-    end = house.take_up()
-    greet(end)
-    end.say(MECHANISMS)
-    end.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
-    end.say(header(THERE, HERE, "3"))
-    return end.say("<stream:features/>")
-
-
 def test_what_waits_for_a_stream_goes_on_after_a_crash(house: House) -> None:
     for number in range(3):
         house.romeo.send(WORD.format(number))
     at = house.hall.clock.seconds()
-    said = heard(killed(house, after=3_600))
+    said = heard_after(killed(house, after=3_600))
     assert ids(said) == ["0", "1", "2"]
     for message in said:
         [delay] = [one for one in message.elements() if one.name == "delay"]
@@ -66,7 +56,7 @@ def test_what_was_accepted_finds_room_after_a_crash(tmp_path: Path) -> None:
         house.romeo.pass_on(WORD.format(number))
     house.hall.advance(0)
     again = House(house.hall.killed(), queue_stanzas=2)
-    assert ids(heard(again)) == ["0", "1", "2", "3", "4"]
+    assert ids(heard_after(again)) == ["0", "1", "2", "3", "4"]
 
 
 def test_what_comes_while_we_start_is_behind_what_was_left(house: House) -> None:
@@ -75,7 +65,7 @@ def test_what_comes_while_we_start_is_behind_what_was_left(house: House) -> None
     again = killed(house)
     again.hall.login(ROMEO).send(WORD.format(3))
     assert rows(again) == 4
-    assert ids(heard(again)) == ["0", "1", "2", "3"]
+    assert ids(heard_after(again)) == ["0", "1", "2", "3"]
 
 
 def test_what_was_not_acknowledged_goes_on_after_a_crash(house: House) -> None:
@@ -86,7 +76,7 @@ def test_what_was_not_acknowledged_goes_on_after_a_crash(house: House) -> None:
     end.say(ENABLED + "<a xmlns='urn:xmpp:sm:3' h='2'/>")
     house.hall.advance(0)
     assert rows(house) == 1
-    assert ids(heard(killed(house))) == ["2"]
+    assert ids(heard_after(killed(house))) == ["2"]
 
 
 def test_what_arrived_before_the_commit_is_never_written(house: House) -> None:
@@ -108,7 +98,7 @@ def test_a_stop_keeps_it_and_says_nothing_to_its_sender(house: House) -> None:
     house.peers.stop()
     house.romeo.send(WORD.format(2))
     assert house.romeo.received() == []
-    assert ids(heard(killed(house))) == ["1", "2"]
+    assert ids(heard_after(killed(house))) == ["1", "2"]
 
 
 @pytest.mark.parametrize(
