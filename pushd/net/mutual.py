@@ -144,10 +144,7 @@ class Authorities:
 
 def _verdict(error: crypto.X509StoreContextError) -> str:
     number, depth, *_ = error.errors
-    try:
-        words = verdict(number, error.certificate.to_cryptography())
-    except BROKEN:
-        words = ""
+    words = verdict(number, error.certificate)
     return f"{'its authority' if depth else 'it'} {words}" if words else str(error)
 
 

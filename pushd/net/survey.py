@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.x509 import Certificate
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -229,7 +228,7 @@ class _Judge:
 
     def __init__(self, tls: IOpenSSLClientConnectionCreator) -> None:
         self._tls = tls
-        self._refused: tuple[int, Certificate] | None = None
+        self._refused: tuple[int, X509] | None = None
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:  # noqa: N803
         connection = self._tls.clientConnectionForTLS(tlsProtocol)
@@ -240,7 +239,7 @@ class _Judge:
         self, connection: SSL.Connection, seen: X509, number: int, depth: int, is_good: int
     ) -> bool:
         if not is_good and self._refused is None:
-            self._refused = number, seen.to_cryptography()
+            self._refused = number, seen
         return bool(is_good)
 
     def verdict(self) -> HTTPError | None:
