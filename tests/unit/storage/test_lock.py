@@ -1,12 +1,16 @@
 """One server to a file, and the modes of what is created."""
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
 
+from pushd.storage.lock import Lock
 from pushd.storage.sqlite import Database, InlineRunner, InUse, StorageError
 from tests.unit.storage.shim import names, put
 
@@ -47,3 +51,49 @@ def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path, clock: Clock) -
         Database(str(tmp_path / "file" / "db"), clock, InlineRunner()).open()
     with pytest.raises(StorageError, match=r"cannot open .*: Is a directory"):
         Database(str(tmp_path), clock, InlineRunner()).open()
+
+
+class Ghost:
+    """A lock whose holder is gone, or another; the system lets go of it after some naps."""
+
+    def __init__(self, path: Path, holder: str, naps: int) -> None:
+        self.naps = naps
+        file = Path(f"{path}.lock")
+        file.write_text(f"{holder}\n", encoding="ascii")
+        self._descriptor = os.open(file, os.O_RDWR)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def sleep(self, seconds: float) -> None:
+        self.naps -= 1
+        if self.naps == 0:
+            self.close()
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def gone() -> str:
+    """The number of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return str(ended.pid)
+
+
+def test_the_lock_of_one_that_was_just_killed_is_waited_for(tmp_path: Path) -> None:
+    ghost = Ghost(tmp_path / "db", gone(), 3)
+    lock = Lock(str(tmp_path / "db"), ghost.sleep)
+    lock.take()
+    assert ghost.naps == 0
+    assert (tmp_path / "db.lock").read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+@pytest.mark.parametrize("holder", ["gone", "us", "nobody", "9" * 19])
+def test_it_is_not_waited_for_long(tmp_path: Path, holder: str) -> None:
+    number = {"gone": gone(), "us": str(os.getpid()), "nobody": ""}.get(holder, holder)
+    ghost = Ghost(tmp_path / "db", number, 1_000)
+    by = "another process" if holder in ("gone", "nobody") else f"process {number}"
+    with pytest.raises(InUse, match=f"in use by {by}:"):
+        Lock(str(tmp_path / "db"), ghost.sleep).take()
+    assert 1_000 - ghost.naps == (40 if holder == "gone" else 0)
+    ghost.close()
