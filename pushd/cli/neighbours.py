@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from pushd.cli.commands import WRONG, Argument, Command, asked, say
-from pushd.cli.tables import printable, table
+from pushd.cli.tables import table
+from pushd.wire.printable import printable
 
 PATIENCE = 180.0  # seconds: more than all steps may take
 

@@ -12,7 +12,7 @@ from typing import Any
 from pushd.cli.commands import REFUSED, Argument, Command, asked, located, say
 from pushd.cli.pushtables import plain
 from pushd.cli.reaching import DEFAULT_CONFIG, Unreachable
-from pushd.cli.tables import printable
+from pushd.wire.printable import printable
 
 PATIENCE = 120.0  # seconds: more than all steps may take
 

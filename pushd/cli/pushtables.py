@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pushd.cli.tables import duration, instant, printable, table
+from pushd.cli.tables import duration, instant, table
+from pushd.wire.printable import printable
 
 LONGEST_CELL = 48  # characters of what users and strangers have worded
 

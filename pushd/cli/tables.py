@@ -88,11 +88,6 @@ def reloaded(result: dict[str, Any]) -> str:
     return "\n".join([*result["warnings"], *lines])
 
 
-def printable(text: str) -> str:
-    """What somebody else worded, on one line of a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns that are as wide as what stands in them."""
     lines = [heading, *rows]

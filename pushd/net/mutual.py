@@ -26,7 +26,7 @@ from pushd.net.identities import (
 )
 from pushd.net.srv import ascii_name
 from pushd.net.tls import CertificateStore, TLSProtocol
-from pushd.net.verdicts import printable, verdict
+from pushd.net.verdicts import brief, verdict
 
 ALPN = b"xmpp-server"  # XEP-0368 §4
 PURPOSE = "it is neither for servers nor for clients"
@@ -105,7 +105,7 @@ class Authorities:
         try:
             if speaks_for(certificate, domain, judged.only_hosts):
                 return ""
-            return f"it is for {printable(', '.join(names_of(certificate)[:5])) or 'no domain'}"
+            return f"it is for {brief(', '.join(names_of(certificate)[:5])) or 'no domain'}"
         except BROKEN:
             return UNREADABLE
 

@@ -4,6 +4,7 @@ from cryptography.x509 import Certificate
 from OpenSSL.crypto import X509
 
 from pushd.net.identities import BROKEN
+from pushd.wire.printable import printable
 
 # What of a certificate cannot be verified (X509_verify_cert_error_string of OpenSSL).
 EXPIRED, NOT_YET, SELF_SIGNED = 10, 9, 18
@@ -30,12 +31,12 @@ def _plainly(number: int, certificate: Certificate) -> str:
     if number == SELF_SIGNED and certificate.issuer == certificate.subject:
         return "is self-signed, and nobody here trusts it"
     if number in UNKNOWN_AUTHORITY:
-        issuer = printable(certificate.issuer.rfc4514_string())
+        issuer = brief(certificate.issuer.rfc4514_string())
         return f"is signed by {issuer}, whom nobody here trusts"
     return ""
 
 
-def printable(text: str) -> str:
+def brief(text: str) -> str:
     """A stranger's text, fit for a line of a log and not too long."""
-    shown = "".join(one if one.isprintable() else "?" for one in text)
+    shown = printable(text)
     return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…"
