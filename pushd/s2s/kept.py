@@ -46,13 +46,18 @@ class Kept:
     ) -> None:
         self._clock = clock
         self._database = database
-        self.next_row = 1
+        self._next_row = 1
         self._fresh: dict[Waiting, None] = {}  # what no commit has taken yet
         self._gone: list[int] = []  # rows
         self._unsure: dict[Unsure, None] = {}
         self._timer: IDelayedCall | None = None
         self._give = give
         database.collect(self._collect)
+
+    def follow(self, rows: list[Row]) -> None:
+        """Number what comes behind those of the last run, before anything does."""
+        if rows:
+            self._next_row = rows[-1][0] + 1
 
     def add(self, one: Waiting) -> None:
         """It is on its way from now on."""
@@ -105,9 +110,9 @@ class Kept:
             self._look_at_all()
         write = self._database.write
         for one in self._fresh:
-            one.row = self.next_row
+            one.row = self._next_row
             write(INSERT, (one.row, one.stanza.raw, one.came_at))
-            self.next_row += 1
+            self._next_row += 1
         self._fresh.clear()
         for row in self._gone:
             write(DELETE, (row,))

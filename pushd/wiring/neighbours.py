@@ -61,8 +61,8 @@ class Neighbours:
     async def load(self) -> None:
         """See what the last run left to say to other servers. Raises StorageError."""
         self._left = await left_over(self._host.database)
-        if self.peers is not None and self._left:
-            self.peers.kept.next_row = self._left[-1][0] + 1
+        if self.peers is not None:
+            self.peers.kept.follow(self._left)
 
     def send_on(self) -> None:
         """Say it, before anybody says more."""

@@ -152,7 +152,7 @@ class House:
         )
         self.peers.chance = lambda: 0.0
         left = self.hall.wait(left_over(self.hall.host.database))
-        self.peers.kept.next_row += len(left) and left[-1][0]
+        self.peers.kept.follow(left)
         send_on(self.hall.host, left)
         self.peers.start()
         admission = Admission(self.hall.clock, Quota(50, 50), Quota(90, 90))
