@@ -84,11 +84,9 @@ class Outgoing:
         self._local, self._remote = pair
         self._stream = stream
         self._to_verify = to_verify
-        self._is_direct = target.direct
         self._is_over = False
         self._is_ready = False
         self._id = ""
-        self._reason = ""
         self._expected = ""  # the one element that may come next, if it is one
         self._has_bidi = False
         self._asked_for_bidi = False
