@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from pushd.net import http2_origin
 from pushd.net.http import (
     BODY_LIMIT,
     Answer,
@@ -62,6 +63,8 @@ class TestSockets(OverSockets):
         return raised.value
 
     async def test_many_requests_share_a_connection(self) -> None:
+        # However long this machine takes, it is no reason for another connection.
+        self.patch(http2_origin, "CROWDED_FOR", 3600.0)  # type: ignore[no-untyped-call]
         url, watched = self.listen(H2Factory(echo, MAX_CONCURRENT_STREAMS=7))
         client = self.client()
         answers = await DeferredList(
