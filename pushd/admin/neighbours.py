@@ -9,6 +9,7 @@ from pushd.wire.jid import prepare_domain
 
 if TYPE_CHECKING:  # where there is none, none of it is imported
     from pushd.s2s.peers import Peers
+    from pushd.s2s.stream import Stream
 
 OFF = "this server talks with no others: its configuration has no section s2s"
 
@@ -81,35 +82,17 @@ class Neighbours:
         return self._peers
 
 
-def _rows(stream: object, now: float) -> list[dict[str, Any]]:
+def _rows(stream: "Stream", now: float) -> list[dict[str, Any]]:
     """What there is to tell of a stream that stands; a row for each pair of domains on it."""
-    from pushd.s2s.incoming import Incoming
-    from pushd.s2s.outgoing import Outgoing
-
-    if isinstance(stream, Outgoing):
-        return [
-            {
-                "local": local,
-                "remote": remote,
-                "direction": "out",
-                "method": method,
-                "tls": stream.facts.tls,
-                "certificate": stream.facts.certificate,
-                "idle": now - stream.used_at,
-            }
-            for (local, remote), method in stream.pairs.items()
-        ]
-    if isinstance(stream, Incoming):
-        return [
-            {
-                "local": local,
-                "remote": remote,
-                "direction": "in",
-                "method": method,
-                "tls": stream.tls,
-                "certificate": stream.certificate,
-                "idle": now - stream.used_at,
-            }
-            for (local, remote), method in stream.pairs.items()
-        ]
-    return []
+    return [
+        {
+            "local": local,
+            "remote": remote,
+            "direction": "out" if stream.is_ours else "in",
+            "method": method,
+            "tls": stream.facts.tls,
+            "certificate": stream.facts.certificate,
+            "idle": now - stream.used_at,
+        }
+        for (local, remote), method in stream.pairs.items()
+    ]

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from pushd.routing.requests import Answer, Refusal, Silence
 from pushd.s2s import options as policies
 from pushd.s2s.faults import ABSENT, Fault
-from pushd.s2s.outgoing import Facts
+from pushd.s2s.stream import Facts
 from pushd.wire.element import element
 
 if TYPE_CHECKING:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from pushd.net.admission import Guest
-from pushd.net.mutual import expiry
 from pushd.net.probation import Probation
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.bidi import NS_BIDI, NS_BIDI_FEATURE, WayBack
-from pushd.s2s.counting import ENABLED, Received, Sent
+from pushd.s2s.counting import ENABLED, Received
 from pushd.s2s.keys import Keys
-from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.outgoing import EXPIRED, KEEP_ALIVE, UNCONFIRMED, UNSAFE
-from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
+from pushd.s2s.limits import announced, announcement
+from pushd.s2s.pairs import Pair, is_stanza
+from pushd.s2s.stream import Stream
 from pushd.wire import dialback
 from pushd.wire.element import element, serialize, text
 from pushd.wire.errors import JIDMalformed, StreamError
@@ -24,7 +23,7 @@ from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_DIALBACK, NS_SASL, NS_SERVER, NS_SM, NS_STREAMS, NS_TLS
 from pushd.wire.sasl import SASLFailure, decode
 from pushd.wire.stanza import Stanza
-from pushd.wire.stream import CLOSING, count_of, failed, header, is_supported, new_id
+from pushd.wire.stream import CLOSING, failed, header, is_supported, new_id
 
 if TYPE_CHECKING:
     from pushd.s2s.peers import Peers
@@ -40,8 +39,10 @@ STRANGER_BYTES = 100_000  # that a server may say before it has proved who it is
 RETRIES = 3  # of SASL, which come to the same (RFC 6120 §6.4.5)
 
 
-class Incoming:
+class Incoming(Stream):
     """One connection of another server, and the pairs of domains that it has proved."""
+
+    is_ours = False
 
     def __init__(
         self,
@@ -49,16 +50,10 @@ class Incoming:
         stream: XMLStream,
         guest: Guest,
     ) -> None:
-        self.pairs: dict[Pair, str] = {}  # and how they were proved
-        self.used_at = peers.clock.seconds()
-        self.tls = ""
-        self.certificate = "unknown"  # why it is not valid for `remote`; empty if it is
-        self.expires_at: float | None = None
+        super().__init__(peers, stream)
         self.remote = ""  # whom the header says that it speaks for
         self.id = ""
         self.is_over = False
-        self._peers = peers
-        self._stream = stream
         self._guest = guest
         self._local = ""
         self._is_open = False
@@ -66,10 +61,7 @@ class Incoming:
         self._way_back = WayBack(peers, self)
         self._attempts = 0  # at SASL, that failed
         self._noted: tuple[Pair, str] | None = None  # who was turned away, and why
-        self._most = ANY  # bytes of a stanza that the peer takes
         self._keys = Keys(peers, stream, guest.origin)
-        self._sent = Sent(stream, peers.kept)
-        self._received: Received | None = None
         self._probation: Probation | None = None
         peers.streams.add(self)
 
@@ -84,8 +76,7 @@ class Incoming:
             self._peers.options.authentication_timeout,
             STRANGER_BYTES,
         )
-        self._stream.give_up_after(UNCONFIRMED)
-        self._stream.keep_alive(KEEP_ALIVE)
+        self._watch()
 
     def opened(self, opening: StreamOpened) -> None:
         local = _domain(opening.attributes.get("to", ""))
@@ -125,8 +116,7 @@ class Incoming:
         elif not self._stream.is_secure:
             raise StreamError("policy-violation", "TLS comes first")
         elif self._sent.is_unread:
-            self.leave("the peer does not read")
-            self._stream.abort()
+            self.drop("the peer does not read")
         elif stanza.namespace == NS_DIALBACK:
             self._keys.said(self, stanza)
         elif stanza.namespace == NS_SM:
@@ -151,23 +141,6 @@ class Incoming:
 
     # What others ask of it.
 
-    @property
-    def waiting(self) -> int:
-        """Bytes of stanzas that the peer does not read, or does not acknowledge."""
-        return self._sent.size
-
-    def catch_up(self) -> None:
-        """Look what the peer has taken meanwhile."""
-        self._sent.look()
-
-    def deliver(self, one: Waiting) -> None:
-        """Say a stanza on the way back (XEP-0288)."""
-        if one.size > self._most:
-            self._peers.give_back(one, too_large(self._most))
-            return
-        self.used_at = self._peers.clock.seconds()
-        self._sent.say(one, self.used_at)
-
     def is_allowed(self) -> bool:
         """Whether all its domains have proved what is demanded of them now."""
         remotes = {remote for _, remote in (*self.pairs, *self._keys.verifying)}
@@ -184,22 +157,25 @@ class Incoming:
         self.leave(error.condition)
         self._stream.close(serialize(error.element()) + CLOSING)
 
-    def look(self, now: float) -> None:
-        """Now and then: is it idle, does the peer owe an acknowledgement for long?
+    def drop(self, reason: str) -> None:
+        """Cut the connection: the peer hears nothing."""
+        self.leave(reason)
+        self._stream.abort()
 
-        Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
+    def retire(self) -> None:
+        """What the peer says meanwhile is heard, if it would not say it again.
+
+        One that counts would: it has no acknowledgement.
         """
-        self._stream.rest_if_quiet()
-        asked_at = self._sent.asked_at
-        if asked_at is not None and now - asked_at > UNCONFIRMED:
-            self.leave("the peer acknowledges nothing")
-            self._stream.abort()
-        elif not self.certificate and self.expires_at is not None and now > self.expires_at:
-            self.end(EXPIRED)
-        elif not self.pairs or self._keys.verifying:
-            pass  # it is about to be used
-        elif now - self.used_at > self._peers.options.idle:
-            self._part("it was idle")
+        if not self.pairs or self._keys.verifying:
+            return  # it is about to be used
+        reason = "it was idle"
+        if self._received is None:
+            self._turn_back(reason)
+            self._stream.part(CLOSING)
+        else:
+            self.leave(reason)
+            self._stream.close(CLOSING)
 
     # Headers and features.
 
@@ -210,15 +186,14 @@ class Incoming:
 
     def _judge(self) -> None:
         """What is the peer's certificate worth, if it has one?"""
-        if self.tls and (self.certificate != "unknown" or not self.remote):
+        facts = self.facts
+        if facts.tls and (facts.certificate != "unknown" or not self.remote):
             return
-        connection = self._stream.connection()
-        self.tls = str(connection.get_protocol_version_name())
-        self.expires_at = expiry(connection)
+        self._note_tls()
         if self.remote:
-            self.certificate = self.fault_of(self.remote)
-            if self.certificate and self.needs_certificate(self.remote):
-                self.turn_away((self._local, self.remote), f"the certificate: {self.certificate}")
+            facts.certificate = self.fault_of(self.remote)
+            if facts.certificate and self.needs_certificate(self.remote):
+                self.turn_away((self._local, self.remote), f"the certificate: {facts.certificate}")
 
     def needs_certificate(self, remote: str) -> bool:
         """Whether a domain has to have a valid one, whatever else it proves itself by."""
@@ -234,7 +209,7 @@ class Incoming:
         if not self._stream.is_secure:
             return NEEDS_TLS
         size = self._peers.options.limits.stanza_bytes
-        return _features(size, self._is_external, not self.certificate)
+        return _features(size, self._is_external, not self.facts.certificate)
 
     # TLS and SASL.
 
@@ -273,7 +248,7 @@ class Incoming:
         """Why the peer's certificate does not do; a condition of RFC 6120 §6.5."""
         if stanza.attributes.get("mechanism") != "EXTERNAL":
             return "invalid-mechanism"
-        if self.certificate or not self.remote:
+        if self.facts.certificate or not self.remote:
             return "not-authorized"
         if self._peers.is_crowded((self._local, self.remote)):
             return "temporary-auth-failure"
@@ -300,8 +275,7 @@ class Incoming:
         if is_first:
             self._settle()
             self._guest.settle()
-            budget = self._peers.budget_of(pair[1], self._stream.peer())
-            self._stream.pace(UNSAFE, self._peers.host.database.committed, budget)
+            self._admit(pair[1])
         self._peers.arrived(pair, method)
 
     def turn_around(self) -> None:
@@ -314,19 +288,14 @@ class Incoming:
     def _stanza(self, stanza: Stanza) -> None:
         if not self.pairs:
             raise StreamError("not-authorized", "nobody has proved to be anybody")
-        passed = admitted(stanza, self.pairs, self._peers.host)
-        self.used_at = self._peers.clock.seconds()
-        self._peers.host.router.route(passed)
-        if self._received is not None:
-            self._received.received += 1
+        self._take(stanza)
         if self._way_back.is_waiting:
             self._way_back.open()
 
     def _manage(self, stanza: Stanza) -> None:
         """XEP-0198, for both ways. Nothing is resumed: what is lacking comes by another stream."""
-        sent, received = self._sent, self._received
         match stanza.name:
-            case "enable" if self.pairs and received is None:
+            case "enable" if self.pairs and self._received is None:
                 self._received = Received(self._stream, self._peers.host.database)
                 self._sent.count()
                 self._stream.send(ENABLED)
@@ -334,26 +303,10 @@ class Incoming:
                     self._way_back.open()
             case "enable" | "resume":
                 self._stream.send(failed("unexpected-request"))
-            case "r" if received is not None:
-                received.say()
-            case "a" if sent.counts:
-                sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
             case _:
-                raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
+                self._count(stanza)
 
     # The end.
-
-    def _part(self, reason: str) -> None:
-        """It is of no use now. What the peer says meanwhile is heard, if it would not say it again.
-
-        One that counts would: it has no acknowledgement.
-        """
-        if self._received is None:
-            self._turn_back(reason)
-            self._stream.part(CLOSING)
-        else:
-            self.leave(reason)
-            self._stream.close(CLOSING)
 
     def _turn_back(self, reason: str) -> None:
         """What we have to say goes by other streams from now on."""

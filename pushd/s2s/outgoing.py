@@ -1,23 +1,23 @@
 """A stream that we open to another server (RFC 6120 §4 to §6, XEP-0220, XEP-0178, XEP-0288)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pushd.net.mutual import Calling, expiry
+from pushd.net.mutual import Calling
 from pushd.net.srv import Target
 from pushd.net.xmlprotocol import XMLStream
 from pushd.s2s import options as policies
 from pushd.s2s.bidi import NS_BIDI, NS_BIDI_FEATURE
-from pushd.s2s.counting import ENABLE, Received, Sent
+from pushd.s2s.counting import ENABLE, Received
 from pushd.s2s.faults import REFUSALS, Fault
-from pushd.s2s.limits import ANY, announced, announcement, too_large
-from pushd.s2s.pairs import Pair, Waiting, admitted, is_stanza
+from pushd.s2s.limits import announced, announcement
+from pushd.s2s.pairs import Pair, Waiting, is_stanza
 from pushd.s2s.questions import Questions
+from pushd.s2s.stream import Stream
 from pushd.wire import dialback
 from pushd.wire.element import Element, child, children, element, serialize, text
 from pushd.wire.errors import FeatureNotImplemented, StreamError
@@ -32,7 +32,7 @@ from pushd.wire.namespaces import (
     NS_TLS,
 )
 from pushd.wire.stanza import Stanza
-from pushd.wire.stream import CLOSING, count_of, header, is_supported
+from pushd.wire.stream import CLOSING, header, is_supported
 
 if TYPE_CHECKING:
     from pushd.s2s.peers import Peers
@@ -44,26 +44,9 @@ EXTERNAL = f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>=</auth>".encode()
 FEATURE = f"{dialback.NS_FEATURE} dialback"
 Lost = Callable[[list[Waiting], str], None]
 MOST = 200_000  # bytes that a peer may say before its stream stands
-UNSAFE = 512 * 1024  # bytes that are read from a peer before a commit is awaited
-EXPIRED = StreamError("reset", "the time of your certificate is over")
-KEEP_ALIVE = 60  # seconds of silence after which the system looks whether it is still there
-UNCONFIRMED = 60.0  # seconds for a peer's machine to confirm what it is sent
 
 
-@dataclass(slots=True)
-class Facts:
-    """What became of a stream, for who looks at it."""
-
-    target: str
-    address: str = ""
-    tls: str = ""  # the version
-    certificate: str = "unknown"  # why it is not valid for the domain; empty if it is
-    expires_at: float | None = None  # the certificate, seconds since the epoch
-    method: str = ""  # "EXTERNAL" or "dialback": how we proved ourselves
-    features: list[str] = field(default_factory=list)
-
-
-class Outgoing:
+class Outgoing(Stream):
     """One stream from `pair[0]`, ours, to `pair[1]`, theirs.
 
     `ready` fires once the peer has taken us for who we are, and fails with a `Fault`. With
@@ -72,17 +55,16 @@ class Outgoing:
     with what the peer has not acknowledged and why the stream ended.
     """
 
+    is_ours = True
+
     def __init__(
         self, peers: "Peers", pair: Pair, target: Target, stream: XMLStream, to_verify: bool = False
     ) -> None:
+        super().__init__(peers, stream)
         self.ready: Deferred[None] = Deferred()
-        self.pairs: dict[Pair, str] = {}  # and how we have proved them
-        self.facts = Facts(str(target))
+        self.facts.target = str(target)
         self.pair = pair
-        self.used_at = peers.clock.seconds()
-        self._peers = peers
         self._local, self._remote = pair
-        self._stream = stream
         self._to_verify = to_verify
         self._is_over = False
         self._is_ready = False
@@ -91,11 +73,8 @@ class Outgoing:
         self._has_bidi = False
         self._asked_for_bidi = False
         self._offered: frozenset[str] = frozenset()
-        self._most = ANY  # bytes of a stanza that the peer takes
         self._listeners: dict[Pair, Lost] = {}
         self._questions = Questions(stream, self._remote)
-        self._sent = Sent(stream, peers.kept)
-        self._received: Received | None = None
         self._timer: IDelayedCall | None = None
 
     # What the connection tells.
@@ -105,8 +84,7 @@ class Outgoing:
             self._peers.options.authentication_timeout, self._late
         )
         self.facts.address = self._stream.peer()
-        self._stream.give_up_after(UNCONFIRMED)
-        self._stream.keep_alive(KEEP_ALIVE)
+        self._watch()
         self._stream.meter(MOST, self._flooded)
         self._open()
 
@@ -147,23 +125,6 @@ class Outgoing:
         self._end(Fault("closed", reason))
 
     # What others ask of it.
-
-    @property
-    def waiting(self) -> int:
-        """Bytes of stanzas that the peer does not read, or does not acknowledge."""
-        return self._sent.size
-
-    def catch_up(self) -> None:
-        """Look what the peer has taken meanwhile."""
-        self._sent.look()
-
-    def deliver(self, one: Waiting) -> None:
-        """Say a stanza; one that is too large for the peer goes back (XEP-0478)."""
-        if one.size > self._most:
-            self._peers.give_back(one, too_large(self._most))
-            return
-        self.used_at = self._peers.clock.seconds()
-        self._sent.say(one, self.used_at)
 
     def listen(self, pair: Pair, lost: Lost) -> None:
         """Have `lost` called when the stream is gone, for a pair that it carries."""
@@ -210,19 +171,14 @@ class Outgoing:
         """Say why, and close."""
         self._finish(Fault("closed", error.condition), serialize(error.element()) + CLOSING)
 
-    def look(self, now: float) -> None:
-        """Now and then: is it idle, does the peer owe an acknowledgement for long?
+    def drop(self, reason: str) -> None:
+        """Cut the connection: the peer hears nothing."""
+        self._fail(Fault("closed", reason))
+        self._stream.abort()
 
-        Or has the certificate ended that it was believed for (RFC 6120 §13.7.2.3)?
-        """
-        self._stream.rest_if_quiet()
-        asked_at, facts = self._sent.asked_at, self.facts
-        if asked_at is not None and now - asked_at > UNCONFIRMED:
-            self._fail(Fault("timeout", "the peer acknowledges nothing"))
-            self._stream.abort()
-        elif not facts.certificate and facts.expires_at is not None and now > facts.expires_at:
-            self.end(EXPIRED)
-        elif self._is_ready and now - self.used_at > self._peers.options.idle:
+    def retire(self) -> None:
+        """Close it, once it stands; until then there is a timer."""
+        if self._is_ready:
             self.close("it was idle")
 
     # Negotiation.
@@ -235,10 +191,7 @@ class Outgoing:
         """TLS stands: is the certificate good enough? If not, the stream is over."""
         if self.facts.tls:
             return True  # judged when TLS began; a restart changes nothing
-        connection = self._stream.connection()
-        self.facts.tls = str(connection.get_protocol_version_name())
-        self.facts.expires_at = expiry(connection)
-        now = self._peers.clock.seconds()
+        connection, now = self._note_tls(), self._peers.clock.seconds()
         self.facts.certificate = self._peers.authorities.fault(connection, self._remote, now)
         policy = self._peers.options.policy_for(self._remote)
         if self.facts.certificate and policy == policies.REQUIRE:
@@ -318,8 +271,7 @@ class Outgoing:
         self._is_ready = True
         self._expected = ""
         self._stop_timer()
-        budget = self._peers.budget_of(self._remote, self._stream.peer())
-        self._stream.pace(UNSAFE, self._peers.host.database.committed, budget)
+        self._admit(self._remote)
         if not self._to_verify:
             self.pairs[self.pair] = self.facts.method
             self._has_bidi = self._asked_for_bidi
@@ -334,15 +286,9 @@ class Outgoing:
         if is_stanza(stanza):
             if not self._has_bidi:
                 raise StreamError("not-authorized", "this stream goes one way")
-            router = self._peers.host.router
-            passed = admitted(stanza, self.pairs, self._peers.host)
-            self.used_at = self._peers.clock.seconds()
-            router.route(passed)
-            if self._received is not None:
-                self._received.received += 1
+            self._take(stanza)
         elif self._sent.is_unread:
-            self._fail(Fault("closed", "the peer does not read"))
-            self._stream.abort()
+            self.drop("the peer does not read")
         elif stanza.namespace == NS_DIALBACK:
             self._answered(stanza)
         elif stanza.namespace == NS_SM:
@@ -352,18 +298,13 @@ class Outgoing:
 
     def _manage(self, stanza: Stanza) -> None:
         """XEP-0198: both sides count once we have asked for it and the peer agrees."""
-        sent, received = self._sent, self._received
         match stanza.name:
-            case "a" if sent.counts:
-                sent.acknowledged(count_of(stanza), self._peers.clock.seconds())
-            case "failed" if sent.counts:
-                sent.discount()
-            case "r" if received is not None:
-                received.say()
-            case "enabled" if received is None and sent.counts:
+            case "failed" if self._sent.counts:
+                self._sent.discount()
+            case "enabled" if self._received is None and self._sent.counts:
                 self._received = Received(self._stream, self._peers.host.database)
             case _:
-                raise StreamError("unsupported-stanza-type", f"no <{stanza.name}/> here")
+                self._count(stanza)
 
     # Dialback.
 

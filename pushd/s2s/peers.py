@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
@@ -28,6 +28,7 @@ from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair, Waiting
 from pushd.s2s.route import FULL, Link, Route
 from pushd.s2s.shares import OTHERS, Asker, Shares, asker, asker_of
+from pushd.s2s.stream import Stream
 from pushd.s2s.turned_away import TurnedAway
 from pushd.s2s.turns import Turns
 from pushd.wire import dialback
@@ -50,19 +51,6 @@ JOINING = 5.0  # seconds for a peer to take another domain of ours on a stream t
 APART = 86_400.0  # seconds for which we remember that one does not
 MANY = 1_000  # of those
 LINES = 1_000  # in the log about streams that do not come to stand, in each hour
-
-
-class Stream(Protocol):
-    """A stream, whichever side opened it."""
-
-    def look(self, now: float) -> None:
-        """Now and then: is it still of use?"""
-
-    def end(self, error: StreamError) -> None:
-        """Say why, and close."""
-
-    def is_allowed(self) -> bool:
-        """Whether the domains at the other end have proved what is demanded of them now."""
 
 
 class Peers:

@@ -349,8 +349,8 @@ def test_a_certificate_that_ends_ends_the_streams_that_were_proved_by_it() -> No
     out, into, other = house.stand(), house.external(), house.external("good.example")
     now = house.hall.clock.seconds()
     out.protocol.receiver.facts.expires_at = now + 10  # type: ignore[attr-defined]
-    into.protocol.receiver.expires_at = now + 10  # type: ignore[attr-defined]
-    other.protocol.receiver.expires_at = now + 90  # type: ignore[attr-defined]
+    into.protocol.receiver.facts.expires_at = now + 10  # type: ignore[attr-defined]
+    other.protocol.receiver.facts.expires_at = now + 90  # type: ignore[attr-defined]
     for end in (out, into):
         end.heard()
     house.hall.advance(31)
