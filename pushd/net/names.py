@@ -22,6 +22,8 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 THREADS = 16  # names that are looked up at a time
+# What the system says where there is no such name, or no address of it; all else is no answer.
+NOTHING = (socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY)
 
 Key = tuple[str, int, frozenset[type[IAddress]]]
 Lookup = Callable[..., Sequence[tuple[Any, ...]]]
@@ -39,7 +41,7 @@ class Names:
     def __init__(self, reactor: IReactorFromThreads, lookup: Lookup = socket.getaddrinfo) -> None:
         self._reactor = reactor
         self._lookup = lookup
-        self._asking: dict[Key, list[IResolutionReceiver]] = {}
+        self._asking: dict[Key, list[tuple[Resolution, IResolutionReceiver]]] = {}
         self._queue: deque[Key] = deque()  # of these, whose turn has not come
         self._threads = 0
 
@@ -60,9 +62,9 @@ class Names:
         resolutionReceiver.resolutionBegan(resolution)
         key = (hostName, portNumber, frozenset(addressTypes or _TYPES.values()))
         if key in self._asking:
-            self._asking[key].append(resolutionReceiver)
+            self._asking[key].append((resolution, resolutionReceiver))
         else:
-            self._asking[key] = [resolutionReceiver]
+            self._asking[key] = [(resolution, resolutionReceiver)]
             self._queue.append(key)
             self._work()
         return resolution
@@ -78,18 +80,22 @@ class Names:
         """In a thread of its own."""
         host, port, types = key
         found = []
+        is_answered = True
         try:
             for family, _, _, _, place in self._lookup(host, port, type=socket.SOCK_STREAM):
                 kind = _TYPES.get(family)
                 if kind in types:
                     found.append(kind("TCP", *place))
-        except (OSError, UnicodeError):  # no such name; or one that cannot be one
+        except UnicodeError:  # what cannot be a name
             pass
-        self._reactor.callFromThread(self._tell, key, found)
+        except OSError as error:
+            is_answered = error.errno in NOTHING
+        self._reactor.callFromThread(self._tell, key, found, is_answered)
 
-    def _tell(self, key: Key, addresses: list[IAddress]) -> None:
+    def _tell(self, key: Key, addresses: list[IAddress], is_answered: bool) -> None:
         self._threads -= 1
-        for receiver in self._asking.pop(key):
+        for resolution, receiver in self._asking.pop(key):
+            resolution.is_answered = is_answered
             for address in addresses:
                 receiver.addressResolved(address)
             receiver.resolutionComplete()
@@ -102,6 +108,7 @@ class Resolution:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.is_answered = True  # at the end: False where nobody knows whether there is such a name
 
     def cancel(self) -> None:
         raise NotImplementedError

@@ -4,7 +4,7 @@ Names are looked up by a resolver of our own, or as the reactor does. Others cho
 lead: what is not of the public internet is left out unless that is meant to be reached.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -30,36 +30,30 @@ class Racing(Arranged):
 
     An endpoint tries one after another within a fraction of a second, and takes what stands
     first. Names are looked up by `resolver`, or as the reactor does. `left_out` are the addresses
-    that are not of the public internet, where only those are wanted; `is_unanswered` says that
-    the resolver had no answer.
+    that are not of the public internet, where only those are wanted.
     """
 
     def __init__(
         self, reactor: Any, resolver: Resolver | None = None, only_public: bool = False
     ) -> None:
         self.left_out: list[str] = []
-        self.is_unanswered = False
 
         def arrange(host: str, addresses: list[Any]) -> list[Any]:
             usable = [one for one in addresses if not only_public or is_public(one.host)]
             self.left_out = [one.host for one in addresses if one not in usable][:MOST]
             return mixed(usable)[:MOST]
 
-        own = None if resolver is None else _Own(reactor, resolver, self._unanswered)
+        own = None if resolver is None else _Own(reactor, resolver)
         super().__init__(reactor, arrange, own)
-
-    def _unanswered(self) -> None:
-        self.is_unanswered = True
 
 
 @implementer(IHostnameResolver)
 class _Own:
     """A resolver of our own for endpoints; addresses need no looking up."""
 
-    def __init__(self, reactor: Any, resolver: Resolver, unanswered: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, resolver: Resolver) -> None:
         self._reactor = reactor
         self._resolver = resolver
-        self._unanswered = unanswered
 
     def resolveHostName(
         self,
@@ -77,13 +71,15 @@ class _Own:
         resolution = Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         asked = self._resolver.addresses(hostName)
-        asked.addErrback(self._failed).addCallback(_tell, resolutionReceiver, portNumber)
+        asked.addErrback(_unanswered, resolution)
+        asked.addCallback(_tell, resolutionReceiver, portNumber)
         return resolution
 
-    def _failed(self, failure: Failure) -> list[str]:
-        failure.trap(LookupFailed)
-        self._unanswered()
-        return []
+
+def _unanswered(failure: Failure, resolution: Resolution) -> list[str]:
+    failure.trap(LookupFailed)
+    resolution.is_answered = False
+    return []
 
 
 def _tell(found: list[str], receiver: IResolutionReceiver, port: int) -> None:

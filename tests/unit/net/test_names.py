@@ -53,6 +53,8 @@ class Book:
             self.speaks.wait(60)
         if host == "nowhere.example":
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        if host == "unheard.example":
+            raise socket.gaierror(socket.EAI_AGAIN, "temporary failure")
         if host == "bad..example":
             raise UnicodeError("label too long")
         return [
@@ -91,6 +93,18 @@ class NamesTest(TestCase):
     async def test_a_name_that_is_none_has_no_addresses(self) -> None:
         assert await self.ask("nowhere.example").done == []
         assert await self.ask("bad..example").done == []
+
+    async def test_a_name_of_which_nothing_is_heard_is_told_from_one_that_is_none(self) -> None:
+        for host, is_answered in (
+            ("nowhere.example", True),
+            ("bad..example", True),
+            ("push.example", True),
+            ("unheard.example", False),
+        ):
+            receiver = self.ask(host)
+            await receiver.done
+            (resolution,) = receiver.began
+            assert resolution.is_answered is is_answered, host  # type: ignore[attr-defined]
 
     async def test_who_asks_for_the_same_name_meanwhile_shares_its_lookup(self) -> None:
         receivers = [self.ask("silent.example") for _ in range(50)]

@@ -5,15 +5,19 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from pushd.net.names import Resolution
 from pushd.net.srv import LookupFailed, Record, Target
 from pushd.s2s.calling import Caller
 from pushd.s2s.faults import Fault
 from pushd.s2s.outgoing import Outgoing
 from pushd.s2s.pairs import Pair
 from pushd.s2s.peers import Peers
+from tests.support import result_of
 from tests.unit.s2s.house import HERE, House
 
 
@@ -81,11 +85,40 @@ def test_it_is_told_how_far_it_leads(domain: str) -> None:
     for _, _, factory, *_ in reactor.tcpClients:
         factory.clientConnectionFailed(None, Failure(Refused(111, "no")))
     reactor.advance(1)
-    failed: list[Any] = []
-    calling.addErrback(failed.append)
-    fault = failed[0].value
-    assert isinstance(fault, Fault)
+    with pytest.raises(Fault) as raised:
+        result_of(calling)
+    fault = raised.value
     assert (told.get("records", ""), fault.step, fault.text) == TOLD[domain]
+
+
+@implementer(IHostnameResolver)
+class Unheard:
+    """The system's resolver, whose name servers are silent."""
+
+    def resolveHostName(  # type: ignore[override]
+        self, receiver: Any, name: str, *rest: Any, **more: Any
+    ) -> Resolution:
+        resolution = Resolution(name)
+        resolution.is_answered = False
+        receiver.resolutionBegan(resolution)
+        receiver.resolutionComplete()
+        return resolution
+
+
+def test_a_system_without_an_answer_does_not_say_that_there_is_no_such_host() -> None:
+    reactor: Any = MemoryReactorClock()
+    reactor.installNameResolver(Unheard())
+    names: Any = NAMES
+    house = House()
+    caller = Caller(reactor, names, allow_private=True)
+    calling = Deferred.fromCoroutine(caller.call(house.peers, (HERE, "lost.example")))
+    with pytest.raises(Fault) as raised:
+        result_of(calling)
+    fault = raised.value
+    assert (fault.step, fault.text) == (
+        "dns",
+        "the name servers have no answer for nowhere.example",
+    )
 
 
 class Played(Caller):
