@@ -42,7 +42,7 @@ ALWAYS, MENTIONED, NEVER = "always", "mentioned", "never"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """When a room wakes the device; `nick` is by what its owner is mentioned there."""
+    """When a room wakes the device; `nick` is by what its owner is mentioned there, if known."""
 
     allow: str
     nick: str = ""
@@ -147,12 +147,13 @@ def _muted(muted: Element) -> Iterator[str]:
 def _rooms(groupchat: Element) -> Mapping[str, Room]:
     rooms: dict[str, Room] = {}
     for one in _some("groupchat", groupchat, "room"):
-        allow, nick = one.attributes.get("allow"), one.attributes.get("nick", "")
+        allow, nick = one.attributes.get("allow"), one.attributes.get("nick")
         if allow not in (ALWAYS, MENTIONED, NEVER):
             raise BadRequest("groupchat: allow is one of always, mentioned, never")
-        if allow == MENTIONED and not nick.strip():
+        # COMPAT: Siskin has an empty one for a channel in which its user has none.
+        if allow == MENTIONED and nick is None:
             raise BadRequest("groupchat: nick is missing, by which one is mentioned")
-        rooms.setdefault(_bare("groupchat", one), Room(allow, nick))
+        rooms.setdefault(_bare("groupchat", one), Room(allow, (nick or "").strip()))
     return rooms
 
 

@@ -60,9 +60,11 @@ def is_mentioned(message: Stanza, account: str, room: str, rule: Room) -> bool:
     names = message.children
     if not ENCRYPTED.isdisjoint(names):
         return True
-    if _word(rule.nick).search(text_of(message)):
-        return True
-    addressed = {account, f"{room}/{rule.nick}"}
+    addressed = {account}
+    if rule.nick:
+        if _word(rule.nick).search(text_of(message)):
+            return True
+        addressed.add(f"{room}/{rule.nick}")
     return any(one in addressed or one == EVERYBODY for one in _addressees(message))
 
 
@@ -86,4 +88,4 @@ def _addressees(message: Stanza) -> Iterator[str]:
 @lru_cache(1_024)
 def _word(nick: str) -> re.Pattern[str]:
     """Finds a nickname that is no part of a longer word, however it is capitalized."""
-    return re.compile(rf"(?<!\w){re.escape(nick.strip())}(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w){re.escape(nick)}(?!\w)", re.IGNORECASE)

@@ -205,6 +205,33 @@ def test_other_ways_to_be_mentioned(content: str, is_mention: bool) -> None:
     assert reasons(stage) == [(True, "detached") if is_mention else (False, "not mentioned")]
 
 
+@pytest.mark.parametrize(
+    ("text", "mentioned", "is_mention"),
+    [
+        ("anybody there?", "", False),
+        ("", "", False),
+        ("x", f"{VERONA}/", False),
+        ("x", JULIET, True),
+    ],
+)
+def test_who_has_no_nickname_is_mentioned_by_address_alone(
+    text: str, mentioned: str, is_mention: bool
+) -> None:
+    """Siskin's rule for a channel where its user has none: no reason to refuse the rest."""
+    stage = Stage()
+    rule = f"<room jid='{VERONA}' allow='mentioned' nick=''/>"
+    asleep(stage, f"<groupchat xmlns='{GROUPCHAT}'>{rule}</groupchat>")
+
+    reference = f"<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:{mentioned}'/>"
+    say(
+        stage,
+        f"<body>{text}</body>{reference if mentioned else ''}",
+        sender=f"{VERONA}/123456",
+    )
+
+    assert [pushed for pushed, _ in reasons(stage)] == [is_mention]
+
+
 def test_strangers_wake_nobody_who_wishes_so() -> None:
     stage = Stage()
     asleep(stage, IGNORE_UNKNOWN)
