@@ -13,13 +13,14 @@ from os import urandom
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pushd.modules.push.details import CALL, CHAT, Details
+from pushd.modules.push.details import CALL, CHAT, SUBSCRIBE, Details
 from pushd.wire.secret import Secret
 
 IV_SIZE, TAG_SIZE = 12, 16  # bytes
 ENVELOPE = 64  # bytes of a notification that are not for what is encrypted
 ENCRYPTED = "Encrypted message"  # shown for one that only the device can read
 MISSED = "Missed call"
+MEDIA = ("audio", "video")
 
 Said = dict[str, object]
 
@@ -41,21 +42,28 @@ def content(unread: int, told: Details, body: Secret | None, max_size: int) -> b
 
     First the body is cut, between two characters, then whatever a client can do without.
     """
-    said: Said = {"unread": unread, "type": told.type}
+    said: Said = {"unread": unread}
+    # COMPAT: Siskin's and Snikket's extension dies of a type that is none of chat, groupchat,
+    # call: then iOS shows the alert as it came. Without one, they show that there is something.
+    if told.type != SUBSCRIBE:
+        said["type"] = told.type
+    least = dict(said)
     sender = told.sender if told.type == CALL else told.sender.partition("/")[0]
     if sender:
         said["sender"] = sender
     if told.nickname:
         said["nickname"] = told.nickname
     if told.type == CALL:
-        said["sid"], said["media"] = told.sid, told.media
+        said["sid"] = told.sid
+        # COMPAT: Siskin and Snikket die of other media, which strangers choose.
+        said["media"] = [kind for kind in told.media if kind in MEDIA]
     message = _message(told, body)
     most = room(max_size)
     for some in _ever_less(said):
         written = _json(some)
         if len(written) <= most:
             return _with_message(some, message, most) if message else written
-    return _json({"unread": unread, "type": told.type})
+    return _json(least)
 
 
 def late(told: Details) -> Details:
@@ -98,9 +106,11 @@ def _most(limit: int, fits: Callable[[int], bool]) -> int:
 def _ever_less(said: Said) -> Iterator[Said]:
     yield said
     less = dict(said)
-    for name in ("nickname", "media"):
-        if less.pop(name, None) is not None:
-            yield less
+    if less.pop("nickname", None) is not None:
+        yield less
+    if less.get("media"):
+        less["media"] = []  # without a list, a call is over
+        yield less
     sender = str(less.get("sender", ""))
     if "/" in sender:
         less = {**less, "sender": sender.partition("/")[0]}

@@ -115,7 +115,7 @@ def test_a_room_has_the_nickname(occupant: str, beside: str) -> None:
     }
 
 
-def test_a_request_for_a_subscription() -> None:
+def test_a_request_for_a_subscription_has_no_type_of_which_clients_die() -> None:
     stage = asleep()
     stage.write("hi")
 
@@ -123,7 +123,6 @@ def test_a_request_for_a_subscription() -> None:
 
     assert decrypted(stage.service.publishes[-1]) == {
         "unread": 1,
-        "type": "subscribe",
         "sender": "paris@example.org",
     }
 
@@ -163,6 +162,18 @@ def test_a_call_is_voip_and_has_what_is_needed_to_answer() -> None:
     assert jingle is not None
     assert (jingle["action"], jingle["sid"]) == ("propose", "ca3cf894")
     assert [text(one) for one in jingle.elements()] == ["audio", "video"]
+
+
+@pytest.mark.parametrize(
+    "media", ["", "<description xmlns='urn:xmpp:jingle:apps:rtp:1' media='x'/>"]
+)
+def test_a_call_has_a_list_of_media_that_clients_know(media: str) -> None:
+    """One without a list is over, and of others than these two Siskin dies."""
+    stage = asleep()
+
+    stage.write(content=f"<propose xmlns='urn:xmpp:jingle-message:0' id='a'>{media}</propose>")
+
+    assert decrypted(stage.service.publishes[0])["media"] == []
 
 
 def test_a_call_that_nobody_waits_at_any_more_does_not_ring() -> None:
@@ -282,7 +293,9 @@ def test_it_has_room_whatever_strangers_choose(body: str, max_size: int, told: D
     _, data = sealed(Secret(b64encode(KEY).decode()), said)
     assert len(data) + 64 <= max_size
     read = json.loads(said)
-    assert (read["unread"], read["type"]) == (7, told.type)
+    assert read["unread"] == 7
+    assert read.get("type") == (None if told.type == SUBSCRIBE else told.type)
+    assert ("media" in read) == (told.type == CALL)
     message = read.get("message", "")
     assert message in (body, "Encrypted message") or body.startswith(message.removesuffix("…"))
 
