@@ -29,6 +29,8 @@ from pushd.routing.pushing import (
     Registrations,
     Tried,
     Waiting,
+    called,
+    handles,
 )
 from pushd.storage.sqlite import Database
 
@@ -268,10 +270,16 @@ class Pushes:
         return self._push.registrations
 
     def _device(self, bare: str, name: str) -> Device:
-        found = self._push.find(bare, name)
-        if found is None:
+        known = self._push.devices(bare)
+        found = called(known, name)
+        if not found:
             raise Refused(f"{bare} has no device {name}: see push enablements, push registrations")
-        return found
+        if len(found) > 1:
+            choice = ", ".join(
+                handle for one, handle in zip(known, handles(known), strict=True) if one in found
+            )
+            raise Refused(f"{bare} has several devices {name}: say which, by one of {choice}")
+        return found[0]
 
     def _trouble(self, backend: str) -> str:
         """Why a backend takes nothing at the moment; "" where nothing is known."""

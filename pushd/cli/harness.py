@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pushd.cli.commands import WRONG, Argument, Command, reached, say
+from pushd.cli.pushtables import plain
 from pushd.cli.reaching import PATIENCE
 from pushd.cli.tables import table
 
@@ -84,10 +85,10 @@ def refuted(result: Row) -> str:
 
 def _line(one: Row) -> str:
     """`provider accepted: push.localhost 3f9a1c phone (fcm), after 0.05 s`."""
-    names = " ".join(filter(None, (one["service"], one["node"], one["device"])))
+    names = " ".join(filter(None, (plain(one["service"]), one["node"], plain(one["device"]))))
     backend = f" ({one['backend']})" if one.get("backend") else ""
     after = f", after {one['seconds']:.2f} s" if "seconds" in one else ""
-    why = f": {one['why']}" if one.get("why") else ""
+    why = f": {plain(one['why'])}" if one.get("why") else ""
     return f"{one['what']}{why}  {names}{backend}{after}"
 
 

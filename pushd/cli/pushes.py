@@ -71,7 +71,7 @@ NODE = Argument(
         "metavar": "NODE",
         "nargs": "?",
         "default": "",
-        "help": "one device, by its node, as shown or whole, or by its device id",
+        "help": "one device, by its node, as shown or whole, its device id or its name",
     },
 )
 WHAT = Argument(

@@ -95,7 +95,7 @@ def decisions(result: Row) -> str:
         heading,
         rows,
         result,
-        "all that came since the server started went to devices that were connected",
+        "nothing is remembered: whatever came since the server started went to connected devices",
     )
 
 

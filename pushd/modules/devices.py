@@ -17,7 +17,7 @@ from pushd.routing.commands import (
     bad_payload,
 )
 from pushd.routing.ledger import devices
-from pushd.routing.pushing import Device, Enablements, Tried
+from pushd.routing.pushing import Device, Enablements, Tried, called, handles
 from pushd.routing.requests import IQ
 from pushd.wire import forms
 from pushd.wire.element import Element
@@ -104,7 +104,7 @@ class Devices(Module):
         found = self.host.decisions.of(account)[-SHOWN:]
         if not found:
             return Completed(
-                notes=(Note("All that came since the server started went to connected devices."),)
+                notes=(Note("Nothing is remembered: whatever came went to connected devices."),)
             )
         rows = (
             {
@@ -227,10 +227,12 @@ def _chosen(form: forms.Form, devices: list[Device], all: bool = False) -> list[
     value = _submitted(form, "device")
     if all and value == ALL:
         return devices
-    for one in devices:
-        if one.is_called(value):
-            return [one]
-    raise bad_payload("device: you have no such device")
+    found = called(devices, value)
+    if len(found) > 1:
+        raise bad_payload("device: several of yours are called so")
+    if not found:
+        raise bad_payload("device: you have no such device")
+    return found
 
 
 def _length(form: forms.Form) -> int:
@@ -244,7 +246,7 @@ def _length(form: forms.Form) -> int:
 
 
 def _choice(devices: list[Device], title: str, text: str, all: bool = False) -> Element:
-    options = [(one.handle, _called(one)) for one in devices]
+    options = list(zip(handles(devices), map(_called, devices), strict=True))
     if all and len(options) > 1:
         options.insert(0, (ALL, "All of them"))
     values = options[0][0] if len(options) == 1 or all else ()

@@ -225,12 +225,17 @@ class Device:
         """What it is chosen by: the digest of its node, or its service where it has none."""
         return self.digest or (self.enabled.service if self.enabled is not None else "")
 
+    @property
+    def full_handle(self) -> str:
+        """The same where a node of that name is at another service, too."""
+        return f"{self.handle}@{self.service}" if self.digest else self.handle
+
     def is_called(self, name: str) -> bool:
         """Whether this is its handle, its node, or its device id, which stands for no room."""
         found = [one.node for one in (self.enabled, self.registered) if one is not None]
         if self.registered is not None and not self.registered.room:
             found.append(self.registered.device)
-        return bool(name) and name in (*found, self.handle)
+        return bool(name) and name in (*found, self.handle, self.full_handle)
 
 
 class Pushing:
@@ -277,10 +282,6 @@ class Pushing:
         found += [Device(None, one) for one in known.values()]
         return sorted(found, key=_since)
 
-    def find(self, account: str, name: str) -> Device | None:
-        """The device that `Device.is_called` so; None where there is none."""
-        return next((one for one in self.devices(account) if one.is_called(name)), None)
-
     def remove(self, device: Device, reason: str, by: str) -> None:
         """Forget it on both sides; durable with the next commit."""
         if device.enabled is not None and self.enablements is not None:
@@ -315,6 +316,19 @@ class Pushing:
                 return Tried(answer or "no answer yet")
             left = max(0.0, ends_at - self._clock.seconds())
             return _as_settled(answer, await _within(left, settled, self._clock))
+
+
+def called(devices: Sequence[Device], name: str) -> list[Device]:
+    """Those that are called so, first by what only one should be, then by their owner."""
+    return [one for one in devices if one.is_called(name)] or [
+        one for one in devices if name and one.name == name
+    ]
+
+
+def handles(devices: Sequence[Device]) -> list[str]:
+    """What each is chosen by among the others."""
+    known = [one.handle for one in devices]
+    return [one.handle if known.count(one.handle) == 1 else one.full_handle for one in devices]
 
 
 def digest(node: str) -> str:

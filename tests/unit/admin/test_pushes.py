@@ -133,8 +133,7 @@ def test_the_ledger_of_an_account_has_both_sides(house: House) -> None:
 
 def test_a_device_that_is_gone_is_called_as_it_was(house: House) -> None:
     house.phone(device_name="Juliet's phone")
-    found = house.host.push.find(JULIET, "phone")
-    assert found is not None
+    [found] = house.host.push.devices(JULIET)
     house.host.push.remove(found, "removed by its owner", PHONE)
     house.hall.advance(0)
 
@@ -315,6 +314,33 @@ def test_a_test_push_to_another_service_tells_what_that_said(house: House) -> No
     [one] = told["tests"]
     assert (one["arrived"], one["published"]) == (False, "no answer yet")
     assert pushtables.tests(told).endswith(f"{ELSEWHERE} did not take it: no answer yet")
+
+
+def test_a_device_is_chosen_by_what_the_tables_call_it(house: House) -> None:
+    """A node may be at two services, and an owner may call two devices the same."""
+    phone = house.phone(device_name="My phone")
+    enable(phone, ELSEWHERE, house.node, SECRET)
+    house.phone(f"{JULIET}/pad", device_name="My phone")
+
+    def chosen(node: str) -> tuple[str, str]:
+        [one] = house.waited("test", 20, account=JULIET, node=node)["tests"]
+        return one["service"], one["device"]
+
+    [first, twin, pad] = house.ask("enablements", account=JULIET)["enablements"]
+    assert first["node"] == twin["node"]
+    for name, several in (
+        ("My phone", f"{first['node']}@{PUBSUB}, {pad['node']}"),
+        (first["node"], f"{first['node']}@{PUBSUB}, {first['node']}@{ELSEWHERE}"),
+    ):
+        with pytest.raises(Refused) as refused:
+            house.ask("test", account=JULIET, node=name)
+        words = f"{JULIET} has several devices {name}: say which, by one of {several}"
+        assert str(refused.value) == words
+    assert chosen(f"{twin['node']}@{ELSEWHERE}") == (ELSEWHERE, "phone")
+    assert chosen(f"{first['node']}@{PUBSUB}") == (PUBSUB, "My phone")
+    assert chosen(pad["node"]) == (PUBSUB, "My phone")
+    house.host.push.remove(house.host.push.devices(JULIET)[-1], "removed by its owner", PHONE)
+    assert chosen("My phone") == (PUBSUB, "My phone")
 
 
 def test_a_publisher_is_blocked_for_a_while_and_told_why(house: House) -> None:

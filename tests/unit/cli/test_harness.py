@@ -173,6 +173,18 @@ def test_what_was_cut_is_told(
     assert server.asked["arguments"] == {"jid": JULIET} | arguments
 
 
+def test_what_a_stranger_has_worded_is_one_line(
+    answer: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = STEP | {"device": "a\x1b[2J\u202e" + 60 * "b", "why": "x\ny", "service": "s\x07"}
+    path, _ = answer({"account": JULIET, "arrived": True, "mark": 7, "pushes": [hostile]})
+
+    assert pushdctl.main(["--socket", path, "wait-push", "--account", JULIET]) == 0
+
+    said = f"provider accepted: x?y  s? 3f9a1c a?[2J?{41 * 'b'}… (fcm), after 0.25 s"
+    assert capsys.readouterr().out == f"{said}\nmark 7\n"
+
+
 def test_a_mark_is_a_number_alone(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
     path, _ = answer({"mark": 1795678699831331})
     assert pushdctl.main(["--socket", path, "push", "mark"]) == 0

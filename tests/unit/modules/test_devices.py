@@ -4,6 +4,7 @@ import pytest
 
 from pushd.appserver.registrations import Wanted
 from pushd.routing.events import DeviceUnregistered, PushDecided, PushDisabled
+from pushd.routing.pushing import called
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, serialize
 from pushd.wire.namespaces import NS_COMMANDS
@@ -139,8 +140,7 @@ def test_a_device_that_registered_for_a_room_is_listed_for_it(house: House) -> N
 
     assert set(found) == {"Juliet's phone", "phone, for hall@rooms.example"}
     assert found["phone, for hall@rooms.example"]["state"].startswith("registered for a room")
-    device = house.host.push.find(JULIET, "phone")
-    assert device is not None
+    [device] = called(house.host.push.devices(JULIET), "phone")
     assert device.name == "Juliet's phone"
 
 
@@ -177,7 +177,7 @@ def test_without_devices_that_is_said(house: House, node: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "text"), [("push-decisions", "All that came"), ("push-ledger", "No")]
+    ("node", "text"), [("push-decisions", "Nothing is remembered"), ("push-ledger", "No")]
 )
 def test_without_a_past_that_is_said(house: House, node: str, text: str) -> None:
     [note] = notes(asked(house.hall.login(DESK), node))
@@ -236,6 +236,26 @@ def test_a_form_offers_the_devices_and_all_of_them(house: House) -> None:
     removing = child(command(asked(desk, "push-remove")), "jabber:x:data", "x")
     assert removing is not None
     assert "All of them" not in removing.toXml()
+
+
+def test_devices_with_the_same_node_are_told_apart(house: House) -> None:
+    """A node of that name may be at another service, too."""
+    phone = house.phone()
+    enable(phone, ELSEWHERE, house.node, SECRET)
+    desk = house.hall.login(DESK)
+    digest = Secret(house.node).digest
+
+    form = child(command(asked(desk, "push-remove")), "jabber:x:data", "x")
+    assert form is not None
+    [field] = [one for one in form.elements() if one.name == "field"]
+    values = [str(one.value) for one in field.elements() if one.name == "option"]
+    assert values == [f"{digest}@{PUBSUB}", f"{digest}@{ELSEWHERE}"]
+
+    words = "device: several of yours are called so"
+    assert refusal(asked(desk, "push-remove", device=digest))[1] == words
+    answer = asked(desk, "push-remove", device=values[1])
+    assert notes(answer) == [f"phone ({ELSEWHERE}) is removed."]
+    assert [one.service for one in house.host.push.enabled(JULIET)] == [PUBSUB]
 
 
 def test_a_device_is_removed_on_both_sides(house: House) -> None:
