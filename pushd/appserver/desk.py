@@ -23,7 +23,7 @@ from pushd.wire.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A register_host, and the apps that devices may register for there."""
+    """A register_host, or pubsub_host, and the apps that devices may register for there."""
 
     domain: str
     apps: tuple[App, ...]

@@ -41,6 +41,9 @@ DIALECTS = (
     ModPush,
     V1,
 )  # asked in this order who understands what two of them offer
+# Their clients may know one address, which they register at and then enable push with, whatever
+# an answer calls the pubsub_host: Conversations since July 2025, yaxim.
+OF_ONE_ADDRESS = (Conversations, V1)
 
 
 class AppServer:
@@ -70,27 +73,31 @@ class AppServer:
         self._trials = Trials(host.events, self.outbox)
         self._forgetting: IDelayedCall | None = None
         self._open_hosts(apps)
+        registering = dict.fromkeys(app.register_host for app in apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
-            self._open_pubsub(domain, tuple(app for app in apps if app.pubsub_host == domain))
-        for domain in dict.fromkeys(app.register_host for app in apps):
+            place = Place(domain, tuple(app for app in apps if app.pubsub_host == domain))
+            self._open_pubsub(place)
+            for dialect in () if domain in registering else OF_ONE_ADDRESS:
+                dialect(self.desk, place)
+        for domain in registering:
             here = tuple(app for app in apps if app.register_host == domain)
             for dialect in DIALECTS:
                 dialect(self.desk, Place(domain, here))
         host.events.listen(AccountRemoved, self._account_removed)
 
-    def _open_pubsub(self, domain: str, apps: tuple[App, ...]) -> None:
+    def _open_pubsub(self, place: Place) -> None:
         PubsubHost(
             self._host,
-            domain,
+            place.domain,
             self._apps,
             self.registrations,
             self.publishers,
             self._limiter,
             self.outbox.accept,
-            Fpush(self.desk, apps, self.passing),
-            MongooseIM(self.desk, Place(domain, apps)),
+            Fpush(self.desk, place.apps, self.passing),
+            MongooseIM(self.desk, place),
         )
-        Tigase(self.desk, Place(domain, apps))
+        Tigase(self.desk, place)
 
     async def load(self) -> None:
         """Read what the last run left; before anything is routed."""

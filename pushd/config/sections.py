@@ -264,13 +264,13 @@ class Dialects:
     # ``unregister-push``.
     mod_push: bool = True
     # The commands of Conversations and p2: ``register-push-fcm``, ``-gcm`` and ``-apns`` with
-    # ``android-id``, for rooms too, and ``unregister-push-TYPE``.
+    # ``android-id``, for rooms too, and ``unregister-push-TYPE``; at the ``pubsub_host``, too.
     conversations: bool = False
     # Those of Tigase's push component, ``register-device`` and ``unregister-device``, for Siskin,
     # Snikket on iOS and Stork; at the ``pubsub_host``, which these find if it is a host of its own.
     tigase: bool = False
     # The commands of mod_push_appserver, of yaxim and former Monals: ``v1-register-push`` and
-    # ``v1-unregister-push``.
+    # ``v1-unregister-push``; at the ``pubsub_host``, too.
     v1: bool = False
     # Monal and whoever uses fpush: nobody registers, servers publish to the token of a device,
     # with a ``pushModule`` that a backend lists (``push_modules``).

@@ -11,6 +11,9 @@ an answer are the form's fields. A device registers for its account and for each
 apart, and each time has a node and a secret of their own. One for a room is used by the room.
 Without a room, to unregister ends what the device has for rooms, too.
 
+Conversations since July 2025 reads node and secret alone, and enables with the address where it
+registered: so the commands are at the pubsub_host, too (`service.OF_ONE_ADDRESS`).
+
 The reference has a command of the same name. A form with `android-id` or `muc` is for this
 dialect. One with neither is the reference's as long as that is switched on; the answer is the
 same, and `unregister-push-TYPE` finds what was registered so as well.
@@ -39,7 +42,7 @@ OWN_FIELDS = frozenset(("android-id", "muc"))
 
 
 class Conversations:
-    """The commands of one register_host."""
+    """The commands of one register_host, or pubsub_host."""
 
     def __init__(self, desk: Desk, place: Place) -> None:
         self._desk = desk

@@ -8,9 +8,9 @@ that it gave, whatever the answer said. It is the same for all accounts of a dev
 it is the account's own, and told apart from others' of that name by who publishes.
 
 yaxim enables push with the address where it registered, whatever `jid` says: for it the
-register_host has to be the pubsub_host. Monal's forms have a FORM_TYPE, the address of a web
-page, yaxim's have none; it is passed over. What is wrong is answered as there,
-`not-acceptable`, with a text that names the field.
+commands are at the pubsub_host, too (`service.OF_ONE_ADDRESS`). Monal's forms have a
+FORM_TYPE, the address of a web page, yaxim's have none; it is passed over. What is wrong is
+answered as there, `not-acceptable`, with a text that names the field.
 """
 
 from pushd.appserver.apps import App
@@ -25,7 +25,7 @@ NAME = "v1"
 
 
 class V1:
-    """The commands of one register_host."""
+    """The commands of one register_host, or pubsub_host."""
 
     def __init__(self, desk: Desk, place: Place) -> None:
         self._desk = desk

@@ -1,4 +1,4 @@
-"""Conversations for Android, 2.5 and later, and a client for Apple's devices by p2.
+"""Conversations for Android, from 2.5 on and of today, and a client for Apple's devices by p2.
 
 Conversations puts its fields into a form without FORM_TYPE, reads jid, node and secret from
 the answer's form, and never unregisters its account: what is here for that is what p2 takes.
@@ -18,10 +18,11 @@ from tests.scenarios.devices.device import (
     enabling,
     status,
 )
+from tests.scenarios.house import PUSH_HOST
 from tests.scenarios.reading import succeeded
 
 
-def executing(to: str, command: str, **fields: str) -> str:
+def executing(to: str, command: str, action: str = "execute", **fields: str) -> str:
     """A command as Conversations' `IqGenerator` writes it."""
     form = "".join(
         f"<field var='{name.replace('_', '-')}'><value>{value}</value></field>"
@@ -30,7 +31,7 @@ def executing(to: str, command: str, **fields: str) -> str:
     )
     return (
         f"<iq to='{to}' id='{{id}}' type='set'>"
-        f"<command node='{command}' action='execute' xmlns='{NS_COMMANDS}'>"
+        f"<command node='{command}' action='{action}' xmlns='{NS_COMMANDS}'>"
         f"<x xmlns='jabber:x:data' type='submit'>{form}</x></command></iq>"
     )
 
@@ -40,6 +41,7 @@ class Conversations(Device):
 
     dialect = "conversations"
     resource = "Conversations.sAdA"
+    action: ClassVar[str] = "execute"
 
     def __init__(self, house: Any, account: str = "") -> None:
         super().__init__(house, account)
@@ -55,7 +57,8 @@ class Conversations(Device):
 
     def _registered(self, muc: str) -> tuple[str, str, str]:
         given = {"token": self.token, "android_id": self.android_id, "muc": muc}
-        answer = self.ask(executing(self.app_server, "register-push-fcm", **given))
+        command = executing(self.app_server, "register-push-fcm", self.action, **given)
+        answer = self.ask(command)
         assert status(answer) == "completed"
         fields = command_form(answer).fields
         [jid], [node], [secret] = fields["jid"], fields["node"], fields["secret"]
@@ -92,6 +95,21 @@ class Conversations(Device):
         """The app compares `account` with the hash of each of its accounts."""
         data = push["message"]["data"]
         assert data == {"account": self.hash_of(self.account)}
+
+
+class ConversationsOfToday(Conversations):
+    """Since July 2025 (`PushNotificationManager`): it enables where it has registered.
+
+    Its command begins with its end, and of the answer it reads node and secret alone.
+    """
+
+    resource = "Conversations.sBdB"
+    app_server = PUSH_HOST
+    action = "complete"
+
+    def register(self) -> None:
+        super().register()
+        self.jid = self.app_server
 
 
 class AppleClient(Device):

@@ -80,7 +80,7 @@ class Siskin(Device):
         )
         return self.ask(
             f"<iq to='{self.jid}' id='{{id}}' type='set'>"
-            f"<command xmlns='{NS_COMMANDS}' node='{node}' action='execute'>"
+            f"<command xmlns='{NS_COMMANDS}' node='{node}'>"
             f"<x xmlns='jabber:x:data' type='submit'>{form}</x></command></iq>"
         )
 

@@ -9,7 +9,11 @@ import pytest
 from pushd.wire import forms
 from pushd.wire.element import Element, child, element
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUBSUB, NS_PUSH
-from tests.scenarios.devices.conversations import AppleClient, Conversations
+from tests.scenarios.devices.conversations import (
+    AppleClient,
+    Conversations,
+    ConversationsOfToday,
+)
 from tests.scenarios.devices.device import SPOKEN, Device, enabling, is_left_alone, is_woken, play
 from tests.scenarios.devices.generic import Converse, Smack
 from tests.scenarios.devices.mod_push import ModPushDevice
@@ -25,6 +29,7 @@ from tests.scenarios.reading import condition, fields_of, items, refusal, succee
 DEVICES = (
     ModPushDevice,
     Conversations,
+    ConversationsOfToday,
     AppleClient,
     OldMonal,
     Yaxim,
@@ -40,9 +45,11 @@ DEVICES = (
 
 
 def app_server(**dialects: bool) -> dict[str, Any]:
-    """All dialects but those that are switched off; and one address for both halves besides."""
-    backends = [{"type": "fcm"}, {"type": "apns"}, {"type": "fcm", "register_host": PUSH_HOST}]
-    return {"dialects": SPOKEN | dialects, "backends": backends}
+    """All dialects but those that are switched off."""
+    return {
+        "dialects": SPOKEN | dialects,
+        "backends": [{"type": "fcm"}, {"type": "apns"}],
+    }
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pushd.appserver.limits import Rules
 from pushd.config.sections import Dialects
 from pushd.wire.element import children
 from pushd.wire.namespaces import NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS
-from tests.unit.appserver.stage import PUBSUB, Post, Stage, app, execute, outcome
+from tests.unit.appserver.stage import PUBSUB, REGISTER, Post, Stage, app, execute, outcome, result
 
 NAMES = [option.name for option in fields(Dialects)]
 TYPES = ("apns", "fcm", "gcm")
@@ -41,10 +41,10 @@ class Apples(Post):
     aliases = frozenset()
 
 
-def stage(*dialects: str) -> Stage:
-    """One address for everything."""
+def stage(*dialects: str, register_host: str = PUBSUB) -> Stage:
+    """One address for everything, unless another one is to register at."""
     apps = [
-        app(name, provider, register_host=PUBSUB)
+        app(name, provider, register_host=register_host)
         for name, provider in (("fcm", Phones()), ("apns", Apples()))
     ]
     for one, name in zip(apps, ("fcm-xmpp-api", "tigase:messenger:apns:1"), strict=True):
@@ -96,6 +96,26 @@ def test_all_are_at_one_address() -> None:
     identities, features = told(house)
     assert {("app-server", "any"), ("pubsub", "push")} <= identities
     assert {NS_COMMANDS, "urn:xmpp:push:0", "fcm-xmpp-api"} <= features
+
+
+def test_who_knows_one_address_registers_where_servers_publish() -> None:
+    house = stage(*NAMES, register_host=REGISTER)
+    assert listed(house) == COMMANDS["conversations"] | COMMANDS["v1"] | COMMANDS["tigase"]
+    identities, _ = told(house)
+    assert "app-server" not in dict(identities)
+
+
+@pytest.mark.parametrize("action", ["execute", "complete"])
+def test_the_conversations_of_today_knows_one_address(action: str) -> None:
+    house = stage("conversations", "mod_push", register_host=REGISTER)
+    fields = {"token": "tok", "android-id": "92afd7a91cdba9a0"}
+
+    answer = execute(house.client(), "register-push-fcm", fields, host=PUBSUB, action=action)
+
+    given = result(answer)
+    assert answer.command["status"] == "completed"
+    assert given["jid"] == (PUBSUB,)
+    assert house.publish(given["node"][0], given["secret"][0]) == ""
 
 
 def test_none_is_announced_where_all_are_off() -> None:
