@@ -77,8 +77,8 @@ class AppServer:
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
             place = Place(domain, tuple(app for app in apps if app.pubsub_host == domain))
             self._open_pubsub(place)
-            for dialect in () if domain in registering else OF_ONE_ADDRESS:
-                dialect(self.desk, place)
+            for one in () if domain in registering else OF_ONE_ADDRESS:
+                one(self.desk, place)
         for domain in registering:
             here = tuple(app for app in apps if app.register_host == domain)
             for dialect in DIALECTS:
