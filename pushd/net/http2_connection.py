@@ -213,9 +213,12 @@ class Connection(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._has_ended or self._trouble is not None:
             return
-        self._pulse.heard()
         try:
-            for part in self._splitter.feed(data):
+            parts = self._splitter.feed(data)
+            self._pulse.heard(self._splitter.frames)
+            for part in parts:
+                if self._trouble is not None:
+                    return
                 if isinstance(part, Goaway):
                     self._goaway(part)
                 else:

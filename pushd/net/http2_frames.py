@@ -29,6 +29,7 @@ class Splitter:
     """Cuts bytes into runs of whole frames, and the GOAWAYs between them."""
 
     def __init__(self) -> None:
+        self.frames = 0  # that the last bytes have made complete
         self._rest = b""  # the beginning of a frame
 
     def feed(self, data: bytes) -> list[bytes | Goaway]:
@@ -37,7 +38,7 @@ class Splitter:
             data = self._rest + data
             self._rest = b""
         found: list[bytes | Goaway] = []
-        start = at = 0  # of the run, of the frame
+        start = at = count = 0  # of the run, of the frame
         size = len(data)
         while size - at >= HEAD:
             length = int.from_bytes(data[at : at + 3], "big")
@@ -52,6 +53,8 @@ class Splitter:
                 found.append(_goaway(data[at:end]))
                 start = end
             at = end
+            count += 1
+        self.frames = count
         if at > start:
             found.append(data[start:at])
         self._rest = data[at:]

@@ -10,6 +10,8 @@ from pushd.net.http import Fault, HTTPError
 DOUBTFUL_AFTER = 60.0  # seconds of silence after which a connection is asked before it is used
 PING_AFTER = 3600.0  # seconds of silence after which it is asked anyway
 PING_TIMEOUT = 10.0  # seconds for the answer
+FLOOD = 10_000  # frames within a minute during which no exchange ends
+FLOOD_TIME = 60.0  # seconds
 
 
 class Patient(Protocol):
@@ -26,7 +28,7 @@ class Patient(Protocol):
         """It is of no use any more."""
 
     def give_up(self, error: HTTPError) -> None:
-        """It is dead."""
+        """It is dead, or had better be."""
 
 
 class Pulse:
@@ -36,6 +38,8 @@ class Pulse:
         self.is_doubtful = False  # it is asked before it is used
         self.heard_at = 0.0
         self._used_at = 0.0
+        self._frames = 0  # that came since, or for the last minute at least
+        self._frames_from = 0.0  # when the first of these may have come
         self._clock = clock
         self._patient = patient
         self._idle_limit = idle_limit
@@ -54,13 +58,20 @@ class Pulse:
         if self._look is not None and self._look.active():
             self._look.cancel()
 
-    def heard(self) -> None:
-        """Something came."""
-        self.heard_at = self._clock.seconds()
+    def heard(self, frames: int) -> None:
+        """Something came, so many frames. Who says much that ends nothing is not listened to."""
+        self.heard_at = now = self._clock.seconds()
+        self._frames += frames
+        if self._frames > FLOOD:
+            if now - self._frames_from < FLOOD_TIME:
+                text = "the server sends frame after frame, and no answer"
+                self._patient.give_up(HTTPError(Fault.BROKEN, text))
+            self._frames, self._frames_from = 0, now
 
     def used(self) -> None:
         """An exchange has ended, or the connection has begun."""
-        self._used_at = self._clock.seconds()
+        self._used_at = self._frames_from = self._clock.seconds()
+        self._frames = 0
 
     def answered(self) -> None:
         """The answer to a ping has come."""

@@ -8,6 +8,17 @@ from typing import Any
 import pytest
 from h2.events import ConnectionTerminated
 from hpack import NeverIndexedHeaderTuple
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import (
     ConnectionLost,
@@ -16,6 +27,7 @@ from twisted.internet.error import (
     TimeoutError,
 )
 
+from pushd.net import http2_pulse
 from pushd.net.http import BODY_LIMIT, Fault, HTTPError
 from pushd.net.http2_connection import FAREWELL, STREAMS, Declined
 from pushd.net.http2_exchange import RESENDS
@@ -28,7 +40,7 @@ from pushd.net.http2_origin import (
     MANY,
     STEADY,
 )
-from pushd.net.http2_pulse import DOUBTFUL_AFTER, PING_AFTER, PING_TIMEOUT
+from pushd.net.http2_pulse import DOUBTFUL_AFTER, FLOOD_TIME, PING_AFTER, PING_TIMEOUT
 from tests.unit.net.http2_house import HEADERS, URL, House, Line, Outcome
 
 
@@ -563,6 +575,69 @@ def test_what_breaks_http2_ends_the_connection() -> None:
     house.pump()
     assert outcome.fault is Fault.BROKEN
     assert line.wire.was_aborted
+
+
+def head(block: bytes) -> bytes:
+    frame = HeadersFrame(1, block)
+    frame.flags.add("END_HEADERS")
+    return bytes(frame.serialize())
+
+
+FLOOD = 200  # frames, in these tests
+
+
+@pytest.mark.parametrize(
+    ("first", "frame"),
+    [
+        (b"", PingFrame(0, b"12345678").serialize()),
+        (b"", SettingsFrame(0).serialize()),
+        (b"", WindowUpdateFrame(0, window_increment=1).serialize()),
+        (b"", RstStreamFrame(3).serialize()),
+        (b"", PriorityFrame(1).serialize()),
+        (b"", GoAwayFrame(0, last_stream_id=1).serialize()),
+        (b"", ExtensionFrame(77, 0, 0, b"").serialize()),
+        (b"", head(b"\x08\x03103")),
+        (head(b"\x88"), DataFrame(1, b"").serialize()),
+    ],
+    ids=[
+        "ping",
+        "settings",
+        "window",
+        "reset",
+        "priority",
+        "goaway",
+        "unknown",
+        "103",
+        "empty-data",
+    ],
+)
+def test_who_floods_is_left(first: bytes, frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2_pulse, "FLOOD", FLOOD)
+    house = House()
+    outcome = house.post()
+    line = house.let_in()
+    line.client.dataReceived(first + frame * (FLOOD - 10))
+    assert outcome.is_open
+    assert not line.wire.was_aborted
+
+    line.client.dataReceived(frame * 20)
+    assert line.wire.was_aborted
+    line.cut()
+    house.clock.advance(0)
+    assert "frame after frame" in str(outcome.failure)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_frames_that_come_slowly_are_no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2_pulse, "FLOOD", FLOOD)
+    house = House()
+    outcome = house.post(timeout=1e6)
+    line = house.let_in()
+    for _ in range(4):
+        line.client.dataReceived(PingFrame(0, b"12345678").serialize() * (FLOOD // 2))
+        house.clock.advance(FLOOD_TIME)
+    answered(house, line, 1)
+    assert outcome.answer.status == 200
 
 
 def test_who_cancels_while_a_connection_breaks_is_done_with_it() -> None:
