@@ -173,6 +173,18 @@ class Enablement:
         self.visits += 1
         return waited
 
+    def correct(self, now: float) -> None:
+        """Believe in nothing that is still to come: a clock that was wrong noted it.
+
+        So a clock that is set back has nobody wait for the time that it was ahead.
+        """
+        if self.published_at > now:
+            self.published_at = now
+        if self.rests_until > now + self.pause:
+            self.rests_until = now + self.pause
+        if self.tried_at > now:
+            self.tried_at = now
+
     def settle(self, flight: Flight) -> None:
         """A push is done with; if the device was back since, that says nothing."""
         told = flight.queued

@@ -110,8 +110,8 @@ class Push(Module):
         one = self._enable(session, service, wanted)
         if accepted:
             self.enablements.set_told(account, told)
-        await self.host.database.committed()
         self.host.events.emit(PushEnabled(account, one.service, one.node, session.full, is_new))
+        await self.host.database.committed()
         if not accepted:
             return None
         return named("enable", one.service, one.node, options.result(accepted))

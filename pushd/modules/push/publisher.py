@@ -86,7 +86,7 @@ class Publisher:
         flight = one.flight
         if flight is not None and (flight.queued is None or not is_urgent):
             return
-        due = self._due_at(one, is_urgent)
+        due = self._due_at(one, is_urgent, now)
         if due <= now:
             if flight is not None:  # of what it tells, the next one tells again
                 one.since = flight.since or one.since
@@ -107,10 +107,11 @@ class Publisher:
         now = self._clock.seconds()
         if one.account in self._pauses:
             return PAUSED
-        if one.probed_at and now < probation.next_attempt(one):
+        due = self._due_at(one, urgent, now)
+        if one.probed_at and now < due:
             return ON_PROBATION
         is_waited_for = one.flight is not None or one.has_news
-        if not urgent and (is_waited_for or now < self._due_at(one, urgent)):
+        if not urgent and (is_waited_for or now < due):
             return COALESCED
         return ""
 
@@ -127,8 +128,9 @@ class Publisher:
                 self._enablements.changed(one)
         return answer
 
-    def _due_at(self, one: Enablement, is_urgent: bool) -> float:
+    def _due_at(self, one: Enablement, is_urgent: bool, now: float) -> float:
         """When the next publish may leave; seconds since the epoch."""
+        one.correct(now)
         if one.probed_at:
             return probation.next_attempt(one)
         if is_urgent:
