@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.config.proxies import Proxy
+from pushd.net.faults import unconnected
 from pushd.net.http import CONNECT_TIMEOUT, Fault, HTTPError
 from pushd.net.once import Once
 
@@ -179,7 +180,7 @@ def _unreachable(proxy: Proxy, failure: Failure) -> HTTPError:
             )
         case DNSLookupError():
             return HTTPError(Fault.PROXY, f"the proxy {proxy} has no address")
-        case ConnectError() | ConnectionLost() as error:
-            return HTTPError(Fault.PROXY, f"the proxy {proxy}: {type(error).__name__}")
+        case ConnectError() as error:
+            return HTTPError(Fault.PROXY, f"the proxy {proxy}{unconnected(error)}")
         case error:
             return HTTPError(Fault.PROXY, f"the proxy {proxy}: {type(error).__name__}")

@@ -27,7 +27,7 @@ from pushd.net.faults import fault
 from pushd.net.http import Fault, HTTPError, Road
 from pushd.net.once import Once
 from pushd.net.outward import Outward
-from pushd.net.verdicts import verdict
+from pushd.net.verdicts import EXPIRED, NOT_YET, verdict
 
 PATIENCE = 10.0  # seconds for each step
 SOON = 7 * 86_400  # seconds before a certificate ends in which it is worth a word
@@ -45,6 +45,11 @@ class Sight:
     text: str
     seconds: float
     fault: Fault | None = None  # why it went no further
+    is_untimely: bool = False  # a certificate is good, but not at this moment
+
+
+class Untimely(HTTPError):
+    """A certificate that has expired, or is not valid yet, by the clock of this machine."""
 
 
 @dataclass(slots=True)
@@ -104,7 +109,8 @@ class Surveyor:
         except Exception as error:  # noqa: BLE001  each is told, in our words
             known = fault(error)
             assert isinstance(known, HTTPError)
-            survey.sights.append(Sight(step, known.text, self._taken, known.fault))
+            is_untimely = isinstance(known, Untimely)
+            survey.sights.append(Sight(step, known.text, self._taken, known.fault, is_untimely))
         finally:
             self._visitor.leave()
         return survey
@@ -247,7 +253,8 @@ class _Judge:
         if self._refused is None:
             return None
         words = verdict(*self._refused)
-        return HTTPError(Fault.TLS, f"TLS: its certificate {words}") if words else None
+        kind = Untimely if self._refused[0] in (EXPIRED, NOT_YET) else HTTPError
+        return kind(Fault.TLS, f"TLS: its certificate {words}") if words else None
 
 
 @implementer(IResolutionReceiver)

@@ -34,7 +34,7 @@ from pushd.providers.contract import (
 )
 
 if TYPE_CHECKING:
-    from pushd.net.survey import Survey
+    from pushd.net.survey import Sight, Survey
 
 log = Logger()
 
@@ -55,12 +55,20 @@ REMEDIES = {
     Fault.PROXY: "look at the proxy of the configuration: its address, user name and password, and"
     " whether it lets us to this host and port",
 }
+REFUSED = (
+    "is the address right, and its port; is the service up? May this machine go out, or does it"
+    " need a proxy (app_server.proxy)?"
+)
+UNTIMELY = (
+    "is this machine's clock right? If it is, whoever keeps the service has to renew the"
+    " certificate"
+)
 REPORT = "see the log, and report it"
 BUSY = "wait: it is reached, but it is busy"
 CLOCK = "set this machine's clock; have it kept right by NTP"
 REVOKED = (
-    "do the account and its key belong together, was the key revoked or the account disabled? The"
-    " provider's console tells, and gives another"
+    "do the account and its key belong together; has the key run out, was it revoked, or the"
+    " account disabled? The provider's console tells, and gives another"
 )
 
 
@@ -176,8 +184,8 @@ class _Probing:
             took = sum(sight.seconds for sight in survey.sights)
             finding = Finding("it is reached")
             if survey.fault is not None:
-                text = survey.sights[-1].text
-                finding = Finding(text, is_way_out, REMEDIES[survey.fault])
+                last = survey.sights[-1]
+                finding = Finding(last.text, is_way_out, _remedy(last))
             self._add("way", finding, survey.place, took)
         if seen and not is_way_out:
             raise _Stuck
@@ -215,8 +223,7 @@ class _Probing:
         survey = await self._way.survey(request)
         self._places[key] = survey.place
         for sight in survey.sights:
-            fault = sight.fault
-            finding = Finding(sight.text, fault is None, REMEDIES[fault] if fault else "")
+            finding = Finding(sight.text, sight.fault is None, _remedy(sight))
             self._note(sight.step, finding, survey.place, sight.seconds)
         return survey.place
 
@@ -247,6 +254,17 @@ class _Probing:
         self._probe.steps.append(
             Step(step, finding.text, place, finding.is_good, finding.remedy, seconds)
         )
+
+
+def _remedy(sight: "Sight") -> str:
+    """What to do about what is in the way; "" where nothing is."""
+    if sight.fault is None:
+        return ""
+    if sight.is_untimely:
+        return UNTIMELY
+    if (sight.step, sight.fault) == ("connection", Fault.UNREACHABLE):
+        return REFUSED
+    return REMEDIES[sight.fault]
 
 
 def _long(seconds: float) -> str:

@@ -127,7 +127,7 @@ def pushdctl(config: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
 def test_without_a_server_the_configuration_is_tried_from_here(config: Path) -> None:
     done = pushdctl(config, "push", "probe")
     assert done.returncode == 1, done.stderr
-    assert done.stdout.count("FAIL  connection  no connection: ConnectionRefusedError") == 2
+    assert done.stdout.count("FAIL  connection  no connection: nothing listens there") == 2
     assert "-> is the address right" in done.stdout
     assert not (config.parent / "data").exists()
 

@@ -1,5 +1,6 @@
 """HTTPS out, against servers that behave and servers that do not."""
 
+import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.error import (
     CannotListenError,
+    ConnectError,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
@@ -444,6 +446,28 @@ def failure_of(*errors: Exception) -> HTTPError:
 )
 def test_each_failure_has_its_fault(error: Exception, fault: Fault) -> None:
     assert failure_of(error).fault is fault
+
+
+def refused_tls(words: str) -> ResponseNeverReceived:
+    return ResponseNeverReceived([Failure(SSL.Error([("SSL routines", "", words)]))])
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED), "no connection: nothing listens there"),
+        (NoRouteError(errno.EHOSTUNREACH), "no connection: there is no route to it"),
+        (ConnectError(errno.ENETUNREACH), "no connection: there is no route to it"),
+        (ConnectError(errno.ENETDOWN), "no connection: network is down"),
+        (ConnectError(), "no connection"),
+        (ConnectError("odd"), "no connection"),
+        (refused_tls("wrong version number"), "TLS: what answers there does not speak it"),
+        (refused_tls("unexpected eof while reading"), "TLS: it hung up"),
+        (refused_tls("unknown ca"), "TLS: unknown ca"),
+    ],
+)
+def test_a_failure_is_told_in_plain_words(error: Exception, text: str) -> None:
+    assert failure_of(error).text == text
 
 
 def test_a_second_closing_connection_is_a_fault() -> None:

@@ -166,7 +166,8 @@ class TestProxies(OverSockets):
         for make in (http2, either):
             client = make(reactor, Road(proxy=proxy))
             self.clients.append(client)
-            assert "ConnectionRefusedError" in (await self.failed(client)).text
+            error = await self.failed(client)
+            assert error.text == f"the proxy {proxy}: nothing listens there"
 
 
 # Without a network.

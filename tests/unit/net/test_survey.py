@@ -65,7 +65,7 @@ class TestSurveys(OverSockets):
             seen = await self.look(f"https://127.0.0.1:{taken.getsockname()[1]}/")
         assert [one.step for one in seen.sights] == ["connection"]
         assert seen.fault is Fault.UNREACHABLE
-        assert seen.sights[0].text == "no connection: ConnectionRefusedError"
+        assert seen.sights[0].text == "no connection: nothing listens there"
 
     async def test_a_certificate_that_has_expired_is_called_so(self) -> None:
         with TemporaryDirectory() as folder:

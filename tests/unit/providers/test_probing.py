@@ -23,7 +23,18 @@ from pushd.providers.contract import (
     Sending,
     Token,
 )
-from pushd.providers.probing import BUSY, CLOCK, LONGEST, REMEDIES, REVOKED, Probe, Prober, Step
+from pushd.providers.probing import (
+    BUSY,
+    CLOCK,
+    LONGEST,
+    REFUSED,
+    REMEDIES,
+    REVOKED,
+    UNTIMELY,
+    Probe,
+    Prober,
+    Step,
+)
 from tests.support import result_of
 from tests.unit.providers.bench import NOW, FakeTransport, Obedient, Voucher, token
 
@@ -157,6 +168,20 @@ def test_what_is_in_the_way_is_told_with_a_remedy(fault: Fault) -> None:
     assert way.sent == []
 
 
+@pytest.mark.parametrize(
+    ("sight", "remedy"),
+    [
+        (Sight("name", "no address", 0.1, Fault.UNREACHABLE), REMEDIES[Fault.UNREACHABLE]),
+        (Sight("connection", "nobody there", 0.1, Fault.UNREACHABLE), REFUSED),
+        (Sight("tls", "it expired", 0.1, Fault.TLS, is_untimely=True), UNTIMELY),
+    ],
+    ids=["no name", "nobody there", "not today"],
+)
+def test_a_remedy_is_for_what_it_is_that_is_in_the_way(sight: Sight, remedy: str) -> None:
+    assert probed(Askable(), Way(push=[sight])).steps[-1].remedy == remedy
+    assert probed(Wandering(), Way(one=[sight], other=[sight])).steps[-1].remedy == remedy
+
+
 def test_an_exchange_that_fails_is_told_with_a_remedy() -> None:
     probe = probed(Askable(), Way(Failed(Fault.TIMEOUT, "no answer within 15 s")))
     last = probe.steps[-1]
@@ -266,7 +291,7 @@ def test_services_that_devices_name_are_looked_for_and_sent_nothing() -> None:
 def test_one_that_is_not_reached_is_worth_a_look() -> None:
     probe = probed(Wandering(), Way(one=AWAY))
     assert probe.is_good
-    assert [step.remedy for step in probe.steps] == [REMEDIES[Fault.UNREACHABLE], ""]
+    assert [step.remedy for step in probe.steps] == [REFUSED, ""]
 
 
 def test_none_that_is_reached_is_a_failure() -> None:

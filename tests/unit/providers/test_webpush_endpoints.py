@@ -166,8 +166,14 @@ def test_a_stand_in_that_the_operator_named_is_taken_wherever_it_is() -> None:
     assert (place.is_private, place.is_stand_in) == (True, True)
     place = rules.place("https://push.example.org/x")
     assert (place.is_private, place.is_stand_in) == (False, False)
-    for endpoint in ("https://127.0.0.1:74430/x", "https://127.0.0.1:7443@evil.example/x"):
+    for endpoint in (
+        "https://127.0.0.1:7443@evil.example/x",
+        "https://127.0.0.1:7443.evil.example/x",
+        "https://127.0.0.1:744/x",
+        "https://127.0.0.1:7444/x",
+    ):
         assert not taken(endpoint, rules)
+    assert not taken("https://127.0.0.1:7443/x", Rules(stand_in="https://127.0.0.1:744"))
 
 
 @pytest.mark.parametrize(
