@@ -135,6 +135,7 @@ class IdentityTest(Hostile):
             ("no host", (" to='localhost'", ""), "improper-addressing"),
             ("another user", (" to=", " from='romeo@localhost' to="), "invalid-from"),
             ("another host's user", (" to=", " from='juliet@example.org' to="), "invalid-from"),
+            ("another host's", (" to=", " from='example.org' to="), "invalid-from"),
             ("no address", (" to=", " from='@' to="), "invalid-from"),
         ):
             header = HEADER.replace(*change)
@@ -149,12 +150,16 @@ class IdentityTest(Hostile):
                 raw.read_until(rb"<proceed[^>]*>")
                 raw.start_tls(server.ready.ca)
                 assert self.ended_by(raw, header) == condition, name
-        raw = self.secured()
-        raw.send(login)
-        raw.read_until(SUCCESS)
-        raw.send(HEADER.replace(" to=", " from='juliet@localhost/any' to="))
-        assert b" to='juliet@localhost'" in raw.read_until(rb"</stream:features>")
-        assert b"juliet@localhost/" in raw.bind("r")
+        for claimed, greeted in (
+            ("juliet@localhost/any", b" to='juliet@localhost'"),
+            ("localhost", b" to='localhost'"),  # which is nobody else
+        ):
+            raw = self.secured()
+            raw.send(login)
+            raw.read_until(SUCCESS)
+            raw.send(HEADER.replace(" to=", f" from='{claimed}' to="))
+            assert greeted in raw.read_until(rb"</stream:features>")
+            assert b"juliet@localhost/" in raw.bind("r")
 
     async def test_row_11_nobody_acts_for_another_with_any_mechanism(self) -> None:
         server = await self.start()
