@@ -6,8 +6,13 @@ published: both are one address, the pubsub_host. There is no secret; nodes are 
 and only the account and its server may publish. Documented in Tigase's Push Component guide,
 13.4.2; `device-second-token`, `features` and `max-payload-size` are what its clients send and
 read (Martin, TigasePushNotificationsModule).
+
+A device is known by its token, as that guide has it, and a client that gets another one
+unregisters the old one first. A resource would not do: Siskin's is the name of the device,
+which is "iPhone" for all phones whose owners gave no leave to read it.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 from pushd.appserver.apps import App
@@ -70,12 +75,14 @@ class Tigase:
         second = value_of(invocation.form, "device-second-token")
         if second and VOIP in app.provider.optional_fields:
             fields[VOIP] = second
+        fields = _named(app, fields)
         given = await self._desk.register(
             request.sender,
             app,
-            _named(app, fields),
+            fields,
             dialect=NAME,
-            device=request.sender.resource,
+            device=_id(fields["token"]),
+            device_name=request.sender.resource or None,
         )
         told = [
             forms.Field("node", values=given.node),
@@ -126,6 +133,11 @@ class Tigase:
         if len(fields) > 2:
             fields[2] = forms.Field(names[2], label=LABELS[names[2]])
         return forms.offer(None, title, "Fill in what your app got from the provider.", fields)
+
+
+def _id(token: str) -> str:
+    """What tells a device from others of its account, and nobody what its token is."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _named(app: App, fields: Mapping[str, str]) -> dict[str, str]:

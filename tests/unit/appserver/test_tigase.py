@@ -1,6 +1,7 @@
 """`register-device` and `unregister-device`, as Siskin, Snikket and Stork use them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,11 +156,36 @@ def test_who_registers_again_keeps_the_node() -> None:
 
     [again] = result(device(stage))["node"]
     [elsewhere] = result(device(stage, sender=f"{JULIET}/another"))["node"]
-    [renewed] = result(device(stage, token="tok2", sender=f"{JULIET}/another"))["node"]
 
-    assert first == again == elsewhere == renewed
-    assert stage.registration(first).token.reveal() == "tok2"
+    assert first == again == elsewhere
     assert stage.nodes() == [first]
+    assert stage.registration(first).device_name == "another"
+    assert "tok" not in stage.registration(first).device
+
+
+def test_two_phones_of_one_name_are_two() -> None:
+    """Siskin's resource is the name of the device, which is "iPhone" for most."""
+    stage = staged()
+    [first] = result(device(stage, sender=f"{JULIET}/iPhone"))["node"]
+    [second] = result(device(stage, token="tok2", sender=f"{JULIET}/iPhone"))["node"]
+
+    tokens = [stage.registration(node).token.reveal() for node in (first, second)]
+    assert tokens == ["tok", "tok2"]
+    assert outcome(unregister(stage)) == ""
+    assert stage.nodes() == [second]
+
+
+def test_who_registered_by_his_resource_keeps_the_node() -> None:
+    """As all did once."""
+    stage = staged()
+    [node] = result(device(stage))["node"]
+    known = stage.server.registrations
+    old = replace(stage.registration(node), device="phone")
+    del known._accounts[JULIET][stage.registration(node).place]
+    known._store(old)
+
+    assert result(device(stage))["node"] == (node,)
+    assert stage.nodes() == [node]
 
 
 @pytest.mark.parametrize(
