@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
@@ -84,6 +84,13 @@ class Turns(Clock):
             now, self.next = self.next, []
             for what in now:
                 what()
+
+
+class Walk(Protocol):
+    """A way to be gone."""
+
+    def run(self, turns: int) -> int:
+        """Go it so many turns; gives for how many."""
 
 
 class Phone:
@@ -210,7 +217,7 @@ class Abroad:
         return turns * 2 * self.window
 
 
-def calls(way: Way | Abroad, turns: int = 50) -> Counter[str]:
+def calls(way: Walk, turns: int = 50) -> Counter[str]:
     """How often each function of ours, and of what it is built on, is called for a message."""
     counted: Counter[str] = Counter()
 
@@ -230,7 +237,7 @@ def calls(way: Way | Abroad, turns: int = 50) -> Counter[str]:
     return counted
 
 
-def allocated(way: Way | Abroad, turns: int = 50) -> float:
+def allocated(way: Walk, turns: int = 50) -> float:
     """How many blocks of memory a message keeps once it is dealt with."""
     gc.collect()
     before = sys.getallocatedblocks()
@@ -239,7 +246,7 @@ def allocated(way: Way | Abroad, turns: int = 50) -> float:
     return (sys.getallocatedblocks() - before) / messages
 
 
-def seconds(way: Way | Abroad, turns: int = 300, rounds: int = 15) -> float:
+def seconds(way: Walk, turns: int = 300, rounds: int = 15) -> float:
     """What a message takes at best."""
     best = float("inf")
     for _ in range(rounds):
