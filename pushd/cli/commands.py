@@ -59,7 +59,10 @@ def asked(
 
 
 def reached(options: argparse.Namespace) -> Reach:
-    return reach(config=options.config, data=options.data, socket=options.socket)
+    place = located(options)
+    if place.note:
+        sys.stderr.write(f"pushdctl: {place.note}\n")
+    return reach(place)
 
 
 def located(options: argparse.Namespace) -> Place:

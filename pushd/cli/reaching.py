@@ -51,9 +51,8 @@ class Reach(Protocol):
         """
 
 
-def reach(config: Path | None, data: Path | None, socket: Path | None) -> Reach:
+def reach(place: "Place") -> Reach:
     """The running server, or the storage of one that does not run."""
-    place = locate(config, data, socket)
     return Running(place.socket) if place.runs else Stored(place)
 
 
@@ -79,7 +78,8 @@ class Place:
     """Where a server is. `domains` are those it serves, None where that is not known.
 
     `services` are the hosts where servers publish, by the names of backends, as far as known.
-    Whoever knows no `data` folder can but ask the server, should it run.
+    Whoever knows no `data` folder can but ask the server, should it run. `note` is what whoever
+    asks should know, or "".
     """
 
     def __init__(
@@ -88,11 +88,13 @@ class Place:
         socket: Path,
         domains: frozenset[str] | None,
         services: Mapping[str, str] = MappingProxyType({}),
+        note: str = "",
     ) -> None:
         self.data = data
         self.socket = socket
         self.domains = domains
         self.services = services
+        self.note = note
 
     @property
     def runs(self) -> bool:
@@ -132,9 +134,27 @@ def _configured(path: Path) -> Place:
     try:
         config = load(path, catalogue.all_options(), available(), now=time.time())
     except ConfigErrors as errors:
-        raise Unreachable(f"the configuration cannot be used\n{errors}") from None
+        running = _running_all_the_same(path, errors.values)
+        if running is None:
+            raise Unreachable(f"the configuration cannot be used\n{errors}") from None
+        return running
     services = {one.name: one.pubsub_host for one in config.app_server.backends}
     return Place(config.data, config.admin_socket, frozenset(config.domains), services)
+
+
+def _running_all_the_same(path: Path, values: Mapping[str, Any]) -> Place | None:
+    """The server that was started before the configuration got its mistakes, if one runs."""
+    listen, data = values.get("listen"), values.get("data")
+    socket = listen.admin if listen is not None else None
+    if socket is None and data is not None:
+        socket = data / SOCKET
+    if socket is None or not _answers(socket):
+        return None
+    note = (
+        f"{path} has mistakes by now (twistd pushd --check-config tells them); the server that"
+        " runs is asked"
+    )
+    return Place(None, socket, None, note=note)
 
 
 def _development_domains(data: Path) -> frozenset[str] | None:

@@ -67,7 +67,7 @@ def read(
     values = read_options(Config, root, reading)
     rules.apply(values, root, reading, now)
     if report.problems:
-        raise ConfigErrors(str(path), set(report.problems))
+        raise ConfigErrors(str(path), set(report.problems), values)
     return Config(
         **values, path=Path(path).absolute(), warnings=tuple(sorted(set(report.cautions)))
     )

@@ -1,8 +1,9 @@
 """What is wrong with a configuration, and where: one report of everything found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class Mark(NamedTuple):
@@ -50,11 +51,20 @@ class Caution:
 
 
 class ConfigErrors(Exception):
-    """Every problem of a configuration, in the order of its lines; prints one a line."""
+    """Every problem of a configuration, in the order of its lines; prints one a line.
 
-    def __init__(self, path: str, problems: Iterable[Problem]) -> None:
+    `values` are the sections that can be used all the same, as far as it was read.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        problems: Iterable[Problem],
+        values: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.path = path
         self.problems = sorted(problems)
+        self.values = values
         super().__init__(path, self.problems)
 
     def __str__(self) -> str:

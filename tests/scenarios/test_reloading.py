@@ -120,6 +120,7 @@ class Reloading(TestCase):
             assert [word for word in words if word not in text] == []
         assert by_socket.returncode == refused.returncode == 1
         assert by_socket.stderr.startswith("pushdctl: nothing was changed, as the configuration")
+        assert refused.stderr.endswith(by_socket.stderr)
         assert "Traceback" not in house.server.out
         # The renewed certificate was noticed all the same: its files were of use.
         assert house.serial() == house.on_disk != first

@@ -533,6 +533,21 @@ def test_a_configuration_with_mistakes_is_not_used(
     assert second.startswith(f"{config}:4:1: colour: ")
 
 
+def test_a_server_that_runs_is_asked_though_its_configuration_has_mistakes_by_now(
+    config: Path, serve: Callable[[Path, bytes], Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG + "colour: red\n")
+    server = serve(config.parent / "data" / "pushd.sock", b'{"result": {"accounts": []}}\n')
+
+    assert run("-c", config, "user", "list") == 0
+
+    assert server.asked["operation"] == "user-list"
+    assert capsys.readouterr().err == (
+        f"pushdctl: {config} has mistakes by now (twistd pushd --check-config tells them); "
+        "the server that runs is asked\n"
+    )
+
+
 def test_a_data_folder_alone_serves_the_domains_it_has_accounts_of(
     config: Path, pipe: Prompt, capsys: pytest.CaptureFixture[str]
 ) -> None:
