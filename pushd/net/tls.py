@@ -311,14 +311,18 @@ class DirectTLS(TLSMemoryBIOFactory):
 def channel_bindings(connection: SSL.Connection) -> dict[str, bytes]:
     """The channel binding types usable on this TLS connection, with their data.
 
-    `tls-exporter` (RFC 9266) needs TLS 1.3; `tls-server-end-point` (RFC 5929 §4) our
-    certificate, signed in a way that names a hash.
+    `tls-exporter` (RFC 9266) needs TLS 1.3, and `tls-unique` (RFC 5929 §3) what is older;
+    `tls-server-end-point` (§4) our certificate, signed in a way that names a hash.
     """
     found: dict[str, bytes] = {}
     if connection.get_protocol_version_name() == "TLSv1.3":
         found["tls-exporter"] = connection.export_keying_material(
             b"EXPORTER-Channel-Binding", 32, b""
         )
+    else:  # the client finishes first, as nobody resumes a session
+        finished = connection.get_peer_finished()
+        if finished is not None:
+            found["tls-unique"] = finished
     context = connection.get_context()
     if context not in _end_points:
         _end_points[context] = None

@@ -409,14 +409,15 @@ def test_under_tls_1_3_both_bindings_are_usable_and_differ_by_connection(office:
     assert one["tls-server-end-point"] == other["tls-server-end-point"]
 
 
-def test_under_tls_1_2_the_end_point_is_left(office: Office) -> None:
+def test_under_tls_1_2_the_handshake_itself_binds(office: Office) -> None:
     context = office.client(most=ssl.TLSVersion.TLSv1_2)
     shaken = Handshake(office.store().options, context, ORG)
 
     shown = shaken.client.getpeercert(binary_form=True)
     assert shown is not None
     assert channel_bindings(shaken.server) == {
-        "tls-server-end-point": hashlib.sha256(shown).digest()
+        "tls-unique": shaken.client.get_channel_binding("tls-unique"),
+        "tls-server-end-point": hashlib.sha256(shown).digest(),
     }
 
 
