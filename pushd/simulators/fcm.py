@@ -151,7 +151,7 @@ class FCMSimulator(Simulator[ReceivedMessage]):
                 refusal = fcm_errors.unreadable(wrong)
             except fcm_message.Invalid as wrong:
                 refusal = fcm_errors.invalid(wrong)
-        validate_only = message is not None and message.validate_only
+        validate_only = fcm_message.is_dry_run(body)
         reply = refusal.reply if refusal else self._accepted(validate_only, now)
         reply = reply.as_scripted(answer)
         token, content = fcm_message.target_of(body)

@@ -57,7 +57,6 @@ class Message:
 
     token: str  # or the Firebase installation id; "" for a topic or a condition
     content: Mapping[str, Any]  # as it came
-    validate_only: bool
 
 
 def read(body: bytes) -> Any:
@@ -97,11 +96,7 @@ def check(request: Any) -> Message:
     _check_data_keys(message)
     is_for_one = target in ("token", "fid")
     _check_size(message, MAX_PAYLOAD if is_for_one else MAX_TOPIC_PAYLOAD)
-    return Message(
-        message[target] if is_for_one else "",
-        request["message"],
-        known.get("validate_only", False),
-    )
+    return Message(message[target] if is_for_one else "", request["message"])
 
 
 def target_of(request: Any) -> tuple[str, Any]:
@@ -111,6 +106,12 @@ def target_of(request: Any) -> tuple[str, Any]:
         return "", request
     token = message.get("token", message.get("fid"))
     return token if isinstance(token, str) else "", message
+
+
+def is_dry_run(request: Any) -> bool:
+    """Whether it asks for nothing to be delivered, which may hold anything besides."""
+    names = ("validate_only", "validateOnly")
+    return isinstance(request, dict) and any(request.get(name) is True for name in names)
 
 
 # --- The parser: names and types -------------------------------------------------------

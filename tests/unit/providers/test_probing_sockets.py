@@ -99,7 +99,7 @@ class TestFCM(Bench):
             *("credential", "connection", "tls", "protocol", "token", "answer")
         ]
         (request,) = self.simulator.requests
-        assert (request.status, request.validate_only) == (400, False)
+        assert (request.status, request.validate_only) == (400, True)
         assert request.message == {"token": fcm.NOBODY}
 
     async def test_a_service_that_takes_the_made_up_token_is_well(self) -> None:

@@ -226,7 +226,10 @@ def test_what_was_received_is_on_record(bench: Bench) -> None:
 def test_a_dry_run_is_accepted_and_marked(bench: Bench) -> None:
     response = bench.send(note(), validate_only=True)
     assert response.json["name"].endswith("/fake_message_id")
-    assert bench.simulator.requests[0].validate_only
+    assert bench.send(note(token=""), validate_only=True).status == 400
+    assert bench.send(note(token=""), validateOnly=True).status == 400
+    assert bench.send(note(token="")).status == 400
+    assert [one.validate_only for one in bench.simulator.requests] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(
