@@ -22,9 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from tests.patience import PATIENCE
+
 MODULES = frozenset({"pushd", "pushd.cli.pushdctl", "pushd.simulators"})
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0  # seconds for a zygote to be ready, on a busy machine
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 _libc = ctypes.CDLL(None, use_errno=True)

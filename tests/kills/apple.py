@@ -68,7 +68,7 @@ class _Handler(socketserver.BaseRequestHandler):
     server: Door
 
     def handle(self) -> None:
-        self.request.settimeout(10.0)
+        self.request.settimeout(60.0)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = self.server.context.wrap_socket(self.request, server_side=True)
         link.settimeout(120.0)

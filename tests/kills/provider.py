@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
-        self.request.settimeout(10.0)
+        self.request.settimeout(60.0)
         self.request = self.server.context.wrap_socket(self.request, server_side=True)
         super().setup()
 

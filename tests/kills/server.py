@@ -196,7 +196,7 @@ class Server:
 
     def expect_end(self) -> None:
         """A connection was lost, which is right only if the server is dead or dying."""
-        until = time.monotonic() + 2.0
+        until = time.monotonic() + PATIENCE
         while not self.has_ended():
             assert time.monotonic() < until, f"the server closed a connection:\n{self.log()}"
             time.sleep(0.001)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.peers import PATIENCE
+from tests.patience import PATIENCE
 from tests.scenarios.test_starting import PYTHON_M, Operator
 
 
@@ -46,7 +46,7 @@ class Fcm:
         data = None if body is None else json.dumps(body).encode()
         trusted = ssl.create_default_context(cafile=self._told["ca"])
         url = self._told["control_url"] + path
-        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
+        with urllib.request.urlopen(url, data, 2 * PATIENCE, context=trusted) as answer:
             return json.load(answer)
 
     def close(self) -> None:

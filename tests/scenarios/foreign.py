@@ -16,10 +16,9 @@ from twisted.trial.unittest import TestCase
 
 from pushd.client.waiting import within
 from pushd.wire.element import Element, parse
+from tests.patience import PATIENCE
 from tests.scenarios.harness import Server
 from tests.scenarios.process import Child, reactor
-
-PATIENCE = 30.0  # seconds; commands have shorter limits of their own
 
 
 class ForeignError(Exception):
@@ -53,7 +52,7 @@ class Foreign:
         waiting = self._waiting[number] = Deferred()
         said = json.dumps({"id": number, "do": command, **arguments})
         self.child.transport.write(said.encode() + b"\n")
-        answer = await within(PATIENCE, reactor, f"answer to {command}", waiting)
+        answer = await within(2 * PATIENCE, reactor, f"answer to {command}", waiting)
         if "error" in answer:
             raise ForeignError(f"{command}: {answer['error']}")
         return answer["ok"]
@@ -113,7 +112,7 @@ class Foreign:
         """Send a message; gives its id."""
         return str(await self.do("message", to=to, body=body))
 
-    async def iq(self, type: str, to: str, payload: str, timeout: float = 15.0) -> Element:
+    async def iq(self, type: str, to: str, payload: str, timeout: float = PATIENCE) -> Element:
         """Send a request; gives the answer, a result or an error."""
         return parse(
             (await self.do("iq", type=type, to=to, payload=payload, timeout=timeout)).encode()
@@ -136,7 +135,7 @@ class Foreign:
         """Take the events that came: their names, and the stanzas that they are about."""
         return [(name, stanza) for name, stanza in await self.do("heard")]
 
-    async def wait(self, name: str = "", contains: str = "", timeout: float = 15.0) -> Element:
+    async def wait(self, name: str = "", contains: str = "", timeout: float = PATIENCE) -> Element:
         """Take the first stanza of that name that contains that, once it is there."""
         found = await self.do("wait", name=name, contains=contains, timeout=timeout)
         return parse(found.encode())

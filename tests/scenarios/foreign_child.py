@@ -21,6 +21,8 @@ from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.stanza import Iq, Message, Presence
 from slixmpp.xmlstream import StanzaBase
 
+from tests.patience import PATIENCE
+
 AFTERTHOUGHT = 0.5  # seconds
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 
@@ -103,7 +105,7 @@ class Foreign:
     async def do_cut(self) -> None:
         """Lose the connection with a reset; nothing is said before."""
         transport = self._xmpp.transport
-        lost = self._xmpp.wait_until("disconnected", 10)
+        lost = self._xmpp.wait_until("disconnected", PATIENCE)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         transport.abort()
@@ -112,7 +114,7 @@ class Foreign:
     async def do_close(self) -> None:
         """End the stream and the session."""
         self._xmpp.end_session_on_disconnect = True
-        await self._xmpp.disconnect(wait=5.0)
+        await self._xmpp.disconnect(wait=PATIENCE)
 
     # Stanzas.
 
@@ -130,7 +132,7 @@ class Foreign:
         message.send()
         return str(message["id"])
 
-    async def do_iq(self, type: str, to: str, payload: str, timeout: float = 15) -> str:
+    async def do_iq(self, type: str, to: str, payload: str, timeout: float = PATIENCE) -> str:
         """Send a request; gives the whole answer, be it a result or an error."""
         iq = self._xmpp.make_iq(ito=JID(to) if to else None, itype=type)
         iq.append(ElementTree.fromstring(payload))
@@ -167,7 +169,7 @@ class Foreign:
         taken, self.heard = self.heard, []
         return taken
 
-    async def do_wait(self, name: str = "", contains: str = "", timeout: float = 15) -> str:
+    async def do_wait(self, name: str = "", contains: str = "", timeout: float = PATIENCE) -> str:
         """Take the first stanza of this name that contains this, from what came or will."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
@@ -187,7 +189,7 @@ class Foreign:
         taken, self.inbox = self.inbox, []
         return [str(stanza) for stanza in taken]
 
-    async def do_acked(self, timeout: float = 15) -> None:
+    async def do_acked(self, timeout: float = PATIENCE) -> None:
         """Ask for an acknowledgement, and wait until it covers everything sent."""
         managed = self._xmpp["xep_0198"]
         managed.request_ack()

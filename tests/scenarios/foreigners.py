@@ -10,7 +10,8 @@ from benchmarks.accounts import DOMAIN, PASSWORD
 from benchmarks.ports import free_port
 from pushd.wire.namespaces import NS_SASL
 from pushd.wire.secret import Secret
-from tests.scenarios.peers import PATIENCE, Phone
+from tests.patience import PATIENCE
+from tests.scenarios.peers import Phone
 from tests.scenarios.raw import Raw
 
 # It asks the system's name servers, at port 53.

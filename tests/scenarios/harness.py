@@ -30,10 +30,8 @@ from twisted.web.http_headers import Headers
 from pushd.client.client import Client
 from pushd.client.waiting import within
 from pushd.wire.secret import Secret
+from tests.patience import PATIENCE
 from tests.scenarios.process import Child, eventually, folder, reactor
-
-START = 30.0  # seconds that a server may take to start, on a busy machine
-STOP = 20.0
 
 Event = dict[str, Any]
 
@@ -139,7 +137,7 @@ class Server:
             return said.read_text() if said.exists() else None
 
         try:
-            text = await eventually(look, START, "ready file")
+            text = await eventually(look, PATIENCE, "ready file")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{child.text}") from None
         self.ready = Ready.read(text)
@@ -160,7 +158,7 @@ class Server:
 
     async def _end(self, number: int) -> int:
         self.child.signal(number)
-        code = await self.child.ended(STOP)
+        code = await self.child.ended(PATIENCE)
         self.log += self.child.text
         self.child.output = b""
         return code
@@ -182,7 +180,7 @@ class Server:
         """A client that is not connected yet; it is closed when the test ends."""
         jid = self.jid(user, resource)
         place = self.ready.c2s_tls if given.get("direct_tls") else self.ready.c2s
-        usual: dict[str, Any] = {"ca_file": self.ready.ca, "timeout": 20.0}
+        usual: dict[str, Any] = {"ca_file": self.ready.ca, "timeout": PATIENCE}
         client = Client(reactor, jid, self.password(user), *place, **usual | given)
         if not given.get("direct_tls"):
             self._clients.append(client)
@@ -208,7 +206,7 @@ class Server:
         self,
         name: str,
         match: Callable[[Event], bool] = lambda event: True,
-        seconds: float = 20.0,
+        seconds: float = PATIENCE,
     ) -> Event:
         """The first event of this name that matches, once it is there."""
         return await eventually(
@@ -227,7 +225,7 @@ class Server:
         query = {"since": str(since), "wait": str(wait)}
         if token is not None:
             query["token"] = token
-        answer = await self.control("GET", f"/requests?{urlencode(query)}", seconds=wait + 20)
+        answer = await self.control("GET", f"/requests?{urlencode(query)}", seconds=wait + PATIENCE)
         found: list[dict[str, Any]] = answer["requests"]
         return found
 
@@ -236,15 +234,17 @@ class Server:
         await self.control("POST", "/script", {"token": token, "answers": answers})
 
     async def control(
-        self, method: str, path: str, body: object = None, seconds: float = 20.0
+        self, method: str, path: str, body: object = None, seconds: float = PATIENCE
     ) -> Any:
         """One request to the FCM simulator's /control; gives the JSON of the answer."""
         return await self.ask(method, f"{self.ready.fcm_control}{path}", body, seconds)
 
-    async def ask(self, method: str, url: str, body: object = None, seconds: float = 20.0) -> Any:
+    async def ask(
+        self, method: str, url: str, body: object = None, seconds: float = PATIENCE
+    ) -> Any:
         """One request to a simulator; gives the JSON of the answer."""
         trusted = trustRootFromCertificates([Certificate.loadPEM(self.ready.ca.read_bytes())])
-        agent = Agent(reactor, BrowserLikePolicyForHTTPS(trusted), connectTimeout=10)
+        agent = Agent(reactor, BrowserLikePolicyForHTTPS(trusted), connectTimeout=PATIENCE)
         sent = None if body is None else FileBodyProducer(BytesIO(json.dumps(body).encode()))
 
         async def exchange() -> tuple[int, bytes]:

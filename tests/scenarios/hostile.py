@@ -7,6 +7,7 @@ import re
 from twisted.trial.unittest import TestCase
 
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST
 from tests.scenarios.harness import Server
 from tests.scenarios.raw import Raw
 
@@ -60,7 +61,7 @@ def component(server: Server, secret: str | None = None, name: str = "") -> Raw:
 
 
 class Hostile(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def start(self) -> Server:
         self.server = await Server.start(self)

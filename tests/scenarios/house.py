@@ -28,7 +28,8 @@ from typing import Any
 import pytest
 
 from pushd.wire.secret import Secret
-from tests.scenarios.peers import PATIENCE, Peer, Phone, Service, until
+from tests.patience import PATIENCE
+from tests.scenarios.peers import Peer, Phone, Service, until
 from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
 
 DOMAIN = "example.net"
@@ -256,7 +257,7 @@ class House:
         data = None if body is None else json.dumps(body).encode()
         trusted = ssl.create_default_context(cafile=self.stand_ins[of]["ca"])
         url = self.stand_ins[of]["control_url"] + path
-        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
+        with urllib.request.urlopen(url, data, 2 * PATIENCE, context=trusted) as answer:
             return json.load(answer)
 
     def kill(self) -> None:

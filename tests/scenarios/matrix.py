@@ -23,9 +23,10 @@ from pushd.wire.element import Element
 from pushd.wire.namespaces import NS_SASL
 from pushd.wire.secret import Secret
 from tests.papers import SERVER, Office, Paper
+from tests.patience import PATIENCE
 from tests.scenarios.fcm import Fcm
 from tests.scenarios.neighbours import PASSWORD, Neighbour
-from tests.scenarios.peers import PATIENCE, Phone, Service, until
+from tests.scenarios.peers import Phone, Service, until
 from tests.scenarios.raw import Raw
 from tests.scenarios.test_starting import free_port as free_place
 from tests.scenarios.tongues import MODULE

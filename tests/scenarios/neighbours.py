@@ -19,7 +19,8 @@ from typing import Any
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.wire.secret import Secret
-from tests.scenarios.peers import PATIENCE, Phone, until
+from tests.patience import PATIENCE
+from tests.scenarios.peers import Phone, until
 from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
 
 PASSWORD = Secret("a password of some length")

@@ -26,10 +26,10 @@ from pushd.wire.namespaces import (
 )
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
+from tests.patience import PATIENCE
 from tests.scenarios.raw import Raw
 from tests.scenarios.reading import fields_of, node_of, secret_form, succeeded
 
-PATIENCE = 30.0  # seconds for anything, on a busy machine
 PING = "<ping xmlns='urn:xmpp:ping'/>"
 STANZA_NAMES = ("message", "presence", "iq")
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from pushd.client.client import Client
 from pushd.wire.element import Element, children, element, escape, parse, serialize, text
 from pushd.wire.namespaces import NS_XML
+from tests.patience import PATIENCE
 from tests.scenarios.harness import Server
 
 _STEP = re.compile(
@@ -40,7 +41,6 @@ _STEP = re.compile(
 _NAME = re.compile(r"\{([^{}]+)\}")
 _LANG = (NS_XML, "lang")
 MANAGED = " with stream management"
-PATIENCE = 15.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests import nursery
+from tests.patience import PATIENCE
 
 reactor: Any = the_reactor
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class Child(ProcessProtocol):
         if self.code is None:
             os.kill(self.pid, number)
 
-    def ended(self, seconds: float = 30.0) -> "Deferred[int]":
+    def ended(self, seconds: float = PATIENCE) -> "Deferred[int]":
         """Fires with the exit code; fails with TimeoutError when that takes too long."""
         waiting: Deferred[int] = Deferred()
         if self.code is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pushd.wire.secret import Secret
+from tests.patience import PATIENCE
 
 CHUNK = 65_536
 
@@ -29,7 +30,7 @@ class Raw:
         place: tuple[str, int],
         ca: Path | None = None,
         name: str = "localhost",
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
     ) -> None:
         self.unread = b""
         self._socket: socket.socket = socket.create_connection(place, timeout)

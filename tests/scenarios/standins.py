@@ -17,8 +17,9 @@ from pushd.wire.namespaces import (
     NS_PUBSUB,
     NS_PUSH,
 )
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House
-from tests.scenarios.peers import PATIENCE, until
+from tests.scenarios.peers import until
 from tests.scenarios.reading import fields_of
 from tests.scenarios.test_starting import PYTHON_M
 
@@ -69,7 +70,7 @@ class HouseOfNetworks(House):
         data = None if body is None else json.dumps(body).encode()
         trusted = ssl.create_default_context(cafile=standin["ca"])
         url = standin["control_url"] + path
-        with urllib.request.urlopen(url, data, PATIENCE * 2, context=trusted) as answer:
+        with urllib.request.urlopen(url, data, 2 * PATIENCE, context=trusted) as answer:
             return json.load(answer)
 
     def arrived(self, network: str, token: str, count: int = 1) -> list[dict[str, Any]]:

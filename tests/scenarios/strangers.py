@@ -7,6 +7,7 @@ import ssl
 import threading
 
 from tests.papers import Paper
+from tests.patience import PATIENCE
 
 STREAMS = "http://etherx.jabber.org/streams"
 STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
@@ -17,7 +18,6 @@ MECHANISMS = (
     "</mechanisms>"
 )
 DIALBACK = "<dialback xmlns='urn:xmpp:features:dialback'/>"
-PATIENCE = 15.0
 
 
 def header(sender: str, to: str, id: str = "") -> str:

@@ -6,6 +6,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import Element, child, children, text
 from pushd.wire.namespaces import NS_CLIENT
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 
@@ -13,7 +14,7 @@ NS_LAST = "jabber:iq:last"
 
 
 class AboutTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_a_foreign_client_gets_its_answers(self) -> None:
         server = await Server.start(self)

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.scenarios.gateways import Gateway
 from tests.scenarios.house import COMPONENT_SECRET, ELSEWHERE, FOREIGN, House
 from tests.scenarios.peers import Phone, until
@@ -82,7 +83,7 @@ def test_a_phone_registers_is_woken_and_has_lost_nothing(house: House) -> None:
     phone.cut()
     house.friend().message(phone.account, "are you there?")
 
-    [push] = house.pushes("token-woken", wait=30.0)
+    [push] = house.pushes("token-woken", wait=PATIENCE)
     assert push["message"]["data"]["message-count"] == "1"
     assert phone.resume().name == "resumed"
     phone.hear("are you there?")
@@ -121,7 +122,7 @@ def test_the_other_server_may_be_away(house: House, gateway: Gateway) -> None:
     gateway.attached()
     house.friend().message(account, "after the crash")
 
-    assert house.pushes("token-patient", wait=30.0)
+    assert house.pushes("token-patient", wait=PATIENCE)
 
 
 def test_a_wrong_secret_is_said_in_words(house: House) -> None:

@@ -7,11 +7,12 @@ import re
 
 from twisted.trial.unittest import TestCase
 
+from tests.patience import LONGEST
 from tests.scenarios.process import Child
 
 
 class HostileTest(TestCase):
-    timeout = 170
+    timeout = LONGEST
 
     async def test_rows_03_18_19_21_each_ends_as_it_must_and_memory_is_flat(self) -> None:
         options = ["--connections", "240", "--wave", "60", "--seconds", "120"]

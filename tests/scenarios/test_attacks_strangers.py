@@ -10,6 +10,7 @@ from pathlib import Path
 from pushd.wire import forms
 from pushd.wire.element import child, element
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUSH
+from tests.patience import PATIENCE
 from tests.scenarios.hostile import SASL, SM, STANZAS, Hostile, plain
 from tests.scenarios.raw import Raw
 
@@ -55,7 +56,7 @@ class DoorsTest(Hostile):
         assert stat.S_IMODE(mode) & 0o077 == 0
         for garbage in (b"\0" * 1_000, b"{" * 70_000, b"GET /../../etc/passwd HTTP/1.1\r\n\r\n"):
             with socket.socket(socket.AF_UNIX) as raw:
-                raw.settimeout(10)
+                raw.settimeout(PATIENCE)
                 raw.connect(str(ready.admin))
                 try:
                     raw.sendall(garbage + b"\n")
@@ -186,7 +187,7 @@ class SecretTest(Hostile):
         await server.event("session-detached")
         await romeo.connect()
         romeo.message("juliet@localhost", BODY)
-        [notification] = await server.simulator_requests(wait=10)
+        [notification] = await server.simulator_requests(wait=PATIENCE)
         assert BODY not in str(notification)
         assert "romeo" not in str(notification)
         raw = self.secured()

@@ -4,6 +4,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import child, children
 from pushd.wire.namespaces import NS_CLIENT
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 
@@ -11,7 +12,7 @@ NS = "urn:xmpp:blocking"
 
 
 class BlockingTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_a_block_holds_through_a_restart_and_ends_with_the_unblocking(self) -> None:
         server = await Server.start(self)

@@ -7,6 +7,7 @@ import pytest
 
 from pushd.wire.element import child, serialize
 from pushd.wire.framer import seal
+from tests.patience import PATIENCE
 from tests.scenarios.devices.device import SPOKEN
 from tests.scenarios.devices.siskin import Siskin
 from tests.scenarios.house import FOREIGN, House, opened
@@ -95,7 +96,7 @@ def test_it_rings_on_every_device_that_is_not_connected(house: House) -> None:
     sid = call(house, account)
 
     for token in (first, second):
-        [push] = house.pushes(token, wait=10)
+        [push] = house.pushes(token, wait=PATIENCE)
         assert push["message"]["android"]["priority"] == "HIGH"
     desk.take("proposal", lambda one: child(one, JMI, "propose") is not None)
     assert has_rung(house, sid)
@@ -145,7 +146,7 @@ def test_a_call_that_is_over_wakes_nobody_any_more(house: House) -> None:
 
     house.operate("push-resume", what=account)
     house.friend().message(account, "sorry, wrong number")
-    [push] = house.pushes(token, wait=10)
+    [push] = house.pushes(token, wait=PATIENCE)
 
     assert push["message"]["data"]["message-count"] == "1"
     assert phone.resume().name == "resumed"

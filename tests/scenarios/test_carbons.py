@@ -6,6 +6,7 @@ import re
 from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import child, children, text
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 from tests.scenarios.raw import Raw
@@ -19,7 +20,7 @@ FORGED = (
 
 
 class CarbonsTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_both_sides_of_a_conversation_reach_the_other_resource(self) -> None:
         """Enabled once, they go on through a lost connection and a kill of the server."""

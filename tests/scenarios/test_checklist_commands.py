@@ -17,6 +17,7 @@ from pushd.wire.namespaces import (
     NS_FORMS,
     NS_PUBSUB,
 )
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import (
@@ -250,7 +251,7 @@ def test_the_same_device_keeps_its_node_and_has_a_new_token_and_secret(house: Ho
     # The answer may have been lost: the old secret holds until the new one is used.
     phone.cut()
     house.friend().message(phone.account, "with the old secret")
-    [push] = house.pushes("again-new", wait=20)
+    [push] = house.pushes("again-new", wait=PATIENCE)
     assert not house.pushes("again-old")
     assert phone.resume().name == "resumed"
     phone.received()

@@ -12,6 +12,7 @@ import pytest
 from pushd.wire.acks import Handled
 from pushd.wire.element import child
 from pushd.wire.namespaces import NS_SM
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import options_of, secret_form, succeeded, summary
@@ -131,7 +132,7 @@ def test_a_registration_survives_with_node_and_secret(house: House, end: int) ->
     house.restart(end)
 
     house.friend().message(phone.account, "hello")
-    [push] = house.pushes(token, wait=20)
+    [push] = house.pushes(token, wait=PATIENCE)
     assert push["message"]["data"]["message-count"] == "1"
     assert phone.resume().name == "resumed"
     again = phone.enable(PUSH_HOST, given["node"], secret_form(given["secret"]))

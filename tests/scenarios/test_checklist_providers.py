@@ -12,6 +12,7 @@ import pytest
 
 from pushd.wire.element import child
 from pushd.wire.namespaces import NS_PUBSUB
+from tests.patience import PATIENCE
 from tests.scenarios.house import FOREIGN, PASSWORD, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import condition, secret_form, succeeded, summary
@@ -35,7 +36,7 @@ def count(push: dict[str, dict[str, dict[str, str]]]) -> str:
 
 def has_count(house: House, token: str, expected: str) -> bool:
     """Whether the last push for the token tells of so many messages."""
-    return count(house.pushes(token, wait=20)[-1]) == expected
+    return count(house.pushes(token, wait=PATIENCE)[-1]) == expected
 
 
 @pytest.mark.line(139)

@@ -14,6 +14,7 @@ from pushd.wire.namespaces import (
     NS_PUSH,
 )
 from tests import examples
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, ELSEWHERE, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import (
@@ -242,7 +243,7 @@ def test_our_own_service_is_published_to_like_a_foreign_one(house: House) -> Non
     assert given["jid"] == PUSH_HOST
     phone.cut()
     house.friend().message(phone.account, "hello")
-    [push] = house.pushes("own-host", wait=20)
+    [push] = house.pushes("own-host", wait=PATIENCE)
     assert push["message"]["data"]["message-count"] == "1"
     received = house.event("publish-received", account=phone.account)
     assert (received["publisher"], received["outcome"]) == (DOMAIN, "accepted")

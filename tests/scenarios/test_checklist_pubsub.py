@@ -19,6 +19,7 @@ from pushd.wire.namespaces import (
     NS_PUBSUB_ERRORS,
     NS_PUSH,
 )
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, ELSEWHERE, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.reading import (
     condition,
@@ -95,7 +96,7 @@ def detail(answer: Element) -> str:
 
 def data(house: House, to: Node) -> dict[str, str]:
     """What the provider got of the only push for this device."""
-    [push] = house.pushes(to.token, wait=20)
+    [push] = house.pushes(to.token, wait=PATIENCE)
     found: dict[str, str] = push["message"]["data"]
     assert found.pop("node") == to.node
     return found

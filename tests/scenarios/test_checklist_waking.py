@@ -10,6 +10,7 @@ import pytest
 from pushd.wire import forms
 from pushd.wire.element import child, text
 from pushd.wire.namespaces import FORM_PUSH_SUMMARY, NS_CLIENT, NS_PUSH
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, House, opened
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import (
@@ -353,7 +354,7 @@ def test_of_a_long_message_the_beginning_is_told(house: House) -> None:
     succeeded(phone.enable(given["jid"], given["node"], options, secret_form(given["secret"])))
     phone.cut()
     house.friend().message(phone.account, "a long tale " * 10_000)
-    [push] = house.pushes("long-body", wait=20)
+    [push] = house.pushes("long-body", wait=PATIENCE)
     told = push["message"]["data"]["last-message-body"]
     assert told.startswith("a long tale a long tale")
     assert 500 <= len(told) <= 501

@@ -4,6 +4,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import element, serialize
 from pushd.wire.namespaces import NS_CARBONS, NS_CHAT_STATES, NS_CLIENT
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 
@@ -13,7 +14,7 @@ COMPOSING = element(NS_CHAT_STATES, "composing")
 
 
 class ClientStateTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def setting(self) -> None:
         """Juliet's phone, which wants carbons, and her desk, to which Romeo writes."""

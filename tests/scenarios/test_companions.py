@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds for anything, on a busy machine
 SERVER = [sys.executable, "-m", "pushd", "--dev", "--free-ports"]
 STAND_IN = [sys.executable, "-m", "pushd.simulators", "apns"]
 PUSHDCTL = [sys.executable, "-m", "pushd.cli.pushdctl"]

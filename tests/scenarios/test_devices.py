@@ -5,6 +5,7 @@ from twisted.trial.unittest import TestCase
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUSH
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 from tests.scenarios.test_operating import told
@@ -14,7 +15,7 @@ TOKEN = "juliets-phone:" + "A" * 140
 
 
 class DevicesTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def setting(self) -> None:
         """Juliet's phone is registered and asleep; she asks from her desk."""
@@ -43,7 +44,7 @@ class DevicesTest(TestCase):
     async def submit(self, who: Foreign, to: str, node: str, fields: dict[str, str]) -> Element:
         form = serialize(forms.submit(None, fields)).decode()
         command = f"<command xmlns='{NS_COMMANDS}' node='{node}' action='complete'>{form}</command>"
-        answer = await who.iq("set", to, command, timeout=30)
+        answer = await who.iq("set", to, command, timeout=PATIENCE)
         found = child(answer, NS_COMMANDS, "command")
         assert found is not None, serialize(answer)
         assert found["status"] == "completed"
@@ -93,7 +94,7 @@ class DevicesTest(TestCase):
         told = {row["why"] for row in await self.rows("push-decisions") if "why" in row}
         assert "paused" in told
         assert await self.done("push-resume") == ["Push goes on."]
-        await self.server.simulator_requests(TOKEN, since=2, wait=20)
+        await self.server.simulator_requests(TOKEN, since=2, wait=PATIENCE)
 
         [note] = await self.done("push-remove", device=device["node"])
         assert note.endswith("is removed.")

@@ -8,13 +8,14 @@ from twisted.trial.unittest import TestCase
 from pushd.net.certificates import DevelopmentCA
 from pushd.wire.element import child, text
 from pushd.wire.namespaces import NS_CLIENT, NS_DISCO_INFO
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign, ForeignError
 from tests.scenarios.harness import Server
 from tests.scenarios.process import folder
 
 
 class ForeignTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_it_logs_in_by_starttls_and_by_direct_tls(self) -> None:
         server = await Server.start(self)

@@ -4,6 +4,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import Element, child, children, text
 from pushd.wire.namespaces import NS_CLIENT
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 
@@ -16,7 +17,7 @@ def payload(answer: Element) -> Element:
 
 
 class PluginsTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_carbons(self) -> None:
         server = await Server.start(self)

@@ -13,9 +13,10 @@ import pytest
 from benchmarks.accounts import DOMAIN, Population
 from benchmarks.processes import a_core
 from tests.papers import Office
+from tests.patience import PATIENCE
 from tests.scenarios.foreigners import Foreigner, Prosody, foreigner
 from tests.scenarios.neighbours import Neighbour
-from tests.scenarios.peers import PATIENCE, PING
+from tests.scenarios.peers import PING
 from tests.scenarios.reading import secret_form, succeeded
 from tests.scenarios.test_starting import PYTHON_M, Operator
 from tests.scenarios.zone import Zone
@@ -82,7 +83,7 @@ class Pair:
         query = urllib.parse.urlencode({"token": token, "since": 0, "wait": PATIENCE})
         trusted = ssl.create_default_context(cafile=self.fcm["ca"])
         url = f"{self.fcm['control_url']}/requests?{query}"
-        with urllib.request.urlopen(url, None, PATIENCE * 2, context=trusted) as answer:
+        with urllib.request.urlopen(url, None, 2 * PATIENCE, context=trusted) as answer:
             return list(json.load(answer)["requests"])
 
     def foreigner(self) -> Foreigner:

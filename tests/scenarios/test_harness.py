@@ -8,6 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.client.errors import NotResumed
 from pushd.wire.element import text
+from tests.patience import LONGEST
 from tests.scenarios.harness import Server
 from tests.scenarios.raw import Raw
 
@@ -21,7 +22,7 @@ def runs(pid: int) -> bool:
 
 
 class HarnessTest(TestCase):
-    timeout = 90
+    timeout = LONGEST
 
     async def test_a_killed_server_is_gone_and_comes_back_at_the_same_place(self) -> None:
         server = await Server.start(self)
@@ -103,7 +104,7 @@ class HarnessTest(TestCase):
 
 
 class RawTest(TestCase):
-    timeout = 90
+    timeout = LONGEST
 
     async def test_exact_bytes_get_exact_answers(self) -> None:
         server = await Server.start(self)

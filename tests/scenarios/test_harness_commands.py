@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.patience import PATIENCE
 from tests.scenarios.harness import Server
 from tests.scenarios.process import ROOT
 from tests.scenarios.raw import Raw
@@ -32,7 +33,7 @@ class Harness:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self.command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60
+            self.command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
         )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -120,7 +121,7 @@ class Phone:
         with contextlib.suppress(TimeoutError):
             while True:
                 read += self.raw.read_until(rb".")
-        self.raw.settimeout(10.0)
+        self.raw.settimeout(PATIENCE)
         return read
 
     def stays_silent(self, seconds: float = 0.3) -> None:
@@ -128,7 +129,7 @@ class Phone:
         self.raw.settimeout(seconds)
         with pytest.raises(TimeoutError):
             self.raw.read_until(rb".")
-        self.raw.settimeout(10.0)
+        self.raw.settimeout(PATIENCE)
 
 
 class HarnessCommands(TestCase):
@@ -249,10 +250,10 @@ class HarnessCommands(TestCase):
             waiting = self.harness.start("wait-push", "--account", JULIET, "--timeout", "5m")
             await self.asked()
             self.server.child.signal(number)
-            _, said = await deferToThread(waiting.communicate, timeout=60)
+            _, said = await deferToThread(waiting.communicate, timeout=PATIENCE)
             assert waiting.returncode == 1
             assert said.startswith(words)
-            await self.server.child.ended(20)
+            await self.server.child.ended(PATIENCE)
             await self.server.restart()
 
     async def asked(self) -> None:
@@ -266,7 +267,7 @@ class HarnessCommands(TestCase):
             with open(path) as table:
                 return sum(line.rstrip().endswith(name) for line in table) >= 2 or None
 
-        await eventually(connected, 20.0, "connection of pushdctl")
+        await eventually(connected, PATIENCE, "connection of pushdctl")
 
     async def test_a_mark_is_good_for_the_next_run(self) -> None:
         await self.begin()

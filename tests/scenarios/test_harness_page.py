@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import LONGEST
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "harness.rst").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
-PATIENCE = 180.0  # seconds
 
 
 def example(name: str) -> str:
@@ -37,7 +38,7 @@ def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=LONGEST,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.raw import Raw
 from tests.scenarios.test_reloading import House
 
@@ -15,7 +16,7 @@ ROMEO, PASSWORD = "romeo@example.net", Secret("pilot")
 
 
 class LimitsTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     def start(self, **limits: Any) -> House:
         """A server for which this machine is as strange as any other."""
@@ -68,7 +69,7 @@ class LimitsTest(TestCase):
 
     def test_who_sends_too_fast_waits_and_loses_nothing(self) -> None:
         house = self.start(bytes_per_second=50_000)
-        raw = Raw(house.place(house.client), timeout=60)
+        raw = Raw(house.place(house.client), timeout=PATIENCE)
         self.addCleanup(raw.close)
         raw.log_in(house.folder / "ca.pem", ROMEO, PASSWORD)
         raw.bind("balcony")

@@ -20,6 +20,7 @@ from pushd.wire import forms
 from pushd.wire.element import serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS
 from pushd.wire.secret import Secret
+from tests.patience import PATIENCE
 from tests.scenarios.foreigners import Foreigner
 from tests.scenarios.gateways import Gateway
 from tests.scenarios.house import House
@@ -153,7 +154,7 @@ def test_a_phone_is_woken_resumes_and_unregisters(neighbour: Neighbour) -> None:
     phone.lose()
     friend.message(phone.account, "are you there?")
 
-    assert neighbour.pushes("token-of-the-phone", wait=30.0)
+    assert neighbour.pushes("token-of-the-phone", wait=PATIENCE)
     assert phone.resume().name == "resumed"
     phone.hear("are you there?")
     succeeded(phone.command("unregister-push", to=GATEWAY))
@@ -173,7 +174,7 @@ def test_a_gateway_that_was_killed_is_published_to_when_it_is_back(neighbour: Ne
 
     friend.message(phone.account, "after the crash")
 
-    assert neighbour.pushes("token-of-the-patient", wait=30.0)
+    assert neighbour.pushes("token-of-the-patient", wait=PATIENCE)
 
 
 def in_vain(neighbour: Neighbour, friend: Phone, phone: Phone) -> bool:
@@ -196,7 +197,7 @@ def test_the_server_is_told_of_a_dead_token_and_publishes_no_more(neighbour: Nei
 
     phone.lose()
     friend.message(phone.account, "anybody there?")
-    assert neighbour.pushes("token-of-the-dead", wait=30.0)
+    assert neighbour.pushes("token-of-the-dead", wait=PATIENCE)
 
     until(lambda: registrations(neighbour) < before, "end of the registration")
     friend.message(phone.account, "and now?")
@@ -219,6 +220,6 @@ def test_a_client_of_another_dialect_is_woken_and_resumes(
     phone.lose()
     friend.message(phone.account, "are you there?")
 
-    assert neighbour.pushes(token, wait=30.0)
+    assert neighbour.pushes(token, wait=PATIENCE)
     assert phone.resume().name == "resumed"
     phone.hear("are you there?")

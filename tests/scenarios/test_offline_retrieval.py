@@ -4,6 +4,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import child, children, text
 from pushd.wire.namespaces import NS_DISCO_ITEMS
+from tests.patience import LONGEST
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 
@@ -11,7 +12,7 @@ NS = "http://jabber.org/protocol/offline"
 
 
 class OfflineRetrievalTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_a_client_picks_one_message_and_empties_the_store(self) -> None:
         server = await Server.start(self)

@@ -11,12 +11,11 @@ import pytest
 from twisted.trial.unittest import TestCase
 
 from pushd.wire.secret import Secret
+from tests.patience import PATIENCE
 from tests.scenarios.foreign import Foreign, ForeignError
 from tests.scenarios.harness import Server
 from tests.scenarios.process import ROOT
 from tests.scenarios.raw import Raw
-
-PATIENCE = 60.0  # seconds
 
 
 def command(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":

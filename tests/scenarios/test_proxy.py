@@ -8,8 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.scenarios.house import House, opened
-from tests.scenarios.peers import PATIENCE, until
+from tests.scenarios.peers import until
 
 USER, PASSWORD = "jo", "a password for the proxy"
 BASIC = b64encode(f"{USER}:{PASSWORD}".encode())
@@ -90,7 +91,7 @@ def test_a_push_goes_through_the_proxy(house: House, proxy: Proxy) -> None:
     phone.cut()
     house.friend().message(phone.account, "hello")
 
-    assert [one["status"] for one in house.pushes("behind", wait=20)] == [200]
+    assert [one["status"] for one in house.pushes("behind", wait=PATIENCE)] == [200]
     place = house.stand_ins["fcm"]["url"].removeprefix("https://")
     # The token's request and the push share a connection.
     asked = [head.split(b"\r\n")[0].decode() for head in proxy.heads]

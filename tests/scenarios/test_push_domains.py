@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pushd.net.certificates import DevelopmentCA
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PASSWORD, PUSH_HOST, House
 from tests.scenarios.peers import Phone
 from tests.scenarios.reading import condition, secret_form, succeeded
@@ -45,7 +46,7 @@ def test_accounts_of_each_domain_are_pushed_by_their_own(house: House) -> None:
         succeeded(phone.enable(FOREIGN, f"node of {domain}"))
         phone.cut()
         house.friend().message(phone.account, "hello")
-        assert house.pushes(f"token-of-{domain}", wait=20)
+        assert house.pushes(f"token-of-{domain}", wait=PATIENCE)
         publish = house.service().publish(f"node of {domain}")
         assert publish["from"] == domain
         house.service().accept(publish)

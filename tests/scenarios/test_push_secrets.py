@@ -15,6 +15,7 @@ import pytest
 from pushd.wire import forms
 from pushd.wire.element import Element, element
 from pushd.wire.namespaces import FORM_PUSH_SUMMARY, NS_PUBSUB, NS_PUSH
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House, opened
 from tests.scenarios.peers import Phone, until
 from tests.scenarios.reading import fields_of, options_form, secret_form, succeeded
@@ -135,7 +136,7 @@ class Story:
         self.house.script(DEAD_TOKEN, {"error": "UNREGISTERED"})
         self.sleep(living)
         self.sleep(dying)
-        assert BODY in json.dumps(self.house.pushes(FCM_TOKEN, wait=20))
+        assert BODY in json.dumps(self.house.pushes(FCM_TOKEN, wait=PATIENCE))
         self.house.event("device-unregistered", account=dying.account)
         assert dying.resume().name in ("resumed", "failed")
         self.living = living
@@ -171,7 +172,7 @@ class Story:
                 self.told.append(json.dumps(self.house.operate(operation, account=account)))
         place = self.house.ready["metrics"]
         url = f"http://{place['host']}:{place['port']}/metrics"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             self.told.append(answer.read().decode())
         desk = self.house.phone(self.living.account, "desk", sm=False)
         for command in ("push-devices", "push-decisions", "push-ledger"):

@@ -12,6 +12,7 @@ from pushd.client.client import Client
 from pushd.client.errors import LoginFailed
 from pushd.wire.sasl import SCRAM, ScramClient
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST
 from tests.scenarios.harness import Server
 from tests.scenarios.process import reactor
 from tests.scenarios.raw import Raw
@@ -21,7 +22,7 @@ PLUS = [name for name, (_, plus) in SCRAM.items() if plus]
 
 
 class MechanismTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_each_mechanism_lets_in_over_both_kinds_of_tls(self) -> None:
         """With -PLUS bound by tls-exporter: the connections speak TLS 1.3."""

@@ -6,6 +6,7 @@ import time
 from twisted.internet.defer import DeferredList
 from twisted.internet.threads import deferToThread
 
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.hostile import BOMB, HEADER, SM, Hostile
 from tests.scenarios.raw import Raw
 
@@ -14,7 +15,7 @@ BIG = "x" * 250_000
 
 
 class PressureTest(Hostile):
-    timeout = 180
+    timeout = LONGEST
 
     async def test_a_bomb_is_answered_within_a_second(self) -> None:
         await self.start()
@@ -53,7 +54,7 @@ class PressureTest(Hostile):
         floods = DeferredList([deferToThread(flood, data) for data in garbage * 2])
         for turn in range(40):
             romeo.message(juliet.jid.full, f"still here {turn}")
-            message = await juliet.next_stanza("message", timeout=10)
+            message = await juliet.next_stanza("message", timeout=PATIENCE)
             assert message["from"] == romeo.jid.full
         for succeeded, said in await floods:
             assert succeeded, said

@@ -17,6 +17,7 @@ from pushd.wire.namespaces import (
     NS_PUSH,
 )
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.harness import Server
 from tests.scenarios.hostile import component
 from tests.scenarios.process import eventually
@@ -27,7 +28,7 @@ NODE = "foreign-node"
 
 
 class Services(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def start(self) -> Client:
         self.server = await Server.start(self)
@@ -134,7 +135,7 @@ class PubsubTest(Services):
             if detail:
                 assert child(refused.error, NS_PUBSUB_ERRORS, detail) is not None, detail
         await juliet.iq("set", self.server.ready.push_host, publish(node, secret, note))
-        assert await self.server.simulator_requests(wait=10)
+        assert await self.server.simulator_requests(wait=PATIENCE)
 
     async def test_nobody_else_publishes_to_a_node_and_the_node_is_closed(self) -> None:
         juliet = await self.start()
@@ -166,7 +167,7 @@ class ComponentTest(Services):
             raw.try_to_send(sent)
             said = raw.read_to_end()
             assert f"<{condition} xmlns='{STREAMS}'/>".encode() in said, said
-            await eventually(lambda: self.is_away() or None, 10.0, "end of the component")
+            await eventually(lambda: self.is_away() or None, PATIENCE, "end of the component")
 
     def is_away(self) -> bool:
         """Whether a component may connect; the one before has been noticed to be gone."""

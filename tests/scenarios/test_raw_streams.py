@@ -6,6 +6,7 @@ Bare sockets against the real process. The harness fails a test whose server log
 import base64
 import re
 
+from tests.patience import PATIENCE
 from tests.scenarios.hostile import (
     BOMB,
     HEADER,
@@ -279,6 +280,6 @@ class GarbageTest(Hostile):
                 raw = self.raw()
                 raw.try_to_send(data)
                 romeo.message(juliet.jid.full, f"still here {turn}")
-                message = await juliet.next_stanza("message", timeout=10)
+                message = await juliet.next_stanza("message", timeout=PATIENCE)
                 assert message["from"] == romeo.jid.full
         assert server.child.code is None

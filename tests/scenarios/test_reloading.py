@@ -10,6 +10,7 @@ from cryptography import x509
 from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.process import eventually, folder, reactor
 from tests.scenarios.raw import Raw
@@ -18,7 +19,6 @@ from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
 from tests.unit.providers.bench import pem, rsa_key
 
 PING = "<ping xmlns='urn:xmpp:ping'/>"
-PATIENCE = 30.0  # seconds
 
 
 class House:
@@ -197,7 +197,7 @@ class WithoutConfiguration(TestCase):
 
 
 class Credentials(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_what_waits_for_a_provider_is_sent_with_other_credentials(self) -> None:
         run = WholeRun(self, "text", private_key=pem(rsa_key()))

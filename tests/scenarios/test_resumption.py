@@ -6,6 +6,7 @@ from twisted.trial.unittest import TestCase
 from pushd.client.client import Client
 from pushd.client.errors import NotResumed
 from pushd.wire.element import text
+from tests.patience import LONGEST
 from tests.scenarios.harness import Server
 from tests.scenarios.raw import Raw
 
@@ -31,7 +32,7 @@ async def bodies(client: Client, count: int) -> list[str]:
 
 
 class ResumptionTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_a_session_moves_while_its_old_connection_still_looks_open(self) -> None:
         server = await Server.start(self)

@@ -18,6 +18,7 @@ from pushd.wire import forms
 from pushd.wire.element import Element, child, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUSH
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign, ForeignError
 from tests.scenarios.process import eventually, folder
 from tests.scenarios.raw import Raw
@@ -30,7 +31,6 @@ TOKEN = "phone:APA91b-device-token"
 BODY = "wherefore art thou"
 SUBJECT = "balcony business"
 SHARED = "component handshake secret"
-PATIENCE = 30.0  # seconds
 
 
 class Run:
@@ -224,7 +224,7 @@ class Run:
 
 
 class Secrets(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def check(self, form: str) -> None:
         run = Run(self, form)

@@ -16,9 +16,10 @@ from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import serialize
 from pushd.wire.namespaces import NS_COMMANDS, NS_PUBSUB
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.process import eventually
-from tests.scenarios.test_secrets import BODY, PATIENCE, TOKEN, Run
+from tests.scenarios.test_secrets import BODY, TOKEN, Run
 
 JULIET = "juliet@example.net"
 ECHO = f"you sent {TOKEN} and {BODY}, and the key -----BEGIN PRIVATE KEY-----"
@@ -89,7 +90,7 @@ class PushRun(Run):
         return phone
 
     async def ask(self, who: Foreign, to: str, payload: str) -> None:
-        self.answers += serialize(await who.iq("set", to, payload, timeout=30)).decode()
+        self.answers += serialize(await who.iq("set", to, payload, timeout=PATIENCE)).decode()
 
     async def tell(self) -> None:
         """What the user and the operator are told; the device's token dies meanwhile."""
@@ -156,7 +157,7 @@ class PushRun(Run):
 
 
 class SecretsOfPush(TestCase):
-    timeout = 180
+    timeout = LONGEST
 
     async def test_no_secret_is_in_what_tells_of_pushes(self) -> None:
         run = PushRun(self)

@@ -137,7 +137,7 @@ def test_their_phone_is_woken_by_our_app_server(matrix: Matrix) -> None:
 
     friend_of(matrix).message(phone.account, "wake up")
 
-    assert matrix.fcm.pushes("token-of-the-phone", wait=30.0)
+    assert matrix.fcm.pushes("token-of-the-phone", wait=PATIENCE)
     assert phone.resume().name == "resumed"
     phone.hear("wake up")
 
@@ -153,7 +153,7 @@ def test_their_clients_of_other_dialects_are_woken(matrix: Matrix, tongue: Tongu
     phone.leave()
     friend_of(matrix).message(phone.account, "wake up")
 
-    assert matrix.fcm.pushes(token, wait=30.0)
+    assert matrix.fcm.pushes(token, wait=PATIENCE)
 
 
 def test_a_domain_of_theirs_registers_no_more_than_it_may(matrix: Matrix) -> None:
@@ -179,7 +179,7 @@ def test_their_server_is_told_of_a_dead_token(matrix: Matrix) -> None:
 
     friend.message(phone.account, "are you there?")
 
-    assert matrix.fcm.pushes("token-of-the-dead", wait=30.0)
+    assert matrix.fcm.pushes("token-of-the-dead", wait=PATIENCE)
     matrix.ours.event("device-unregistered", account=phone.account)
     friend.message(phone.account, "and now?")
     told = matrix.ours.event("publish-received", publisher=phone.domain, outcome="refused")
@@ -255,7 +255,7 @@ def test_their_server_keeps_what_we_refuse_for_now(matrix: Matrix) -> None:
     matrix.ours.operate("push-unblock", domain=phone.domain)
     friend.message(phone.account, "and now?")
 
-    assert matrix.fcm.pushes("token-of-the-patient", wait=30.0)
+    assert matrix.fcm.pushes("token-of-the-patient", wait=PATIENCE)
     assert not matrix.has_given_up(node)
 
 

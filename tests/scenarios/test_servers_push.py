@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.scenarios.fcm import Fcm
 from tests.scenarios.neighbours import Neighbour, Town
 from tests.scenarios.peers import Phone, until
@@ -57,7 +58,7 @@ def test_a_phone_of_another_server_is_woken(place: Place) -> None:
 
     friend.message(phone.account, "wake up")
 
-    assert place.fcm.pushes("token-1", wait=30.0)
+    assert place.fcm.pushes("token-1", wait=PATIENCE)
     place.users.event("publish-answered", account=phone.account, outcome="accepted")
 
 
@@ -94,7 +95,7 @@ def test_a_push_waits_for_a_service_that_is_away(place: Place) -> None:
 
     place.service.start()
 
-    assert place.fcm.pushes("token-4", wait=60.0)
+    assert place.fcm.pushes("token-4", wait=PATIENCE)
 
 
 def test_what_is_registered_from_elsewhere_is_listed_there(place: Place) -> None:
@@ -118,7 +119,7 @@ def test_built_in_push_needs_no_port_for_servers(
         phone.enable_registered("token-6")
         phone.cut()
         friend.message(phone.account, "wake up")
-        assert place.fcm.pushes("token-6", wait=30.0)
+        assert place.fcm.pushes("token-6", wait=PATIENCE)
         assert until(lambda: not alone.events("peer-unreachable"), "no other server")
     finally:
         alone.close()

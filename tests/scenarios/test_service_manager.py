@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_starting import PATIENCE, PYTHON_M, Operator
+from tests.patience import PATIENCE
+from tests.scenarios.test_starting import PYTHON_M, Operator
 
 
 class Told:

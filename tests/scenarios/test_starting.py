@@ -24,6 +24,7 @@ import pytest
 from benchmarks import ports
 from pushd.net.certificates import DevelopmentCA
 from tests import nursery
+from tests.patience import PATIENCE
 from tests.unit.providers import bench
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,6 @@ NEW = ("env", *PYTHON_M)  # where a process that the nursery bears would not do
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 SCRIPT = Path(sys.executable).with_name("twistd")
 PUSHDCTL = (sys.executable, "-m", "pushd.cli.pushdctl")
-PATIENCE = 30.0  # seconds for anything, on a busy machine
 STORY = re.compile(r"3 messages, [1-3] push(es)?, nothing lost, in \d+\.\d s")
 
 

@@ -5,8 +5,9 @@ import sqlite3
 
 from twisted.trial.unittest import TestCase
 
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.harness import STOP, Server
+from tests.scenarios.harness import Server
 from tests.scenarios.process import eventually
 from tests.scenarios.raw import Raw
 from tests.scenarios.test_whole_way import TOKEN, Way
@@ -18,7 +19,7 @@ FAREWELL = (
 
 
 class Stopping(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     def connected(self, server: Server) -> Raw:
         raw = Raw(server.ready.c2s)
@@ -75,18 +76,18 @@ class Stopping(TestCase):
 
         server.child.signal(signal.SIGTERM)
 
-        assert await server.child.ended(STOP) == 0
+        assert await server.child.ended(PATIENCE) == 0
 
     async def test_a_second_signal_changes_nothing(self) -> None:
         server = await Server.start(self)
         self.bound(server, "juliet")  # does not close its side, so that the stop takes a while
         server.child.signal(signal.SIGTERM)
-        await eventually(lambda: "stopping: SIGTERM" in server.child.text or None, 20.0, "stop")
+        await eventually(lambda: "stopping: SIGTERM" in server.child.text or None, PATIENCE, "stop")
 
         server.child.signal(signal.SIGTERM)
         server.child.signal(signal.SIGINT)
 
-        assert await server.child.ended(STOP) == 0
+        assert await server.child.ended(PATIENCE) == 0
         assert "SIGTERM: stopping already" in server.child.text
         database = sqlite3.connect(server.folder / "data" / "pushd.db")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -105,7 +106,7 @@ class Stopping(TestCase):
         assert server.child.code == 0
         await server.restart()
 
-        assert await server.simulator_requests(TOKEN, wait=20)
+        assert await server.simulator_requests(TOKEN, wait=PATIENCE)
 
     async def test_a_last_commit_that_fails_is_told_by_the_exit_code(self) -> None:
         server = await Server.start(self)
@@ -116,6 +117,6 @@ class Stopping(TestCase):
 
         server.child.signal(signal.SIGTERM)
 
-        assert await server.child.ended(60) == 1
+        assert await server.child.ended(PATIENCE) == 1
         assert "not stopped in order: " in server.child.text
         assert "are lost: database is locked" in server.child.text

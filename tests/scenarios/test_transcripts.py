@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from tests.patience import LONGEST
 from tests.scenarios.harness import Server
 from tests.scenarios.play import play
 
@@ -18,7 +19,7 @@ Test = Callable[["TranscriptTest"], Coroutine[Deferred[Any], Any, None]]
 class TranscriptTest(TestCase):
     """Has a test for each file, named after it."""
 
-    timeout = 90
+    timeout = LONGEST
 
 
 def _test(path: Path) -> Test:

@@ -15,6 +15,7 @@ from pushd.net.certificates import DevelopmentCA
 from pushd.wire.element import child, text
 from pushd.wire.namespaces import NS_CLIENT
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.process import Child, eventually, folder, reactor
 
 DOMAINS = ("montague.example", "capulet.example")
@@ -22,7 +23,7 @@ PASSWORD = Secret("a password of some length")
 
 
 class VirtualHostsTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_each_domain_shows_its_own_certificate_and_their_users_meet(self) -> None:
         ready, authority = await self.serve()
@@ -68,7 +69,7 @@ class VirtualHostsTest(TestCase):
             assert server.code is None, server.text
             return said.read_text() if said.exists() else None
 
-        return json.loads(await eventually(look, 30.0, "ready file")), authority.path
+        return json.loads(await eventually(look, PATIENCE, "ready file")), authority.path
 
     async def user(self, jid: str, ready: Any, authority: Path, **given: Any) -> Client:
         client = self.client(jid, ready, authority, **given)

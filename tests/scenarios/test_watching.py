@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import TestCase
 
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.harness import STOP, Server
+from tests.scenarios.harness import Server
 from tests.scenarios.process import eventually
 from tests.scenarios.raw import Raw
-
-PATIENCE = 30.0  # seconds
 
 
 class Page(NamedTuple):
@@ -40,7 +39,7 @@ def get(server: Server, path: str) -> Page:
 
 
 class Watching(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_what_clients_do_is_seen_in_the_metrics(self) -> None:
         server = await Server.start(self)
@@ -112,9 +111,9 @@ class Watching(TestCase):
         silent.bind("raw")
 
         server.child.signal(signal.SIGTERM)
-        await eventually(lambda: "stopping: SIGTERM" in server.child.text or None, 20.0, "stop")
+        await eventually(lambda: "stopping: SIGTERM" in server.child.text or None, PATIENCE, "stop")
 
         page = get(server, "/readyz")
         assert page[::2] == (503, "the server is stopping\n")
         assert get(server, "/healthz").code == 200
-        assert await server.child.ended(STOP) == 0
+        assert await server.child.ended(PATIENCE) == 0

@@ -18,8 +18,9 @@ from pushd.wire import forms
 from pushd.wire.element import Element, child, element
 from pushd.wire.namespaces import NS_COMMANDS, NS_FORMS
 from pushd.wire.secret import Secret
+from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN
-from tests.scenarios.peers import PATIENCE, Phone
+from tests.scenarios.peers import Phone
 from tests.scenarios.reading import condition, fields_of, secret_form, succeeded, words
 from tests.scenarios.standins import HouseOfNetworks, Node, started
 from tests.unit.providers.bench import pem

@@ -18,6 +18,7 @@ from pushd.wire.namespaces import (
     NS_FORMS,
     NS_PUSH,
 )
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.harness import Server
 from tests.scenarios.process import eventually
@@ -106,7 +107,7 @@ class Way:
 
     async def see_push(self) -> None:
         """A provider has taken a push that counts all that was sent."""
-        await eventually(lambda: self.pushed() or None, 20.0, "push of everything")
+        await eventually(lambda: self.pushed() or None, PATIENCE, "push of everything")
 
     def pushed(self) -> bool:
         events = self.server.events()
@@ -176,7 +177,7 @@ STEPS: tuple[Step, ...] = (
 
 
 class WholeWayTest(TestCase):
-    timeout = 120
+    timeout = LONGEST
 
     async def test_a_message_to_a_sleeping_phone_becomes_a_push_and_nothing_is_lost(self) -> None:
         await self.go(None)

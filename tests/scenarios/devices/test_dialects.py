@@ -9,6 +9,7 @@ import pytest
 from pushd.wire import forms
 from pushd.wire.element import Element, child, element
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_COMMANDS, NS_PUBSUB, NS_PUSH
+from tests.patience import PATIENCE
 from tests.scenarios.devices.conversations import (
     AppleClient,
     Conversations,
@@ -271,5 +272,5 @@ def test_the_two_requests_of_the_page_are_all_that_an_app_needs(house: House) ->
     phone.cut()
     house.friend().message(phone.account, "Good morrow")
 
-    [push] = house.pushes("as-printed", wait=20)
+    [push] = house.pushes("as-printed", wait=PATIENCE)
     assert push["status"] == 200

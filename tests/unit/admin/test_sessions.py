@@ -16,6 +16,7 @@ from pushd.net.stranding import Stranded
 from pushd.routing.events import PushDecided, SessionEnded
 from pushd.wire.jid import parse
 from tests.hall import START, Client, Hall, Outlet
+from tests.patience import PATIENCE
 
 MODULES = ("presence", "roster", "subscriptions", "offline")
 ROMEO = "romeo@example.net"
@@ -297,7 +298,7 @@ def test_another_password_closes_the_streams_and_keeps_the_sessions(hall: Hall) 
 def line() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a TCP connection; the server's comes second."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname(), timeout=10)
+        client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
         server, _ = listener.accept()
     with closing(client), closing(server):
         yield client, server

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pushd.cli import probes
+from tests.patience import PATIENCE
 from tests.unit.providers.bench import account
 
 STEP = {"step": "tls", "text": "well", "place": "a:1", "ok": True, "remedy": "", "seconds": 0.0123}
@@ -120,7 +121,7 @@ def config(tmp_path: Path, closed: str) -> Path:
 def pushdctl(config: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pushd.cli.pushdctl", "-c", str(config), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=config.parent
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=config.parent
     )
 
 

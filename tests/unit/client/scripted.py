@@ -42,6 +42,7 @@ from pushd.wire.sasl import (
 from pushd.wire.secret import Secret
 from pushd.wire.stanza import Stanza
 from pushd.wire.stream import CLOSING, header, new_id
+from tests.patience import PATIENCE
 
 reactor: Any = the_reactor
 
@@ -81,13 +82,13 @@ class Peer:
         if self._kept:
             return self._kept.popleft()
         self._next = Deferred()
-        self._next.addTimeout(10, reactor)
+        self._next.addTimeout(PATIENCE, reactor)
         return await self._next
 
     async def gone(self) -> str:
         """Wait for the end of the connection; gives the reason."""
         if not self.lost_by:
-            await self._gone.addTimeout(10, reactor)
+            await self._gone.addTimeout(PATIENCE, reactor)
         return self.lost_by
 
     # What the stream tells.
@@ -229,14 +230,14 @@ class Server:
     def client(self, case: TestCase, jid: str = "juliet@example.net/phone", **given: Any) -> Client:
         """A client of this server, closed when the test ends."""
         usual: dict[str, Any] = {"password": PASSWORD, "port": self.port, "ca_file": self.ca}
-        client = Client(reactor, jid, host="127.0.0.1", **usual | {"timeout": 10} | given)
+        client = Client(reactor, jid, host="127.0.0.1", **usual | {"timeout": PATIENCE} | given)
         case.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
         return client
 
     async def arrival(self) -> Peer:
         """The next connection."""
         self._arrival = Deferred()
-        return await self._arrival.addTimeout(10, reactor)
+        return await self._arrival.addTimeout(PATIENCE, reactor)
 
     def arrived(self, peer: Peer) -> None:
         self.peers.append(peer)

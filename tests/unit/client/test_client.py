@@ -10,6 +10,7 @@ from pushd.wire.element import child, element, text
 from pushd.wire.errors import Forbidden
 from pushd.wire.namespaces import NS_CLIENT, NS_ROSTER, NS_STANZA_ERRORS
 from pushd.wire.stream import CLOSING
+from tests.patience import LONGEST
 from tests.unit.client.scripted import Peer, Server
 
 PING = element("urn:xmpp:ping", "ping")
@@ -27,7 +28,7 @@ def message(number: int) -> bytes:
 
 
 class StanzaTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def test_what_is_said_arrives_as_it_was_said(self) -> None:
         client, peer = await session(self)
@@ -77,7 +78,7 @@ class StanzaTest(TestCase):
 
 
 class RequestTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def test_a_request_gives_its_result(self) -> None:
         client, peer = await session(self)
@@ -147,7 +148,7 @@ class RequestTest(TestCase):
 
 
 class EndTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def test_closing_says_farewell(self) -> None:
         client, peer = await session(self)

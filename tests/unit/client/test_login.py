@@ -11,13 +11,14 @@ from pushd.net.certificates import DevelopmentCA
 from pushd.wire.element import element
 from pushd.wire.namespaces import NS_BIND
 from pushd.wire.secret import Secret
+from tests.patience import LONGEST
 from tests.unit.client.scripted import DOMAIN, Server, folder, reactor
 
 NS_CHANNEL_BINDING = "urn:xmpp:sasl-cb:0"
 
 
 class LoginTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def test_a_client_logs_in_by_the_best_mechanism_and_binds_its_resource(self) -> None:
         server = Server(self)

@@ -13,6 +13,7 @@ from pushd.wire.acks import AckQueue, Handled
 from pushd.wire.element import element, text
 from pushd.wire.errors import StreamError
 from pushd.wire.namespaces import NS_SM, NS_STANZA_ERRORS
+from tests.patience import LONGEST
 from tests.unit.client.scripted import Peer, Server
 
 ENABLED = f"<enabled xmlns='{NS_SM}' resume='true' id='some-id' max='300'/>".encode()
@@ -103,7 +104,7 @@ def test_a_count_above_what_was_sent_is_refused_with_both_counts() -> None:
 
 
 class ManagedTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def session(
         self, said: bytes = ENABLED, before: Callable[[Client], object] = lambda client: None

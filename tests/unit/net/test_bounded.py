@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from pushd.net.bounded import Bound
 from pushd.net.http import Fault, HTTPError, Road
 from pushd.net.outward import STRANGERS, Outward
+from tests.patience import LONGEST
 
 reactor: Any = the_reactor
 
@@ -90,7 +91,7 @@ def test_an_attempt_that_is_given_up_counts_no_more() -> None:
 
 
 class RealConnections(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     async def test_data_goes_through_and_the_end_is_noticed(self) -> None:
         ended: Deferred[None] = Deferred()

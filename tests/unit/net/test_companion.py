@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pushd.net.companion import PERIOD, Companion, named
+from tests.patience import PATIENCE
 
 
 class Reactor(Clock):
@@ -37,7 +38,7 @@ class Harness:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from pushd.net.names import THREADS, Names
+from tests.patience import LONGEST
 
 STREAM = socket.SOCK_STREAM
 
@@ -50,7 +51,7 @@ class Book:
     def __call__(self, host: str, port: int, type: int) -> list[Any]:
         self.asked.append(host)
         if host.startswith("silent"):
-            self.speaks.wait(60)
+            self.speaks.wait(LONGEST)
         if host == "nowhere.example":
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
         if host == "unheard.example":
@@ -65,7 +66,7 @@ class Book:
 
 
 class NamesTest(TestCase):
-    timeout = 60
+    timeout = LONGEST
 
     def setUp(self) -> None:
         self.book = Book()

@@ -20,6 +20,7 @@ from pushd.net.names import Names
 from pushd.net.outward import Outward
 from pushd.net.proxy import Tunnel
 from pushd.net.public import PublicOnly, is_public, may_be_public
+from tests.patience import LONGEST
 from tests.unit.net.test_spread import Resolver
 
 PUBLIC = [
@@ -266,7 +267,7 @@ SPELT = (
 class TestRealNames(TestCase):
     """With the system's resolver, which reads odd spellings as addresses."""
 
-    timeout = 30
+    timeout = LONGEST
 
     async def test_no_spelling_of_this_machine_is_reached_by_either_http(self) -> None:
         reactor: Any = the_reactor

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from pushd.net.stranding import MOST, Stranded, deafen
+from tests.patience import PATIENCE
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops what comes in")
 
@@ -19,7 +20,7 @@ class Pair:
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.client = socket.create_connection(listener.getsockname(), timeout=10)
+            self.client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
             self.server, _ = listener.accept()
         self.server.setblocking(False)
 

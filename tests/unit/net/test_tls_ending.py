@@ -25,6 +25,7 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.wire.errors import StreamError
 from pushd.wire.framer import Limits, StreamOpened
 from pushd.wire.stanza import Stanza
+from tests.patience import LONGEST
 
 reactor: Any = the_reactor
 DOMAIN = "example.net"
@@ -90,7 +91,7 @@ class Peer(Protocol):
 
 
 class EndingTest(TestCase):
-    timeout = 30
+    timeout = LONGEST
 
     def setUp(self) -> None:
         folder = TemporaryDirectory(prefix="pushd-test-")

@@ -29,6 +29,7 @@ from zope.interface import implementer
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
 from pushd.net.http import HTTPClient, authorities
 from pushd.net.outward import identity
+from tests.patience import LONGEST
 from tests.unit.net.http2_house import Asked, Server
 
 reactor: Any = the_reactor
@@ -91,7 +92,7 @@ class Watched(WrappingFactory[Any]):
 class OverSockets(TestCase):
     """Clients and servers over real sockets, all of which are gone at the end of a test."""
 
-    timeout = 20
+    timeout = LONGEST
 
     def setUp(self) -> None:
         Authority.prepare()

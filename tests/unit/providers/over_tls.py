@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.tls import server_options
+from tests.patience import LONGEST
 
 reactor: Any = the_reactor
 
@@ -17,7 +18,7 @@ reactor: Any = the_reactor
 class OverTLS(TestCase):
     """An authority, a certificate that it issued, and stand-ins that end with the test."""
 
-    timeout = 30
+    timeout = LONGEST
     names: tuple[str, ...] = ("127.0.0.1",)  # for which the certificate is
 
     def setUp(self) -> None:

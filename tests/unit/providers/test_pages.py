@@ -29,6 +29,7 @@ from pushd.providers import (
     wns,
 )
 from pushd.providers.contract import Device, Notification, Response, Secret, Sending
+from tests.patience import PATIENCE
 from tests.unit.providers import pages
 from tests.unit.providers.apple import certificate, signing_key
 from tests.unit.providers.bench import NOW, account, ec_pem
@@ -261,7 +262,7 @@ def test_the_receiver_takes_what_is_signed_with_its_secret(
 
 def _status(asked: urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

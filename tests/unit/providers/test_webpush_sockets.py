@@ -25,6 +25,7 @@ from pushd.providers.transport import AWAY, over_https
 from pushd.simulators.answers import Answer, Ending
 from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.webpush_services import FAULTS, SERVICES
+from tests.patience import LONGEST
 from tests.unit.providers.bench import Fixed
 from tests.unit.providers.over_tls import OverTLS
 
@@ -65,7 +66,7 @@ def without_reason(outcome: Any) -> Any:
 
 
 class WebPushSocketsTest(OverTLS):
-    timeout = 60
+    timeout = LONGEST
     names = ("127.0.0.1", "push.example.org")
 
     def setUp(self) -> None:

@@ -14,6 +14,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
+from tests.patience import PATIENCE
+
 TOKEN = "af7aa91ca9b36478d82986c6ef22387e163e0d62aa15913964910cf0ffa50c3a"
 
 
@@ -24,7 +26,7 @@ class H2Client:
         place = urllib.parse.urlsplit(url)
         self._authority = place.netloc
         self._scheme = place.scheme
-        plain = socket.create_connection((place.hostname, place.port), timeout=20)
+        plain = socket.create_connection((place.hostname, place.port), timeout=PATIENCE)
         self.socket: socket.socket = plain
         if place.scheme == "https":
             context = ssl.create_default_context(cafile=ca)

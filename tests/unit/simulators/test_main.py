@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.fcm_tokens import GRANT_TYPE
 from tests.nursery import Heard
+from tests.patience import PATIENCE
 from tests.unit.simulators.bench import SCOPE, note
 from tests.unit.simulators.over_tls import H2Client, bearer
 
@@ -38,12 +39,12 @@ class Running:
     def __init__(self, *arguments: str, network: str = "fcm") -> None:
         self.process = Heard([*COMMAND, network, *arguments])
         self.url = self.process.stdout.readline().strip()
-        assert self.url, self.process.ended(10)
+        assert self.url, self.process.ended(PATIENCE)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code, and what it had to complain of."""
         self.process.send_signal(number)
-        code, _, complaints = self.process.ended(10)
+        code, _, complaints = self.process.ended(PATIENCE)
         return code, complaints
 
 
@@ -64,7 +65,7 @@ def started() -> Iterator[Any]:
 
 def refused(*arguments: str) -> str:
     """What it says when it does not even start."""
-    code, said, complaints = Heard([*COMMAND, *arguments]).ended(20)
+    code, said, complaints = Heard([*COMMAND, *arguments]).ended(PATIENCE)
     assert code != 0
     assert said == ""
     assert "Traceback" not in complaints
@@ -75,7 +76,7 @@ def post(url: str, data: bytes, ca: str | None, **headers: str) -> Any:
     context = None if ca is None else ssl.create_default_context(cafile=ca)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data, named)
-    with urllib.request.urlopen(request, timeout=10, context=context) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as response:
         return json.load(response)
 
 
@@ -175,7 +176,7 @@ def test_a_name_is_in_the_url_and_in_the_certificate(tmp_path: Path, started: An
     assert url.hostname == "fcm.test"
     context = ssl.create_default_context(cafile=ready["ca"])
     with (
-        socket.create_connection(("127.0.0.1", url.port or 0), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", url.port or 0), timeout=PATIENCE) as connection,
         context.wrap_socket(connection, server_hostname="fcm.test") as shown,
     ):
         assert shown.version() == "TLSv1.3"
@@ -248,7 +249,7 @@ def control(ready: dict[str, Any], path: str, order: Any = None) -> Any:
     data = None if order is None else json.dumps(order).encode()
     context = None if ready["ca"] is None else ssl.create_default_context(cafile=ready["ca"])
     url = f"{ready['control_url']}/{path}"
-    with urllib.request.urlopen(url, data, timeout=10, context=context) as response:
+    with urllib.request.urlopen(url, data, timeout=PATIENCE, context=context) as response:
         return json.load(response)
 
 
@@ -330,7 +331,7 @@ def test_orders_reach_connections_over_tls(tmp_path: Path, started: Any) -> None
     client.socket.settimeout(0.2)
     with pytest.raises(TimeoutError):
         client.push(authorization)
-    client.socket.settimeout(20)
+    client.socket.settimeout(PATIENCE)
     order(do="stall", on=False)
     assert client.finish() == 200
 

@@ -21,6 +21,7 @@ from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.answers import Answer, Ending
 from pushd.simulators.fcm import FCMSimulator
 from pushd.simulators.fcm_tokens import GRANT_TYPE
+from tests.patience import LONGEST, PATIENCE
 from tests.unit.simulators.bench import SCOPE, account, loaded, note
 
 reactor: Any = global_reactor
@@ -47,7 +48,7 @@ class Reader(Protocol):
 class OverConnections(TestCase):
     """A stand-in on a port of its own, for each test."""
 
-    timeout = 20
+    timeout = LONGEST
 
     def setUp(self) -> None:
         self.simulator = FCMSimulator(reactor, account=account())
@@ -98,7 +99,7 @@ class OverConnections(TestCase):
         response = await self.send()
         assert response.code == 200
         assert "/messages/" in (await treq.json_content(response))["name"]
-        received = await self.simulator.next_request("phone", timeout=5)
+        received = await self.simulator.next_request("phone", timeout=PATIENCE)
         assert received.message == note("phone")
 
     async def test_a_cut_connection_gives_no_answer(self) -> None:
@@ -110,7 +111,7 @@ class OverConnections(TestCase):
     async def test_a_stalled_request_is_broken_off_when_the_stand_in_closes(self) -> None:
         self.simulator.script("phone", Answer(ending=Ending.STALL))
         waiting = self.ask(await self.sign_in())
-        await self.simulator.next_request("phone", timeout=5)
+        await self.simulator.next_request("phone", timeout=PATIENCE)
         assert len(self.simulator._replies._open) == 1
         self.simulator.close()
         await self.assertFailure(waiting, ResponseFailed)
@@ -118,7 +119,7 @@ class OverConnections(TestCase):
     async def test_a_delayed_answer_that_nobody_waits_for_leaves_no_timer(self) -> None:
         self.simulator.script("phone", Answer(delay=3600))
         waiting = self.ask(await self.sign_in())
-        await self.simulator.next_request("phone", timeout=5)
+        await self.simulator.next_request("phone", timeout=PATIENCE)
         gone = self.left_open()
         waiting.addErrback(lambda _: None)
         waiting.cancel()
@@ -149,7 +150,7 @@ class OverConnections(TestCase):
         assert self.simulator._replies._open == set()
 
     async def test_a_long_poll_over_a_connection_sees_the_request_come(self) -> None:
-        url = f"{self.simulator.base_url}/control/requests?token=phone&wait=10"
+        url = f"{self.simulator.base_url}/control/requests?token=phone&wait={PATIENCE}"
         waiting = treq.get(url, agent=self.agent)
         await treq.content(await self.send("another"))
         await treq.content(await self.send("phone"))

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 
 import pushd
 from pushd.storage.sqlite import Database, InlineRunner, StatementRefused, ThreadRunner
+from tests.patience import PATIENCE
 from tests.unit.storage.shim import SETTING, SETTINGS, Disk, names, outcomes, put
 
 ROOT = str(Path(pushd.__file__).parent.parent)
@@ -31,7 +32,7 @@ class Reactor:
         self.calls.put(lambda: function(*args))
 
     def one_call(self) -> None:
-        self.calls.get(timeout=30)()
+        self.calls.get(timeout=PATIENCE)()
 
 
 def database_with_thread(path: Path, clock: Clock) -> tuple[Database, Reactor]:
@@ -154,7 +155,7 @@ def test_closing_with_a_failure_in_hand_makes_an_attempt_of_its_own(
     Disk.broken = sqlite3.SQLITE_FULL
     put(database, "a")
     clock.advance(0)
-    failed = reactor.calls.get(timeout=30)
+    failed = reactor.calls.get(timeout=PATIENCE)
     Disk.broken = None
     told = outcomes(database.close())
     failed()
@@ -206,7 +207,7 @@ def test_a_second_process_is_refused_while_the_first_one_lives(
     database.open()
     database.write(SETTING, ("a", b""))
     command = [sys.executable, "-m", "tests.unit.storage.writing_child", path]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
     assert refused.returncode != 0
     assert f"InUse: {path} is in use by process {os.getpid()}" in refused.stderr.replace(
         "pushd.storage.errors.", ""
