@@ -269,9 +269,9 @@ class Push:
                 service.accepted()
                 return outcome
             case Unregistered() if field:
-                return self._bury_field(service, outcome, device, sent_at, field)
+                return self._bury_field(service, outcome, device, field)
             case Unregistered():
-                return self._bury(service, outcome, device, sent_at)
+                return self._bury(service, outcome, device)
             case Failed():
                 lost_since = sent_at if outcome.fault is not Fault.TIMEOUT else None
                 service.failed(outcome.reason, outcome.fault in ACTED_ON, lost_since=lost_since)
@@ -315,14 +315,12 @@ class Push:
         """Is an alarm about one device of another app, say, where others are served?"""
         return outcome.guarded and service.lane.guard.is_proven
 
-    def _bury(
-        self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float
-    ) -> Result | _Next:
+    def _bury(self, service: Service, outcome: Unregistered, sent_to: Device) -> Result | _Next:
         """Is the device dead? Not if it has registered since, nor if too many seem to be."""
         device = self._device()
         now = self._clock.seconds()
         reason = outcome.reason or "unregistered"
-        if device is None or device.token != sent_to.token or device.renewed_at > sent_at:
+        if device is None or _has_renewed(device, sent_to):
             service.answered()
             return _Next.AGAIN  # where there is nobody any more, the look before it says so
         if outcome.since is not None and device.renewed_at >= outcome.since:
@@ -342,13 +340,13 @@ class Push:
         return self._later(reason)
 
     def _bury_field(
-        self, service: Service, outcome: Unregistered, sent_to: Device, sent_at: float, field: str
+        self, service: Service, outcome: Unregistered, sent_to: Device, field: str
     ) -> _Next:
         """The device's second token is dead, by the same rules; the push goes on without it."""
         service.answered()
         device = self._device()
         value = sent_to.fields.get(field, "")
-        if device is None or device.fields.get(field) != value or device.renewed_at > sent_at:
+        if device is None or device.fields.get(field) != value or _has_renewed(device, sent_to):
             return _Next.AGAIN
         self._without |= {field}
         reason = outcome.reason or "unregistered"
@@ -370,6 +368,11 @@ class Push:
         self._next_at = now + pause
         self._soonest = now + (after or floor)
         return _Next.LATER
+
+
+def _has_renewed(device: Device, sent_to: Device) -> bool:
+    """Has it registered since the request left? By no clock, which may have been set meanwhile."""
+    return device.renewed_at != sent_to.renewed_at or device.token != sent_to.token
 
 
 def _is_of_the_credential(outcome: Outcome | Failed) -> bool:

@@ -67,6 +67,7 @@ class Keeper:
         self._token: Token | None = None
         self._failure: Busy | Refused = Busy(reason="no token yet")
         self._failures = 0
+        self._failed_at = 0.0
         self._waiting: list[Deferred[Got]] = []
         self._is_renewing = False
         self._renewal: Deferred[None] | None = None
@@ -77,9 +78,10 @@ class Keeper:
         A failed renewal is no failure while the token at hand is still good.
         """
         now = self._clock.seconds()
-        if self._token is not None and now < self._token.renew_at:
+        # What was noted at a later instant was noted by a clock that was wrong.
+        if self._token is not None and self._token.fetched_at <= now < self._token.renew_at:
             return self._token
-        if now < self.retry_at:
+        if self._failed_at <= now < self.retry_at:
             return self._at_hand(now)
         waiter: Deferred[Got] = Deferred()
         self._waiting.append(waiter)
@@ -92,7 +94,7 @@ class Keeper:
         """The service calls this token stale. False when it is too young to be so."""
         if token is not self._token:
             return True  # another sender was told the same before
-        if self._clock.seconds() - token.fetched_at < self._credential.minimum_age:
+        if 0 <= self._clock.seconds() - token.fetched_at < self._credential.minimum_age:
             return False
         self._token = None
         self._credential.forget(token)
@@ -134,6 +136,7 @@ class Keeper:
             self.retry()
         else:
             self._failure = got
+            self._failed_at = now
             self.retry_at = now + self._pause(got)
         self._answered(got, response, now - started_at)
         waiting, self._waiting = self._waiting, []

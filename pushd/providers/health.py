@@ -33,6 +33,11 @@ class Breaker:
         self._lost_at = -1.0  # when a connection last took requests with it
         self._width: int | None = None  # None: as wide as the caller likes
 
+    def set_back(self, seconds: float) -> None:
+        """The clock is so much behind what it was."""
+        self.opens_at -= seconds
+        self._lost_at -= seconds
+
     def width(self, limit: int) -> int:
         """How many may be under way at a time, of at most `limit`."""
         if self.is_open:
@@ -140,6 +145,10 @@ class Bucket:
         if self._rate is None:
             return now
         return self._full_at - (self._burst - 1) / self._rate
+
+    def set_back(self, seconds: float) -> None:
+        """As for a breaker."""
+        self._full_at -= seconds
 
     def take(self, now: float) -> None:
         """One goes."""

@@ -37,7 +37,7 @@ class Lane:
     """See the module's text. `is_paused` asks whether the whole backend is paused."""
 
     def __init__(self, clock: IReactorTime, limits: Limits, is_paused: Callable[[], bool]) -> None:
-        now = clock.seconds()
+        now = self._looked_at = clock.seconds()
         self.breaker = Breaker()
         self.guard = DeletionGuard()
         self.active = 0  # turns that are taken
@@ -126,9 +126,18 @@ class Lane:
 
     def _ready_at(self, now: float) -> float | None:
         """When the next turn can be given; None if something else must happen before."""
+        if now < self._looked_at:
+            self._set_back(self._looked_at - now)
+        self._looked_at = now
         if self._is_paused() or self.active >= self.breaker.width(self._limits.concurrency):
             return None
         return max(self.opens_at, self._bucket.ready_at(now))
+
+    def _set_back(self, seconds: float) -> None:
+        """The machine's clock was ahead, and is set right: what is left of a pause stays."""
+        self._held_until -= seconds
+        self.breaker.set_back(seconds)
+        self._bucket.set_back(seconds)
 
     def _take(self, now: float) -> None:
         self.active += 1
