@@ -37,6 +37,7 @@ log = Logger()
 Got = Token | Busy | Refused
 
 LONGEST_PAUSE = 900.0  # seconds between two requests for a token that fail
+LONGEST_WISH = 3600.0  # the same, where the service asks for a pause
 
 
 class Keeper:
@@ -160,7 +161,7 @@ class Keeper:
 
     def _pause(self, failure: Busy | Refused) -> float:
         if isinstance(failure, Busy) and failure.after:
-            return failure.after
+            return min(failure.after, LONGEST_WISH)
         spread = min(LONGEST_PAUSE, self._floor * 2 ** min(self._failures, 16))
         self._failures += 1
         return self._floor + self._random.uniform(0, spread)

@@ -75,6 +75,18 @@ def test_a_token_is_fetched_once_and_kept() -> None:
     assert desk.transport.last.timeout == 25.0
 
 
+def test_a_service_is_asked_again_after_an_hour_whatever_it_asks_for() -> None:
+    desk = Desk(Voucher(Busy(9e9, reason="503"), second := token("right", NOW + 3600)))
+    desk.ask()
+    desk.answer()
+    desk.clock.advance(3599)
+    assert desk.ask() == [Busy(9e9, reason="503")]
+    desk.clock.advance(1)
+    waiting = desk.ask()
+    desk.answer()
+    assert waiting == [second]
+
+
 def test_all_who_ask_during_a_renewal_wait_for_the_one_answer() -> None:
     desk = Desk(Voucher(first := token("one")))
     waiting = [desk.ask() for _ in range(5)]
