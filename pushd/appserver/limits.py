@@ -64,6 +64,7 @@ class Buckets:
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
         self._full_at: dict[str, float] = {}  # when all is there again; the last taker last
+        self._taken_at = 0.0  # the last one
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -73,11 +74,15 @@ class Buckets:
         full_at = self._full_at.get(name)
         if full_at is None or not rate.interval:
             return now
+        if now < self._taken_at:  # the machine's clock was wrong when it was counted
+            self._full_at.clear()
+            return now
         return full_at - (rate.burst - 1) * rate.interval
 
     def take(self, name: str, rate: Rate, now: float) -> None:
         """One goes, whether it should or not."""
         if rate.interval:
+            self._taken_at = now
             full_at = self._full_at.pop(name, now)
             self._full_at[name] = max(full_at, now) + rate.interval
             self._forget(now)

@@ -162,7 +162,7 @@ class Connection(TwistedProtocol):
         if self._trouble is not None:
             return  # it ends anyway
         self._reset(stream, ErrorCodes.CANCEL)
-        if self.is_ready and self._pulse.heard_at <= exchange.sent_at:
+        if self.is_ready and not self._pulse.has_heard_since(exchange.sent_at):
             self._pulse.ask()  # is anyone there?
         self._settle()
 

@@ -68,7 +68,7 @@ class Origin:
         """Have it carried. `fresh` is for a connection that is not used yet, or hardly."""
         if fresh:
             self._renew()
-        if self._trouble is not None and self._opens_at > exchange.until:
+        if self._trouble is not None and self._may_open_at() > exchange.until:
             exchange.fail(self._trouble)
             return
         exchange.place = self
@@ -199,9 +199,9 @@ class Origin:
 
     def _open(self) -> None:
         self._stop_timer()
-        now = self._clock.seconds()
-        if self._opens_at > now:
-            self._timer = self._clock.callLater(self._opens_at - now, self._open_now)
+        pause = self._may_open_at() - self._clock.seconds()
+        if pause > 0:
+            self._timer = self._clock.callLater(pause, self._open_now)
         else:
             self._open_now()
 
@@ -247,6 +247,11 @@ class Origin:
         if self._failures > 1:
             pause = min(longest, FIRST_PAUSE * 2.0 ** min(self._failures - 2, 16))
             self._opens_at = self._tried_at + pause * self._random.uniform(0.5, 1.0)
+
+    def _may_open_at(self) -> float:
+        """When the next attempt may be made; at once where a clock that was wrong says when."""
+        now = self._clock.seconds()
+        return self._opens_at if self._tried_at <= now else now
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -80,11 +80,15 @@ class Pulse:
 
     def is_sure(self) -> bool:
         """Has it said something lately? If not, it is asked, and doubtful until it answers."""
-        if self._clock.seconds() - self.heard_at < DOUBTFUL_AFTER:
+        if 0 <= self._clock.seconds() - self.heard_at < DOUBTFUL_AFTER:
             return True
         self.is_doubtful = True
         self.ask()
         return False
+
+    def has_heard_since(self, instant: float) -> bool:
+        """Has it said something after that, as far as the clock is to be believed?"""
+        return instant < self.heard_at <= self._clock.seconds()
 
     def ask(self) -> None:
         """Unless it must do something already."""

@@ -34,6 +34,15 @@ def test_a_burst_goes_at_once_and_then_one_in_each_interval() -> None:
     assert taken == [0, 5, 10, 20, 40, 60, 80]
 
 
+def test_a_clock_that_is_set_back_ends_what_was_counted_by_the_wrong_one() -> None:
+    buckets, rate = Buckets(), Rate(20.0, 3)
+    for _ in range(3):
+        buckets.take("a", rate, 86_400.0)
+    taken = [now for now in range(0, 50, 5) if buckets.try_to_take("a", rate, float(now))]
+
+    assert taken == [0, 5, 10, 20, 40]
+
+
 def test_names_do_not_share() -> None:
     buckets, rate = Buckets(), Rate(20.0)
     assert buckets.try_to_take("a", rate, 0.0)

@@ -821,6 +821,21 @@ def test_a_timeout_in_utter_silence_makes_it_ask() -> None:
     assert line.is_cut
 
 
+def test_a_clock_that_is_set_back_hides_no_dead_connection() -> None:
+    house = House()
+    house.pass_time(86_400.0)
+    line = opened(house)
+    house.clock.rightNow -= 86_400
+    line.server.answers_pings = False
+    outcome = house.post(timeout=60.0)
+    house.pump()
+    assert line.server.pings
+    house.pass_time(PING_TIMEOUT)
+    assert line.wire.was_aborted
+    answered(house, house.let_in(), 1)
+    assert outcome.answer.status == 200
+
+
 def test_a_server_that_never_begins_is_given_up() -> None:
     house = House()
     outcome = house.post()
@@ -883,6 +898,18 @@ def test_attempts_that_fail_are_made_with_growing_pauses() -> None:
     assert max(pauses) <= LONGEST_PAUSE + 1.0
     assert min(pauses[-3:]) >= LONGEST_PAUSE / 2
     assert len(tried_at) < 30
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    house = House()
+    for _ in range(3):
+        house.post()
+        if house.knocking:
+            house.turn_away(ConnectionRefusedError())
+    house.clock.rightNow -= 86_400
+    outcome = house.post()
+    answered(house, house.let_in())
+    assert outcome.answer.status == 200
 
 
 def test_a_request_whose_time_ends_before_the_next_attempt_is_told_at_once() -> None:
