@@ -1,8 +1,9 @@
 """Who may not publish: domains, and accounts, with the reason and the end of it.
 
-A block that ends is a matter of waiting, and is said so (`policy-violation` of type `wait`,
-RFC 6120 §8.3.3.12): the publisher's server keeps what its users have enabled. One without an
-end is of type `modify`, which servers count as a failure, so that in time they ask no more.
+A block that ends is a matter of waiting, and is said so (`service-unavailable` of type `wait`):
+the publisher's server keeps what its users have enabled, whichever server it is. One without an
+end is a `policy-violation` of type `modify` (RFC 6120 §8.3.3.12), which servers count as a
+failure, so that in time they ask no more.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pushd.storage.sqlite import Database
 from pushd.storage.table import Table
-from pushd.wire.errors import PolicyViolation, StanzaError
+from pushd.wire.errors import PolicyViolation, ServiceUnavailable, StanzaError
 from pushd.wire.instant import written
 from pushd.wire.jid import parse
 
@@ -31,7 +32,7 @@ class Block:
 ROWS = Table(Block, key=("publisher",), name="publisher_blocks")
 
 
-class Blocked(PolicyViolation):
+class Blocked(ServiceUnavailable):
     """The publisher is blocked, for now."""
 
     type = "wait"

@@ -58,12 +58,13 @@ FEATURES = (
 Accept = Callable[[Registration, Published], Awaitable[bool]]
 
 
-# ejabberd gives a node up at the first error that is not of type `wait`, and a node is not to be
-# given up for what is the operator's doing, or ours.
+# A node is not to be given up for what is the operator's doing, or ours, or over soon.
+# COMPAT: ejabberd gives it up at the first error that is not of type `wait`; Tigase goes by
+# conditions, and keeps it for these two.
 
 
-class NotServed(ServiceUnavailable):
-    """The app of a node is configured no more, for now."""
+class NotNow(ServiceUnavailable):
+    """Its app is configured no more, its domain asks too much, nothing can be stored: for now."""
 
     type = "wait"
 
@@ -128,12 +129,14 @@ class PubsubHost:
         except (Blocked, Banned) as error:
             self._tell(request, node, "blocked", error.condition)
             raise
-        except TooMany:
+        except TooMany as error:
             self._tell(request, node, "limited", "too many from its domain")
-            raise
-        except (StanzaError, StorageError) as error:
-            reason = error.condition if isinstance(error, StanzaError) else "storage fails"
-            self._tell(request, node, "refused", reason)
+            raise NotNow(error.text) from None
+        except StorageError:
+            self._tell(request, node, "refused", "storage fails")
+            raise NotNow("nothing can be stored at present") from None
+        except StanzaError as error:
+            self._tell(request, node, "refused", error.condition)
             raise
         except Exception:  # noqa: BLE001 - the publisher gets an answer that costs no node
             log.failure("a publish could not be taken")
@@ -194,7 +197,7 @@ class PubsubHost:
         else:
             raise Forbidden("the secret or the publisher is wrong")
         if registration.backend not in self._apps:
-            raise NotServed("the app of this node is not served at present")
+            raise NotNow("the app of this node is not served at present")
         return registration
 
     def _is_here(self, registration: Registration) -> bool:

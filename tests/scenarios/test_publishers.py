@@ -125,7 +125,7 @@ def test_a_domain_that_asks_too_much_is_to_wait_and_another_is_not(house: House)
 
     refused = [answer for answer in answers if answer["type"] == "error"]
     assert 0 < len(refused) < 300
-    assert {refusal(answer) for answer in refused} == {("wait", "policy-violation")}
+    assert {refusal(answer) for answer in refused} == {("wait", "service-unavailable")}
     assert f"too many requests from {FOREIGN}" in words(refused[0])
     succeeded(publish(house, other, domain=ELSEWHERE))
     until(lambda: publish(house, phone)["type"] == "result", "room")
@@ -135,13 +135,13 @@ def test_a_block_holds_over_a_kill_and_says_until_when(house: House) -> None:
     phone = registered(house, "blocked", ELSEWHERE)
     house.operate("push-block", domain=ELSEWHERE, reason="too loud", seconds="3600")
     blocked = publish(house, phone, domain=ELSEWHERE)
-    assert refusal(blocked) == ("wait", "policy-violation")
+    assert refusal(blocked) == ("wait", "service-unavailable")
     assert words(blocked).endswith(": too loud")
     assert f"{ELSEWHERE} may not publish here until 20" in words(blocked)
 
     house.restart(signal.SIGKILL)
 
-    assert condition(publish(house, phone, domain=ELSEWHERE)) == "policy-violation"
+    assert condition(publish(house, phone, domain=ELSEWHERE)) == "service-unavailable"
     house.operate("push-unblock", domain=ELSEWHERE)
     succeeded(publish(house, phone, domain=ELSEWHERE))
     until(lambda: counts(house, "blocked") == ["1"], "push")

@@ -13,7 +13,7 @@ from pushd.appserver.desk import Desk
 from pushd.appserver.passing import NAME, Passer, Passing
 from pushd.appserver.publishes import option
 from pushd.appserver.registrations import Registration
-from pushd.wire.errors import BadRequest, Conflict, ItemNotFound
+from pushd.wire.errors import BadRequest, ItemNotFound, ServiceUnavailable
 from pushd.wire.jid import JID
 from pushd.wire.letter import Node
 from pushd.wire.secret import Secret
@@ -23,8 +23,8 @@ SANDBOX = "-sandbox"
 ENVIRONMENT = "environment"  # the field of a provider that has a sandbox
 
 
-class Occupied(Conflict):
-    """A push of another module waits for the token, for now."""
+class Occupied(ServiceUnavailable):
+    """A push of another module waits for the token, for now (see `pubsub.NotNow`)."""
 
     type = "wait"
 

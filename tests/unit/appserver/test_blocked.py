@@ -43,7 +43,7 @@ def test_a_blocked_publisher_is_told_so_until_its_time_is_over(publisher: str) -
 
     condition, type, text = stage.condition()
 
-    assert (condition, type) == ("policy-violation", "wait")
+    assert (condition, type) == ("service-unavailable", "wait")
     assert "until 2023-11-14T23:13:20Z: a flood of pushes" in text
     assert stage.calls == []
     assert stage.hall.events(PublishReceived)[-1].outcome == "blocked"

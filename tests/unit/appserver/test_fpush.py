@@ -197,7 +197,7 @@ def test_a_domain_publishes_no_faster_than_it_may() -> None:
     assert [push(stage, f"tok{n}", sender="a.example") for n in range(3)] == [
         "",
         "",
-        "policy-violation",
+        "service-unavailable",
     ]
     assert push(stage, "tok9", sender="b.example") == ""
 
@@ -219,7 +219,7 @@ def test_what_waits_is_bounded_for_a_domain_and_in_all(monkeypatch: pytest.Monke
     stage = staged()
 
     def full(number: int, sender: str) -> bool:
-        return push(stage, f"tok{number}", sender=sender) == "policy-violation"
+        return push(stage, f"tok{number}", sender=sender) == "service-unavailable"
 
     assert [full(number, "a.example") for number in range(3)] == [False, False, True]
     assert [full(number, "b.example") for number in range(3, 5)] == [False, True]
@@ -282,7 +282,7 @@ def test_while_a_push_of_one_module_waits_another_may_not_take_its_place() -> No
     stage = staged()
     push(stage)
 
-    assert push(stage, module="quicksyProdiOS") == "conflict"
+    assert push(stage, module="quicksyProdiOS") == "service-unavailable"
 
     assert stage.calls[0].look()[0].node == TOKEN
 

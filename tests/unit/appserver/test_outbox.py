@@ -328,7 +328,7 @@ def test_a_push_that_cannot_be_stored_is_refused_and_sent_all_the_same() -> None
     committed = database.committed
     database.committed = lambda: fail(StorageError("disk full"))  # type: ignore[method-assign]
 
-    assert stage.push(message_count="1") == "resource-constraint"
+    assert stage.push(message_count="1") == "service-unavailable"
 
     database.committed = committed  # type: ignore[method-assign]
     assert len(stage.calls) == 1

@@ -3,10 +3,13 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs
 
+from pushd.appserver.blocked import Blocked
+from pushd.appserver.dialects.fpush import Occupied
 from pushd.appserver.publishes import LONGEST_BODY, Published, read
+from pushd.appserver.pubsub import Broken, NotNow
 from pushd.routing.events import PublishReceived
 from pushd.wire.element import Element
-from pushd.wire.errors import BadRequest
+from pushd.wire.errors import BadRequest, StanzaError
 from pushd.wire.framer import seal
 from pushd.wire.letter import Node, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
@@ -481,3 +484,10 @@ def test_a_priority_makes_no_call_of_a_message(text: str) -> None:
 
 def test_a_body_is_not_printed() -> None:
     assert "wherefore" not in repr(told(last_message_body="wherefore"))
+
+
+@pytest.mark.parametrize("error", [NotNow, Broken, Blocked, Occupied])
+def test_no_server_gives_up_a_node_for_what_is_over_soon(error: type[StanzaError]) -> None:
+    """By type go ejabberd, Prosody and MongooseIM; by condition goes Tigase."""
+    assert error.type == "wait"
+    assert error.condition in ("service-unavailable", "internal-server-error")
