@@ -5,6 +5,7 @@ house; here is the order in which they open, serve, take over another configurat
 """
 
 import gc
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,6 +62,7 @@ class Server:
         self.events = Events()
         self.host: Host
         self.reread: Reread | None = None  # reads the configuration anew, and calls `reload`
+        self.mistakes: Sequence[str] = ()  # for which it was not taken over the last time
         self._reactor = reactor
         self._stage = "is starting"  # "" while it serves
         self._names_before: Any = None  # the resolver of whoever had the reactor before
@@ -107,6 +109,7 @@ class Server:
                 self._backends.dispatcher,
                 self.in_thread,
                 lambda: self.reread,
+                lambda: self.mistakes,
             )
             self._watchers.open(
                 config.listen.metrics,

@@ -8,7 +8,7 @@ import os
 import platform
 import pyexpat
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ ENDS_SOON = 14 * DAY  # whoever renews certificates by himself has done so long 
 LEAST_SPACE = 100 << 20  # bytes
 SLOW = 10.0  # seconds that a commit may take
 OVERDUE = 1_800.0  # seconds that a push may wait for its provider
+TOLD = 5  # mistakes of a configuration, of perhaps a hundred
 
 Places = Callable[[], Mapping[str, list[str]]]
 Pauses = Callable[[], Mapping[str, float | None]]
@@ -41,7 +42,8 @@ class Status:
 
     `listeners` tells where it listens, by the kind of door, and `pauses` which backends the
     operator has paused until when; `component` how we stand at the server whose component we
-    are: `domain` and `obstacle`, which is "" where there is none.
+    are: `domain` and `obstacle`, which is "" where there is none; `mistakes` why the configuration
+    was not taken over when it was last read again.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Status:
         listeners: Places,
         pauses: Pauses = dict,
         component: Callable[[], Mapping[str, str] | None] = lambda: None,
+        mistakes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._host = host
         self._dispatcher = dispatcher
         self._pauses = pauses
         self._component = component
+        self._mistakes = mistakes
         self._certificates = certificates
         self._listeners = listeners
         self._started_at = host.clock.seconds()
@@ -88,6 +92,7 @@ class Status:
             },
             "database": database(self._host.database.path) | writer(self._host.database, now),
             "listeners": dict(self._listeners()),
+            "mistakes": list(self._mistakes()),
         }
         return {**told, "problems": list(problems(told))}
 
@@ -154,6 +159,8 @@ def problems(told: Mapping[str, Any]) -> Iterator[str]:
         if provider["is_paused"]:
             yield f"provider {name}: it is paused{_until(provider.get('paused_until'))}"
         yield from _of_credential(name, provider.get("days_left"))
+    for mistake in told["mistakes"][:TOLD]:
+        yield f"the configuration was not taken over: {mistake}"
     waits = told["push"]["oldest"]
     if waits > OVERDUE:
         yield f"a push waits for its provider since {waits / 60:.0f} minutes"

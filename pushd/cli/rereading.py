@@ -38,6 +38,7 @@ class Rereading:
             raise self._refused(str(errors)) from None
         except KNOWN as error:
             raise self._refused(explain(error)) from None
+        self._server.mistakes = ()
         if self._observer is not None:
             self._observer.set_level(self._server.config.log.level)
         warnings = [f"{wanted.path}:{'' if one.line else ' '}{one}" for one in wanted.warnings]
@@ -52,6 +53,7 @@ class Rereading:
         return {"changed": done.changed, "restart": done.pending, "warnings": warnings}
 
     def _refused(self, words: str) -> Refused:
+        self._server.mistakes = words.splitlines()
         refused = f"nothing was changed, as the configuration cannot be used\n{words}"
         for line in refused.splitlines():
             log.error("{line}", line=line)

@@ -1,6 +1,6 @@
 """What serves the operators: every operation that can be asked for, and the socket for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -46,6 +46,7 @@ class Operators:
         dispatcher: Dispatcher,
         in_thread: Callable[..., "Deferred[Any]"],
         reread: Callable[[], Reread | None],
+        mistakes: Callable[[], Sequence[str]],
     ) -> None:
         """Take the socket. Raises OSError and CannotListenError.
 
@@ -63,7 +64,13 @@ class Operators:
         whose = Whose(host.domains, host.accounts)
         pushes = Pushes(host.clock, whose, host.database, host.push, host.decisions, dispatcher)
         self.status = Status(
-            host, dispatcher, certificates, ports.places, pushes.backends, neighbours.attached
+            host,
+            dispatcher,
+            certificates,
+            ports.places,
+            pushes.backends,
+            neighbours.attached,
+            mistakes,
         )
         operations = Operations(
             users,

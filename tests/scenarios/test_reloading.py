@@ -212,6 +212,9 @@ class Credentials(TestCase):
         refused = run.operator.pushdctl("--socket", "data/pushd.sock", "reload")
         assert refused.returncode == 1
         assert "app_server.backends[0].service_account" in refused.stderr
+        wrong = run.operator.pushdctl("--socket", "data/pushd.sock", "status")
+        assert "WRONG: the configuration was not taken over: " in wrong.stdout
+        assert "app_server.backends[0].service_account: found " in wrong.stdout
         run.account.write_text(json.dumps(run.right))
         done = run.operator.pushdctl("--socket", "data/pushd.sock", "reload")
 

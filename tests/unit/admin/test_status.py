@@ -37,6 +37,7 @@ def good() -> dict[str, Any]:
         "component": {"domain": "push.example.net", "obstacle": ""},
         "providers": {"fcm/a/b": {"alarms": (), "is_paused": False}},
         "push": {"oldest": 1_799.0},
+        "mistakes": [],
     }
 
 
