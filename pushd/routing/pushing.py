@@ -333,7 +333,7 @@ def handles(devices: Sequence[Device]) -> list[str]:
 
 def digest(node: str) -> str:
     """What a node is called where others read it; "" for none."""
-    return Secret(node).digest if node else ""
+    return Secret(node).digest
 
 
 def _as_settled(published: str, event: PushSettled | None) -> Tried:

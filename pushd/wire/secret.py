@@ -8,7 +8,7 @@ class Secret:
     """A string that prints as a short digest; `reveal()` is the only way to its text.
 
     Two secrets are compared in constant time. The digest identifies a value in a log
-    without giving it away: six hexadecimal digits of its SHA-256.
+    without giving it away: six hexadecimal digits of its SHA-256, none for an empty one.
     """
 
     __slots__ = ("_value",)
@@ -21,7 +21,7 @@ class Secret:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self._bytes).hexdigest()[:6]
+        return hashlib.sha256(self._bytes).hexdigest()[:6] if self._value else ""
 
     @property
     def _bytes(self) -> bytes:

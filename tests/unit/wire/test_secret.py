@@ -37,6 +37,7 @@ def test_secrets_are_equal_by_their_text_and_to_nothing_else() -> None:
 def test_text_that_is_not_unicode_is_a_secret_too() -> None:
     assert Secret("\ud800") == Secret("\ud800") != Secret("\ud801")
     assert len(Secret("\ud800").digest) == 6
+    assert Secret("").digest == ""
 
 
 def test_a_secret_is_not_copied_away() -> None:
