@@ -34,7 +34,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-_PLAIN = frozenset((float, bytes))  # types that a column holds as they are
+_PLAIN = frozenset((float, bytes))  # types that a column holds as they are, as a plain text
 
 # From a column's value to the field's, by the field's type.
 _READERS: dict[type, Callable[[Any], Any]] = {
@@ -157,7 +157,16 @@ class Table(Generic[_Row]):
 
     def _check(self, names: Sequence[str], values: Sequence[object]) -> tuple[object, ...]:
         try:
-            return tuple(map(_column, values))
+            return tuple(
+                [
+                    one
+                    if one is None
+                    or (kind := type(one)) in _PLAIN
+                    or (kind is str and one.isascii())  # type: ignore[attr-defined]  # so it is
+                    else _column(one)
+                    for one in values
+                ]
+            )
         except ValueError:
             for name, value in zip(names, values, strict=False):
                 try:
@@ -193,8 +202,6 @@ def _values(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 def _column(value: object) -> object:
     """What is stored for a field's value. Raises ValueError for what no column can hold."""
-    if value is None or type(value) in _PLAIN or (type(value) is str and value.isascii()):
-        return value
     if isinstance(value, Secret):
         value = value.reveal()
     if isinstance(value, str):
