@@ -33,7 +33,6 @@ from pushd.providers.apns_payload import (
     RINGING,
     SILENT,
     VOIP_LIMIT,
-    as_json,
     collapse_id,
     expiration,
     payload,
@@ -313,7 +312,7 @@ class APNs(contract.Provider):
         return contract.Request(
             f"{self._urls[lane]}/3/device/{NOBODY}",
             headers=headers,
-            body=as_json({"aps": SILENT}),
+            body=contract.as_json({"aps": SILENT}),
             link=self._links[lane],
         )
 

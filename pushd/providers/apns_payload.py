@@ -1,6 +1,5 @@
 """APNs: a notification as its payload, its headers' values, and the tokens of devices."""
 
-import json
 import math
 import re
 from base64 import b64decode, b64encode
@@ -36,15 +35,10 @@ def payload(
     First the body goes, then the senders, then the counts.
     """
     for summary in note.summaries(shrink):
-        made = as_json({"aps": aps, "node": note.node, **summary})
+        made = contract.as_json({"aps": aps, "node": note.node, **summary})
         if len(made) <= limit:
             return made
-    return as_json({"aps": aps})
-
-
-def as_json(content: object) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return contract.as_json({"aps": aps})
 
 
 def collapse_id(node: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pushd.config.proxies import Proxy
 from pushd.net.http import Fault, authorities
-from pushd.providers.exchange import Failed, Link, Request, Response, Transport
+from pushd.providers.exchange import Failed, Link, Request, Response, Transport, as_json
 from pushd.providers.notification import Call, Encrypted, Notification
 from pushd.providers.outcomes import (
     Accepted,
@@ -57,6 +57,7 @@ __all__ = [
     "Token",
     "Transport",
     "Unregistered",
+    "as_json",
     "by_status",
     "found",
     "silent",

@@ -15,6 +15,14 @@ from twisted.internet.defer import Deferred
 from pushd.config.proxies import Proxy
 from pushd.net.http import BODY_LIMIT, Fault
 
+_ascii = json_module.JSONEncoder(separators=(",", ":")).encode
+_text = json_module.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def as_json(content: object) -> bytes:
+    """JSON in UTF-8 without white space; what no text may hold becomes a question mark."""
+    return _text(content).encode("utf-8", "replace")
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -58,7 +66,7 @@ class Request:
         self.fresh = fresh
         self.field = field
         if json is not None:
-            self.body = json_module.dumps(json, separators=(",", ":")).encode()
+            self.body = _ascii(json).encode()
             self.headers.setdefault("content-type", "application/json")
         elif form is not None:
             self.body = urlencode(form).encode()

@@ -4,7 +4,6 @@ It knows no developer: a device's token is all that a sender needs. What an app'
 a `message`, for itself, and a `notification`, which the phone shows as it stands.
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -107,7 +106,7 @@ class Ubuntu(contract.Provider):
         return contract.Request(
             self._url,
             headers={"content-type": "application/json"},
-            body=_json(asked),
+            body=contract.as_json(asked),
             link=self._link,
         )
 
@@ -157,8 +156,8 @@ def _fitting(
 ) -> bytes:
     made = b""
     for data in _datas(note, shown, shrink):
-        made = _json({**head, "data": data})
-        if len(_json(data)) <= DATA_LIMIT and len(made) <= BODY_LIMIT:
+        made = contract.as_json({**head, "data": data})
+        if len(contract.as_json(data)) <= DATA_LIMIT and len(made) <= BODY_LIMIT:
             break
     return made
 
@@ -171,11 +170,6 @@ def _datas(
     for summary in note.summaries(shrink):
         yield {"message": {"node": note.node, **summary}, **card}
     yield {"message": {}, **card}
-
-
-def _json(content: object) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
 
 
 # The answer.

@@ -56,7 +56,6 @@ else                  refused: this notification is not sent again
 """
 
 import binascii
-import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
@@ -194,7 +193,7 @@ class Webhook(contract.Provider):
     def probe(self, now: float, sending: contract.Sending) -> contract.Request:
         """A signed one that is for no device."""
         asked = {"type": "push.probe", "timestamp": _written(now), "token": NOBODY}
-        return self._signed(_json(asked), message_id(sending.id), now)
+        return self._signed(contract.as_json(asked), message_id(sending.id), now)
 
     def probed(self, response: contract.Response, now: float) -> contract.Finding:
         outcome = self.outcome(response, now)
@@ -273,7 +272,7 @@ def _fitting(head: Mapping[str, object], note: contract.Notification, shrink: bo
     """Less and less, until it is short enough."""
     made = b""
     for content in _contents(head, note, shrink):
-        made = _json(content)
+        made = contract.as_json(content)
         if len(made) <= BODY_LIMIT:
             break
     return made
@@ -285,11 +284,6 @@ def _contents(
     for summary in note.summaries(shrink):
         yield {**head, "summary": summary}
     yield {name: value for name, value in head.items() if name != "node"} | {"summary": {}}
-
-
-def _json(content: object) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
 
 
 def _written(instant: float) -> str:

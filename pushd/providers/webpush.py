@@ -5,7 +5,6 @@ that seal what is sent there, so that the push service reads none of it. The sub
 made for a key of ours, which the form of the command shows as `vapid`.
 """
 
-import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -260,8 +259,7 @@ def payload(note: contract.Notification, shrink: bool = False) -> bytes:
     """
     for summary in note.summaries(shrink):
         limit = LONGEST if "encrypted" in summary else USUAL
-        text = json.dumps({"node": note.node, **summary}, ensure_ascii=False, separators=(",", ":"))
-        made = text.encode("utf-8", "replace")
+        made = contract.as_json({"node": note.node, **summary})
         if len(made) <= limit:
             return made
     return b"{}"

@@ -5,7 +5,6 @@ is posted there carries the app's credential. An app gets the summary raw, in it
 task; one that has none may ask for toasts, by registering with `silent-push` set to false.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,8 +183,7 @@ def channel(text: str) -> str:
 def payload(note: contract.Notification, shrink: bool = False) -> bytes:
     """The summary and the node; less of it until it fits."""
     for summary in note.summaries(shrink):
-        text = json.dumps({"node": note.node, **summary}, ensure_ascii=False, separators=(",", ":"))
-        made = text.encode("utf-8", "replace")
+        made = contract.as_json({"node": note.node, **summary})
         if len(made) <= PAYLOAD_LIMIT:
             return made
     return b"{}"
