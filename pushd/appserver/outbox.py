@@ -302,11 +302,14 @@ class Outbox:
         push = self._waiting.get(sending.push.node)
         if push is None:
             return None
-        sending.push = push
         sending.looks += 1
+        if sending.note is not None and push is sending.push and push.urgent_until is None:
+            return sending.note  # which tells the same at any time
+        sending.push = push
         note = push.notification(self._clock.seconds())
         if sending.registration.dialect == "tigase":
-            return replace(note, account=sending.registration.account)
+            note = replace(note, account=sending.registration.account)
+        sending.note = note
         return note
 
     def device(self, sending: "_Sending") -> Device | None:
@@ -323,7 +326,17 @@ class Outbox:
 class _Sending:
     """One call of the dispatcher: what it was told last, and of which registration."""
 
-    __slots__ = ("_outbox", "answer", "key", "looks", "push", "registration", "seen", "urgent")
+    __slots__ = (
+        "_outbox",
+        "answer",
+        "key",
+        "looks",
+        "note",
+        "push",
+        "registration",
+        "seen",
+        "urgent",
+    )
 
     def __init__(
         self, outbox: Outbox, push: Push, registration: Registration, key: Key, urgent: bool
@@ -334,6 +347,7 @@ class _Sending:
         self.key = key
         self.urgent = urgent  # as it was begun
         self.looks = 0
+        self.note: Notification | None = None  # what it was told last
         self.seen: Device | None = None  # what the registration is to the provider
         self.answer: Deferred[Result]
 

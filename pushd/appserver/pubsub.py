@@ -4,7 +4,6 @@ XEP-0357 §7, XEP-0060 §7.1 and its errors. Items are neither stored nor broadc
 becomes a row of the outbox, and is answered once that row is on disk.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 from twisted.logger import Logger
@@ -30,7 +29,7 @@ from pushd.routing.events import PublishReceived
 from pushd.routing.host import Host
 from pushd.routing.requests import IQ
 from pushd.storage.errors import StorageError
-from pushd.wire.element import Element, element
+from pushd.wire.element import Element, escape
 from pushd.wire.errors import (
     BadRequest,
     Forbidden,
@@ -40,7 +39,7 @@ from pushd.wire.errors import (
     ServiceUnavailable,
     StanzaError,
 )
-from pushd.wire.letter import Node, unsealed
+from pushd.wire.letter import Node, Written, unsealed
 from pushd.wire.namespaces import NS_PUBSUB, NS_PUSH
 
 log = Logger()
@@ -103,6 +102,7 @@ class PubsubHost:
         self._mongooseim = mongooseim
         self._clock = host.clock
         self._emit = host.events.emit
+        self._new_id = host.requests.new_id
         add = host.requests.add
         add("set", NS_PUBSUB, "pubsub", domain, self.answer)
         add("get", NS_PUBSUB, "pubsub", domain, _closed)
@@ -112,7 +112,7 @@ class PubsubHost:
         for feature in FEATURES:
             host.disco.add_feature(domain, feature)
 
-    async def answer(self, request: IQ) -> Element:
+    async def answer(self, request: IQ) -> Element | Written:
         """Take a publish; all else is refused as at a closed node."""
         pubsub = unsealed(request.stanza)[0]
         publishes = pubsub.findall(PUBLISH)
@@ -125,7 +125,7 @@ class PubsubHost:
         publish = publishes[0]
         node = publish.get("node", "")
         try:
-            echoed, at_once = await self._publish(request, pubsub, publish, node)
+            id, account, at_once = await self._publish(request, pubsub, publish, node)
         except (Blocked, Banned) as error:
             self._tell(request, node, "blocked", error.condition)
             raise
@@ -143,15 +143,20 @@ class PubsubHost:
             self._tell(request, node, "refused", Broken.condition)
             raise Broken from None
         if at_once:
-            self._tell(request, node, "accepted", "")
+            self._tell(request, node, "accepted", "", account)
         else:
-            self._tell(request, node, "limited", "too many for its device: sent later")
-        return element(NS_PUBSUB, "pubsub", echoed)
+            reason = "too many for its device: sent later"
+            self._tell(request, node, "limited", reason, account)
+        return Written(  # the answer names node and item (XEP-0060 §7.1.2)
+            f"{NS_PUBSUB} pubsub",
+            f"<pubsub xmlns='{NS_PUBSUB}'><publish node='{escape(node)}'>"
+            f"<item id='{escape(id)}'/></publish></pubsub>",
+        )
 
     async def _publish(
         self, request: IQ, pubsub: Node, publish: Node, node: str
-    ) -> tuple[Element, bool]:
-        """Take it, if it may be taken; the answer names node and item (XEP-0060 §7.1.2)."""
+    ) -> tuple[str, str, bool]:
+        """Take it, if it may be taken: the item's id, whose it is, and whether it goes at once."""
         self._publishers.check(request.sender.domain)
         self._limiter.check_domain(request.sender, self._clock.seconds())
         registration = self._admit(request, pubsub, node)
@@ -162,13 +167,14 @@ class PubsubHost:
         if registration.dialect == MONGOOSEIM:
             registration = self._mongooseim.aim(registration, pubsub)
         at_once = await self._accept(registration, published)
-        id = item.get("id") or secrets.token_urlsafe(9)
-        echoed = element(NS_PUBSUB, "publish", element(NS_PUBSUB, "item", id=id))
-        echoed.attributes["node"] = node
-        return echoed, at_once
+        return item.get("id") or self._new_id(), registration.account, at_once
 
-    def _tell(self, request: IQ, node: str, outcome: str, reason: str) -> None:
-        account = self._account_of(request, node)
+    def _tell(
+        self, request: IQ, node: str, outcome: str, reason: str, account: str | None = None
+    ) -> None:
+        """`account` is whose the node is, where that is known by now."""
+        if account is None:
+            account = self._account_of(request, node)
         publisher = request.sender.full
         self._emit(PublishReceived(account, self._domain, node, publisher, outcome, reason))
 
@@ -208,11 +214,10 @@ class PubsubHost:
     def _may_publish(self, request: IQ, registration: Registration, given: str) -> bool:
         """Whether that is its account, or room, or the server of one, and knows the secret."""
         publisher, sender = registration.publisher, request.sender
-        allowed = registration.publishers
         return (
             sender.bare == publisher
             or sender.full == publisher.rpartition("@")[2]
-            or (bool(allowed) and (sender.bare in allowed or sender.full in allowed))
+            or not {sender.bare, sender.full}.isdisjoint(registration.publishers)
         ) and self._registrations.admits(registration, given)
 
 

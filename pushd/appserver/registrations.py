@@ -221,7 +221,10 @@ class Registrations:
         """
         if registration.dialect in WITHOUT_SECRET:
             return True
-        given, valid = _hash(secret), registration.hashes()
+        given = _hash(secret)
+        if registration.previous_secret_hash is None:
+            return hmac.compare_digest(registration.secret_hash, given)
+        valid = registration.hashes()
         places = [place for place, one in enumerate(valid) if hmac.compare_digest(one, given)]
         if places and places[0] > 0:
             previous = b"".join(valid[places[0] : -1])

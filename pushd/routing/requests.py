@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 from pushd.routing.delivery import STUCK
 from pushd.routing.sessions import Session
 from pushd.storage.errors import StorageError
-from pushd.wire.element import Element, child, children, element, text
+from pushd.wire.element import Element, child, children, element, escape, text
 from pushd.wire.errors import BadRequest, InternalServerError, ServiceUnavailable, StanzaError
 from pushd.wire.jid import JID, parse
+from pushd.wire.letter import Written
 from pushd.wire.namespaces import NS_CLIENT, NS_STANZA_ERRORS
 from pushd.wire.stanza import Stanza
 
@@ -82,7 +83,8 @@ class Silence:
 
 
 Answer = Result | Refusal | Silence
-Handler = Callable[[IQ], "Element | Coroutine[Any, Any, Element | None] | None"]
+Payload = Element | Written | None
+Handler = Callable[[IQ], "Payload | Coroutine[Any, Any, Payload]"]
 
 
 class Requests:
@@ -143,7 +145,7 @@ class Requests:
         except Exception as error:  # noqa: BLE001 - the asker gets an answer whatever happens
             self._refuse(request, error)
             return
-        if answer is None or isinstance(answer, Element):
+        if answer is None or isinstance(answer, Element | Written):
             self._reply(request, answer)
         else:
             self._await(request, answer)
@@ -160,7 +162,7 @@ class Requests:
                     return found
         return None
 
-    def _await(self, request: IQ, answer: Coroutine[Any, Any, Element | None]) -> None:
+    def _await(self, request: IQ, answer: Coroutine[Any, Any, Payload]) -> None:
         """The answer comes later; until then the asker's `h` does not cover its request."""
         session = request.session
         handled = session.handled if session else None
@@ -189,17 +191,20 @@ class Requests:
         )
         deferred.addBoth(done)
 
-    def _reply(self, request: IQ, payload: Element | None) -> None:
-        reply = element(
-            NS_CLIENT,
-            "iq",
-            *(() if payload is None else (payload,)),
-            type="result",
-            id=request.id,
-            from_=request.recipient.full,
-            to=request.sender.full,
-        )
-        stanza = Stanza.of(reply)
+    def _reply(self, request: IQ, payload: Payload) -> None:
+        attributes = {
+            "type": "result",
+            "id": request.id,
+            "from": request.recipient.full,
+            "to": request.sender.full,
+        }
+        if isinstance(payload, Written):
+            head = "".join([f" {name}='{escape(value)}'" for name, value in attributes.items()])
+            raw = f"<iq{head}>{payload.xml}</iq>".encode()
+            stanza = Stanza(NS_CLIENT, "iq", attributes, (payload.name,), raw)
+        else:
+            content = () if payload is None else (payload,)
+            stanza = Stanza.of(element(NS_CLIENT, "iq", *content, **attributes))
         if request.session is not None and request.session.stream is not None:
             # Who asks for much has sent as much: a roster takes longer than its request.
             request.session.stream.charge(len(stanza.raw))

@@ -14,9 +14,9 @@ TURNS = 2
 CALLS = {
     "detached": 370,
     "logged-out": 378,
-    "outbox": 520,
-    "fcm": 1800,
-    "apns": 1850,
+    "outbox": 390,
+    "fcm": 1610,
+    "apns": 1660,
 }
 
 
