@@ -116,7 +116,10 @@ class MongooseIM:
         node = named.get("node", "")
         if not node:
             raise BadRequest("node: it is missing", condition("nodeid-required"))
-        known = [one for one in self._desk.registrations.called(node) if one.dialect == NAME]
+        found = self._desk.registrations.called(node)
+        known = [one for one in found if one.dialect == NAME]
+        if not known and found:
+            raise Forbidden("this node is not managed so")
         if not known:
             raise ItemNotFound("no such node")
         if known[0].account != request.sender.bare:
