@@ -122,9 +122,10 @@ class AppServer:
         self._limiter.rule(rules)
         self.outbox.reconsider()
 
-    def renew(self, name: str, provider: Provider) -> None:
+    def renew(self, name: str, provider: Provider, topic: str = "") -> None:
         """Have devices of this app checked by another provider of the same type."""
-        self._apps[name].provider = provider
+        app = self._apps[name]
+        app.provider, app.topic = provider, topic
 
     def test(self, registration: Registration) -> "Deferred[PushSettled]":
         """Send a device a test push; fires with what became of it, which may take a day.

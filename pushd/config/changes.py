@@ -100,4 +100,12 @@ def _s2s(running: ServerToServer | None, wanted: ServerToServer | None) -> Serve
 
 def _app_server(running: AppServer, wanted: AppServer) -> AppServer:
     known: dict[Any, Backend] = {app_of(backend): backend for backend in wanted.backends}
-    return replace(wanted, backends=tuple(known.get(app_of(one), one) for one in running.backends))
+    backends = (_backend(one, known.get(app_of(one), one)) for one in running.backends)
+    return replace(wanted, backends=tuple(backends))
+
+
+def _backend(running: Backend, wanted: Backend) -> Backend:
+    """Another credential or place, but by the names that are announced."""
+    return replace(
+        wanted, tigase_providers=running.tigase_providers, push_modules=running.push_modules
+    )

@@ -38,7 +38,7 @@ class Backends:
                     backend.app_name,
                     backend.tigase_names,
                     backend.push_modules,
-                    getattr(backend.options, "topic", None) or "",
+                    _topic(provider),
                 )
             )
 
@@ -67,7 +67,7 @@ class Backends:
         for name, provider in providers.items():
             self._hand_secret(provider)
             self.dispatcher.renew(name, provider)
-            app_server.renew(name, provider)
+            app_server.renew(name, provider, _topic(provider))
         self._transport.keep({link for one in providers.values() for link in one.links})
 
     def stop(self) -> None:
@@ -81,3 +81,8 @@ class Backends:
     def _hand_secret(self, provider: Provider) -> None:
         if provider.own_secret in self._secrets:
             provider.keep(self._secrets[provider.own_secret])
+
+
+def _topic(provider: Provider) -> str:
+    """What it was told to push to, where it has such an option."""
+    return getattr(getattr(provider, "options", None), "topic", None) or ""

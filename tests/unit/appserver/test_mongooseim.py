@@ -240,6 +240,15 @@ def test_options_that_lead_nowhere_are_refused(changes: dict[str, str], answer: 
     assert stage.server.registrations.of(JULIET) == before
 
 
+def test_a_topic_that_a_reload_brings_counts_at_once() -> None:
+    stage = staged()
+    create(stage)
+    stage.server.renew("pads", Apple(), "com.example.new")
+
+    assert push(stage, service="apns", topic="com.example.pad") == "bad-request"
+    assert push(stage, service="apns", topic="com.example.new") == ""
+
+
 def test_a_device_with_another_token_keeps_its_node() -> None:
     stage = staged()
     create(stage)

@@ -120,6 +120,14 @@ def test_this_is_taken_over(wanted: Mapping[str, Any], names: list[str]) -> None
             {"app_server": AppServer(backends=(replace(FCM, app_name="Other"),))},
             ["app_server.backends"],
         ),
+        (
+            {"app_server": AppServer(backends=(replace(FCM, push_modules=("prod",)),))},
+            ["app_server.backends"],
+        ),
+        (
+            {"app_server": AppServer(backends=(replace(FCM, tigase_providers=("fcm",)),))},
+            ["app_server.backends"],
+        ),
         ({"log": Log(format="json")}, ["log.format"]),
         (
             {"s2s": ServerToServer(listen=(), name_servers=(Endpoint("::1", 53),))},
@@ -137,6 +145,8 @@ def test_this_is_taken_over(wanted: Mapping[str, Any], names: list[str]) -> None
         "push",
         "module",
         "app",
+        "push-modules",
+        "tigase-providers",
         "form-of-the-log",
         "name-servers",
     ],
