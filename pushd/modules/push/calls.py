@@ -151,6 +151,7 @@ class Calls:
         for one in ringing.counted:
             if not any(one in other.counted for other in others):
                 one.called_at = 0.0
+                self._enablements.changed(one)
 
     # Who got it.
 

@@ -160,6 +160,11 @@ class Enablement:
         """Whether somebody is calling, and no publish has left that tells of it."""
         return self.queued.calls > self.called and self.rings(now)
 
+    @property
+    def untold_call_at(self) -> float | None:
+        """When a call came that no push has told of, if it may still ring."""
+        return self.called_at or None if self.queued.calls > self.pushed.calls else None
+
     def rings(self, now: float) -> bool:
         """Whether the last call was so short a time ago that somebody may still be calling."""
         return now < self.called_at + RINGS
@@ -304,7 +309,7 @@ class _Row:
     last_sender: str | None
     last_body: Secret | None
     last_subscriber: str | None
-    urgent: bool
+    called_at: float | None  # None where no call is untold
     created_at: float
     used_at: float | None
     failures: int
@@ -322,7 +327,7 @@ class _Row:
             self.last_sender or "",
             self.last_body,
             self.last_subscriber or "",
-            int(self.urgent),
+            int(self.called_at is not None),
             *about.stored(self.details),
         )
         pushed = Summary(self.pushed_messages, self.pushed_subscriptions, self.pushed_others)
@@ -338,7 +343,7 @@ class _Row:
             if self.extensions is None
             else wishing.stored(self.extensions, self.encryption_key),
             news_at=now,
-            called_at=now if self.urgent else 0.0,
+            called_at=self.called_at or 0.0,
             since=now if queued.counts != pushed.counts else 0.0,
             queued=queued,
             stored=queued,
@@ -366,7 +371,7 @@ def _row(one: Enablement) -> _Row:
         last_sender=queued.sender or None,
         last_body=queued.body,
         last_subscriber=queued.subscriber or None,
-        urgent=queued.calls > pushed.calls,
+        called_at=one.untold_call_at,
         created_at=one.created_at,
         used_at=one.used_at,
         failures=one.failures,
@@ -383,7 +388,7 @@ UPDATE_NUMBERS = """
 UPDATE push_enablements SET
     queued_messages = ?, pushed_messages = ?, queued_subscriptions = ?, pushed_subscriptions = ?,
     queued_others = ?, pushed_others = ?, last_sender = ?, last_body = ?, last_subscriber = ?,
-    urgent = ?, used_at = ?, failures = ?, probed_at = ?, tried_at = ?, details = ?
+    called_at = ?, used_at = ?, failures = ?, probed_at = ?, tried_at = ?, details = ?
 WHERE account = ? AND service = ? AND node = ?
 """
 
@@ -401,7 +406,7 @@ def _numbers(one: Enablement) -> tuple[object, ...]:
         queued.sender or None,
         None if queued.body is None else queued.body.reveal(),
         queued.subscriber or None,
-        queued.calls > pushed.calls,
+        one.untold_call_at,
         one.used_at,
         one.failures,
         one.probed_at or None,

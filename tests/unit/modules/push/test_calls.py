@@ -1,9 +1,12 @@
 """Calls (XEP-0353): every device rings, nobody rings for long, and nobody calls into the void."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pushd.modules.push.enablements import RINGS
+from pushd.modules.push.module import Push
 from pushd.routing.events import PushDecided, PushSettled
 from pushd.wire.framer import seal
 from pushd.wire.stanza import Stanza
@@ -11,6 +14,7 @@ from tests.hall import Client
 from tests.unit.modules.push.stage import (
     JULIET,
     SERVICE,
+    Service,
     Stage,
     accepted,
     condition,
@@ -663,3 +667,37 @@ def test_an_address_that_is_none_harms_nothing_while_it_rings() -> None:
     assert [condition(one) for one in desk.received() if one["type"] == "error"] == [
         "jid-malformed"
     ]
+
+
+# After a restart.
+
+
+def urgent_after_a_kill(stage: Stage, after: float = 0.0) -> bool:
+    """Whether what is published first, once the server is back, says that somebody calls."""
+    hall = stage.hall.killed(after)
+    (push,) = (module for module in hall.modules if isinstance(module, Push))
+    service = Service(hall)
+    push.publisher.open()
+    hall.advance(0)
+    return b"propose" in service.publishes[0].raw
+
+
+@pytest.mark.parametrize(("after", "rings"), [(0.0, True), (RINGS / 2, True), (RINGS, False)])
+def test_a_restart_has_nobody_ring_for_longer(tmp_path: Path, after: float, rings: bool) -> None:
+    stage, caller = scene(path=tmp_path / "pushd.db")
+    gone(stage)
+    stage.service.answer = lambda publish: None
+    caller.call()
+
+    assert urgent_after_a_kill(stage, after) == rings
+
+
+def test_nor_for_a_call_that_is_over(tmp_path: Path) -> None:
+    stage, caller = scene(path=tmp_path / "pushd.db")
+    gone(stage)
+    stage.service.answer = lambda publish: None
+    caller.call()
+    caller.say("retract")
+    stage.hall.advance(0)
+
+    assert not urgent_after_a_kill(stage)
