@@ -68,6 +68,14 @@ class Options:
             raise contract.BadOption("tenant beside application_id, and only there", "tenant")
 
 
+_OF_TOASTS = {"content-type": "text/xml", "x-wns-type": "wns/toast"}
+_OF_RAW = {
+    "content-type": "application/octet-stream",
+    "x-wns-type": "wns/raw",
+    "x-wns-cache-policy": "cache",  # they are not kept otherwise
+}
+
+
 class WNS(contract.Provider):
     type = "wns"
     register_fields = frozenset({"token"})
@@ -117,19 +125,10 @@ class WNS(contract.Provider):
         wants_toast = contract.silent(device.fields) is False
         is_toast = wants_toast and bool(note.occasion)
         body = toast(self._texts[note.occasion]) if is_toast else payload(note, sending.shrink)
-        return contract.Request(
-            url,
-            headers={
-                "authorization": f"Bearer {bearer}",
-                "content-type": "text/xml" if is_toast else "application/octet-stream",
-                "x-wns-type": "wns/toast" if is_toast else "wns/raw",
-                "x-wns-cache-policy": "cache",  # raw ones are not kept otherwise
-                "x-wns-priority": "1" if note.occasion else "2",
-                "x-wns-ttl": str(self._ttl(note, now)),
-            },
-            body=body,
-            link=self._link,
-        )
+        headers = {"authorization": f"Bearer {bearer}"} | (_OF_TOASTS if is_toast else _OF_RAW)
+        headers["x-wns-priority"] = "1" if note.occasion else "2"
+        headers["x-wns-ttl"] = str(self._ttl(note, now))
+        return contract.Request(url, headers=headers, body=body, link=self._link)
 
     def outcome(self, response: contract.Response, now: float) -> contract.Outcome:
         return read(response, now)

@@ -260,11 +260,14 @@ def _is_xml(body: bytes, root: str) -> bool:
 
 def _oddities(request: Request) -> list[str]:
     found = []
-    if header_of(request, "x-wns-type") == "wns/raw":
-        if header_of(request, "x-wns-cache-policy") != "cache":
+    said, policy = header_of(request, "x-wns-type"), header_of(request, "x-wns-cache-policy")
+    if said == "wns/raw":
+        if policy != "cache":
             found.append("x-wns-cache-policy: a device that is offline will miss it")
         if header_of(request, "x-wns-priority") not in ("1", "2"):
             found.append("x-wns-priority: raw notifications have a low one unless they say more")
+    elif said == "wns/toast" and policy:
+        found.append("x-wns-cache-policy: it is for tiles, badges and raw notifications")
     return found
 
 

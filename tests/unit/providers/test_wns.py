@@ -83,6 +83,8 @@ def test_who_is_not_to_be_pushed_silently_gets_toasts(
 ) -> None:
     request = sent(note, device(**({} if silent is None else {"silent_push": silent})))
     assert request.headers["x-wns-type"] == kind
+    # Of toasts one is kept anyway, and the header is not for them.
+    assert ("x-wns-cache-policy" in request.headers) is (kind == "wns/raw")
     if text is not None:
         assert request.headers["content-type"] == "text/xml"
         assert request.body.decode() == (

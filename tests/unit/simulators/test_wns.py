@@ -306,9 +306,13 @@ def test_what_nobody_will_have_meant_is_remarked() -> None:
     bench = Bench()
     bench.notify(X_WNS_Cache_Policy="cache", X_WNS_Priority="2")
     bench.notify()
-    few, many = (received.remarks for received in bench.simulator.requests)
+    bench.notify(
+        b"<toast/>", X_WNS_Type="wns/toast", Content_Type="text/xml", X_WNS_Cache_Policy="cache"
+    )
+    few, many, toast = (received.remarks for received in bench.simulator.requests)
     assert few == ()
     assert [remark.partition(":")[0] for remark in many] == ["x-wns-cache-policy", "x-wns-priority"]
+    assert [remark.partition(":")[0] for remark in toast] == ["x-wns-cache-policy"]
 
 
 def test_an_escape_in_an_address_is_what_it_was() -> None:
