@@ -1,5 +1,6 @@
 """The values of the contract: notifications, requests, responses, what is found by a probe."""
 
+import time
 from typing import Any
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_summary_can_go_without_bodies_and_senders() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert Response(503, {"RETRY-after": value}).retry_after(NOW) == seconds
+
+
+def test_a_date_without_a_zone_is_one_of_gmt_wherever_this_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The old form of C's asctime (RFC 9110 §5.6.7)."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = Response(503, {"Retry-After": "Wed Nov 18 11:06:50 2026"}).retry_after(NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == 10.0
 
 
 def test_no_retry_after_is_none() -> None:
