@@ -171,8 +171,10 @@ class Phone(Peer):
         self.say(f"<message to='{to}' type='{type}'>{words}{payload}</message>")
 
     def settled(self) -> None:
-        """Wait until the server has dealt with all that was said."""
+        """Wait until the server has dealt with all that was said; what came is acknowledged."""
         self.ask(PING)
+        if self.sm is not None and self.acknowledges:
+            self.raw.send(self.sm.answer())  # the server may ask for that a moment later
 
     def acknowledged(self) -> None:
         """Wait until the server has acknowledged all that was said (XEP-0198)."""
@@ -317,15 +319,17 @@ class Service(Peer):
         return [one for one in self.unread if node_of(one) == node]
 
     def accept(self, publish: Element) -> None:
-        self.say(
-            f"<iq type='result' id='{publish['id']}' from='{self.domain}' to='{publish['from']}'/>"
-        )
+        self._answer(publish, "result")
 
     def refuse(self, publish: Element, condition: str, type: str = "cancel") -> None:
-        self.say(
-            f"<iq type='error' id='{publish['id']}' from='{self.domain}' to='{publish['from']}'>"
-            f"<error type='{type}'><{condition} xmlns='{NS_STANZA_ERRORS}'/></error></iq>"
-        )
+        error = f"<error type='{type}'><{condition} xmlns='{NS_STANZA_ERRORS}'/></error>"
+        self._answer(publish, "error", error)
+
+    def _answer(self, publish: Element, type: str, content: str = "") -> None:
+        """Answer, and wait until that has been heard: until then no other publish comes."""
+        id, to = publish["id"], publish["from"]
+        self.say(f"<iq type='{type}' id='{id}' from='{self.domain}' to='{to}'>{content}</iq>")
+        self.ask_as(self.domain, to, PING, "get")
 
     def ask_as(self, sender: str, to: str, payload: str | Element, type: str = "set") -> Element:
         """Send a request of one of its own addresses; gives the answer."""

@@ -34,6 +34,7 @@ class Raw:
     ) -> None:
         self.unread = b""
         self._socket: socket.socket = socket.create_connection(place, timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ca is not None:
             self.start_tls(ca, name)
 

@@ -108,13 +108,19 @@ def test_a_connected_phone_is_not_pushed_whether_active_or_not(house: House) -> 
 def test_the_loss_of_a_session_that_cannot_be_resumed_is_no_news(
     house: House, has_sm: bool
 ) -> None:
+    """What was delivered before makes no push; what is stored from then on does."""
     phone = house.phone(sm=False)
     if has_sm:
         phone.manage(resume=False)
     node = f"without resumption {has_sm}"
     succeeded(phone.enable(FOREIGN, node))
+    house.friend().message(phone.account, "delivered")
+    phone.hear("delivered")
+    phone.settled()
     phone.cut()
     assert is_quiet(house, node)
+    house.friend().message(phone.account, "stored")
+    assert pushed(house, node) == {"message-count": "1"}
 
 
 @pytest.mark.line(44)

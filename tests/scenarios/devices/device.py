@@ -152,7 +152,8 @@ def is_woken(device: Device) -> None:
     device.check_push(push)
     device.hear_of(said[1])
     assert device.phone.resume().name == "resumed"
-    assert device.phone.bodies() == said
+    heard = device.phone.bodies()
+    assert heard == said, heard
 
 
 def is_left_alone(device: Device) -> None:
@@ -163,7 +164,8 @@ def is_left_alone(device: Device) -> None:
     until(lambda: len(device.decided()) > decided, "decision")
     assert set(device.decided()[decided:]) <= {"not enabled"}
     assert device.phone.resume().name == "resumed"
-    assert device.phone.bodies() == [f"silence {device.number}-{before}"]
+    heard = device.phone.bodies()
+    assert heard == [f"silence {device.number}-{before}"], heard
     assert len(device.pushes()) == before
 
 

@@ -160,6 +160,24 @@ def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
     assert hall.rows("SELECT * FROM push_pauses") == []
 
 
+def test_a_pause_without_an_end_outlives_a_restart(tmp_path: Path) -> None:
+    stage = Stage(path=tmp_path / "pushd.db")
+    stage.asleep()
+    stage.push.pause(JULIET, None)
+    stage.write()
+
+    hall = stage.hall.killed(after=365 * 24 * HOUR)
+    service = Service(hall)
+    hall.host.events.emit(ServerStarted())
+    hall.advance(HOUR)
+    assert service.counts == []
+
+    [push] = (module for module in hall.modules if isinstance(module, Push))
+    assert push.unpause(JULIET)
+    hall.advance(0)
+    assert service.counts == ["1"]
+
+
 def test_a_pause_that_ended_while_the_server_was_down_is_over(tmp_path: Path) -> None:
     stage = Stage(path=tmp_path / "pushd.db")
     stage.asleep()

@@ -11,6 +11,7 @@ from pushd.modules.push.options import Told
 from pushd.modules.push.sealing import content, room, sealed
 from pushd.modules.push.waking import LEAD
 from pushd.wire.element import child, text
+from pushd.wire.framer import seal
 from pushd.wire.secret import Secret
 from tests.aes_gcm import opened
 from tests.unit.modules.push.stage import JULIET, Stage, enable, notification, summary
@@ -202,6 +203,19 @@ def test_a_call_is_told_of_though_a_message_is_newer() -> None:
     told = [decrypted(one) for one in stage.service.publishes]
 
     assert [one["type"] for one in told] == ["call", "chat"]
+    assert told[1]["message"] == "pick up"
+
+
+def test_a_call_is_told_of_though_a_message_is_newer_and_both_leave_together() -> None:
+    stage = asleep()
+    for content in (CALLING, "<body>pick up</body>"):
+        at = f"from='romeo@example.org/orchard' to='{JULIET}' type='chat'"
+        stage.hall.host.router.route(seal(f"<message {at}>{content}</message>".encode()))
+    stage.hall.advance(0)
+
+    [told] = [decrypted(one) for one in stage.service.publishes]
+
+    assert (told["type"], told["unread"], "message" in told) == ("call", 2, False)
 
 
 @pytest.mark.mistake(6)
