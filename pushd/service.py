@@ -22,6 +22,7 @@ from pushd.appserver.shown import Shown
 from pushd.config.changes import differences, taken_over
 from pushd.config.sections import Config
 from pushd.modules import base as modules
+from pushd.net.memory import give_back
 from pushd.net.names import Names
 from pushd.net.turn import Turn
 from pushd.net.xmlprotocol import Trace
@@ -164,6 +165,7 @@ class Server:
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+        give_back()
 
     async def stop(self) -> None:
         """Stop in order: no new connections, a word to the old ones, everything committed.

@@ -8,7 +8,7 @@ writer leaves namespace names unescaped, so that a stranger could inject stanzas
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from xml.parsers import expat
 
@@ -37,12 +37,10 @@ BAD_NAMESPACE = re.compile(r"[<>\"'{}\s]")
 
 # What XML 1.0 cannot say in any way (§2.2); one of these would end the receiver's stream.
 _ILLEGAL = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
-_ILLEGAL_CODES = (*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_legal = partial(re.compile(f"[{_ILLEGAL}]").sub, "\ufffd")
 _in_text = re.compile(f"[&<>\r{_ILLEGAL}]").search
 _in_attribute = re.compile(f"[&<>'\r\n\t{_ILLEGAL}]").search
-_TEXT: dict[int, str] = dict.fromkeys(_ILLEGAL_CODES, "\ufffd") | str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
-)
+_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _ATTRIBUTE = _TEXT | str.maketrans({"'": "&apos;", "\n": "&#10;", "\t": "&#9;"})
 _PREFIXES = {NS_STREAMS: "stream", NS_XML: "xml"}  # declared by every stream, or by XML itself
 
@@ -106,12 +104,12 @@ def escape(value: str) -> str:
 
     Characters that XML cannot say become U+FFFD.
     """
-    return value.translate(_ATTRIBUTE) if _in_attribute(value) else value
+    return _legal(value).translate(_ATTRIBUTE) if _in_attribute(value) else value
 
 
 def escape_text(value: str) -> str:
     """Escape for character data, in the same way."""
-    return value.translate(_TEXT) if _in_text(value) else value
+    return _legal(value).translate(_TEXT) if _in_text(value) else value
 
 
 def serialize(root: Element, default: str = NS_CLIENT) -> bytes:
