@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from twisted.internet.interfaces import IDelayedCall
+
 from pushd.c2s.options import Door
 from pushd.net.pace import Budget
 from pushd.net.xmlprotocol import XMLStream
@@ -29,6 +31,7 @@ from pushd.wire.stream import (
 TRUE = ("true", "1")
 STANZAS = frozenset(("message", "presence", "iq"))
 UNCONFIRMED = 60.0  # seconds for a client's machine to confirm what it is sent
+BRIEF = 0.25  # seconds after which a client has said most of what it says at a login
 UNSAFE = 512 * 1024  # bytes that are read from a client before a commit is awaited
 
 
@@ -37,6 +40,7 @@ class ClientStream:
 
     __slots__ = (
         "__weakref__",
+        "_arriving",
         "_awaited",
         "_delivery",
         "_domains",
@@ -70,6 +74,8 @@ class ClientStream:
         self._quiet = 0
         self._late = 0  # looks at the same request for an acknowledgement, and which one that is
         self._awaited = 0
+        # With a thousand logins in a second, few of them have a parser at a time.
+        self._arriving: IDelayedCall | None = door.host.clock.callLater(BRIEF, self._arrived)
         door.streams.add(self)
         stream.give_up_after(UNCONFIRMED)
         stream.pace(UNSAFE, door.host.database.committed, budget)
@@ -137,6 +143,10 @@ class ClientStream:
     def rest(self) -> None:
         """Take little memory until something comes."""
         self._stream.rest()
+
+    def _arrived(self) -> None:
+        self._arriving = None
+        self.rest()
 
     def ask(self) -> None:
         """Have the client say something."""
@@ -221,6 +231,9 @@ class ClientStream:
     def _leave(self) -> Session | None:
         session, self.session = self.session, None
         self._door.streams.discard(self)
+        if self._arriving is not None:
+            self._arriving.cancel()
+            self._arriving = None
         return session
 
     # Stream management (XEP-0198).

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pushd.c2s.stream import BRIEF
 from pushd.c2s.watch import ANSWER, LOOK, OVERDUE, Watch
 from pushd.routing.events import Cause, SessionDetached, SessionEnded, Undelivered
 from tests.unit.c2s.test_stream import SM, House, Wire
@@ -120,6 +121,8 @@ def test_the_watch_ends_with_the_server() -> None:
 def test_a_client_that_is_quiet_for_a_moment_costs_no_parser_until_it_speaks() -> None:
     at = house()
     romeo = at.bound()
+    at.hall.advance(BRIEF)
+    romeo.say("<presence/>")
 
     wait(at, LOOK)
     assert hasattr(romeo.protocol._framer, "_parser")
@@ -128,6 +131,34 @@ def test_a_client_that_is_quiet_for_a_moment_costs_no_parser_until_it_speaks() -
     [answer] = romeo.say("<iq type='get' id='1' to='example.net'><nonsense xmlns='x'/></iq>")
 
     assert answer["id"] == "1"
+
+
+def test_a_client_that_has_logged_in_costs_no_parser_soon() -> None:
+    at = house()
+    romeo = at.bound()
+    assert hasattr(romeo.protocol._framer, "_parser")
+
+    at.hall.advance(BRIEF)
+
+    assert not hasattr(romeo.protocol._framer, "_parser")
+
+
+def test_what_a_crowd_needed_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr("pushd.c2s.watch.give_back", lambda: given.append(True))
+    monkeypatch.setattr("pushd.c2s.watch.CROWD", 2)
+    at = house()
+    one, other = at.bound(), at.bound(resource="other")
+    wait(at, 2 * LOOK)
+    assert len(given) == 1  # both are quiet
+    wait(at, LOOK)
+    assert len(given) == 1
+
+    one.lose()
+    other.lose()
+    wait(at, LOOK)
+
+    assert len(given) == 2
 
 
 def overdue(house: House) -> list[Cause]:
