@@ -208,9 +208,9 @@ def test_a_call_is_told_of_though_a_message_is_newer() -> None:
 
 def test_a_call_is_told_of_though_a_message_is_newer_and_both_leave_together() -> None:
     stage = asleep()
-    for content in (CALLING, "<body>pick up</body>"):
+    for said in (CALLING, "<body>pick up</body>"):
         at = f"from='romeo@example.org/orchard' to='{JULIET}' type='chat'"
-        stage.hall.host.router.route(seal(f"<message {at}>{content}</message>".encode()))
+        stage.hall.host.router.route(seal(f"<message {at}>{said}</message>".encode()))
     stage.hall.advance(0)
 
     [told] = [decrypted(one) for one in stage.service.publishes]
