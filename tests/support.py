@@ -1,9 +1,11 @@
 """What many tests need: the result of something asynchronous, and a connection in memory."""
 
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import TestCase
 
 from pushd.wire.element import Element
 from pushd.wire.framer import Framer, Limits, StreamClosed, StreamOpened
@@ -23,6 +25,24 @@ def result_of(working: Any) -> Any:
         failures[0].raiseException()
     assert results, "no result yet"
     return results[0]
+
+
+AGES = 500_000.0  # seconds: no test takes as long, on any machine
+
+
+def ages_pass(clock: Any) -> None:
+    """What would wait for AGES has waited for so long, though the clock is a real one."""
+    for call in clock.getDelayedCalls():
+        if AGES / 2 < call.getTime() - clock.seconds() <= AGES:
+            call.reset(0)
+
+
+def closed_port(case: TestCase) -> int:
+    """A port of the loopback address on which nobody listens, until the test ends."""
+    held = socket.socket()
+    case.addCleanup(held.close)
+    held.bind(("127.0.0.1", 0))
+    return int(held.getsockname()[1])
 
 
 class Transport(StringTransport):

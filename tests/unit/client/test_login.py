@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from pushd.client.errors import ConnectFailed, LoginFailed, Refused, TimedOut
@@ -12,6 +12,7 @@ from pushd.wire.element import element
 from pushd.wire.namespaces import NS_BIND
 from pushd.wire.secret import Secret
 from tests.patience import LONGEST
+from tests.support import AGES, ages_pass, closed_port
 from tests.unit.client.scripted import DOMAIN, Server, folder, reactor
 
 NS_CHANNEL_BINDING = "urn:xmpp:sasl-cb:0"
@@ -134,9 +135,7 @@ class LoginTest(TestCase):
 
     async def test_a_port_where_nobody_listens_is_a_failed_connection(self) -> None:
         server = Server(self)
-        free = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        port = free.getHost().port
-        await free.stopListening()
+        port = closed_port(self)
         with pytest.raises(ConnectFailed) as caught:
             await server.client(self, port=port).connect()
         assert f"127.0.0.1 port {port}" in str(caught.value)
@@ -151,10 +150,12 @@ class LoginTest(TestCase):
     async def test_a_server_that_says_nothing_is_waited_for_only_so_long(self) -> None:
         server = Server(self)
         server.is_mute = True
-        client = server.client(self, timeout=0.05)
+        connecting = Deferred.fromCoroutine(server.client(self, timeout=AGES).connect())
+        await server.arrival()
+        ages_pass(reactor)
         with pytest.raises(TimedOut) as caught:
-            await client.connect()
-        assert str(caught.value) == "no session within 0.05 s"
+            await connecting
+        assert str(caught.value) == "no session within 500000 s"
         await server.peer.gone()
 
     async def test_what_is_said_can_be_watched_but_for_the_login(self) -> None:

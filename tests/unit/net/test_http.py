@@ -44,6 +44,8 @@ from pushd.net.http import (
 )
 from pushd.net.http11 import ANSWER_LIMIT, HTTP11Agent
 from pushd.net.outward import Outward
+from tests.patience import PATIENCE
+from tests.support import AGES, ages_pass, closed_port
 from tests.unit.net.web_house import Authority, OverSockets, Watched
 
 reactor: Any = the_reactor  # listens, connects and tells the time: no one interface says so
@@ -117,13 +119,13 @@ class TestExchanges(OverSockets):
         url, watched = self.listen(Site(service), context)
         return url, service, watched
 
-    async def post(self, url: str, timeout: float = 10.0, client: Any = None) -> Answer:
+    async def post(self, url: str, timeout: float = PATIENCE, client: Any = None) -> Answer:
         answer: Answer = await (client or self.client).send(
             "POST", url, {"x-color": "blue"}, b"a body", timeout
         )
         return answer
 
-    async def failed(self, url: str, timeout: float = 10.0, client: Any = None) -> HTTPError:
+    async def failed(self, url: str, timeout: float = PATIENCE, client: Any = None) -> HTTPError:
         with pytest.raises(HTTPError) as raised:
             await self.post(url, timeout, client)
         return raised.value
@@ -285,9 +287,9 @@ class TestExchanges(OverSockets):
 
         url, service, watched = self.answering(answer)
         arrived: Deferred[None] = Deferred()
-        first = self.client.send("POST", url, {}, b"", 10.0)
+        first = self.client.send("POST", url, {}, b"", PATIENCE)
         await arrived
-        await self.client.send("POST", url, {}, b"", 10.0, fresh=True)
+        await self.client.send("POST", url, {}, b"", PATIENCE, fresh=True)
         waiting[0].finish()
         await first
         await self.post(url)
@@ -295,14 +297,22 @@ class TestExchanges(OverSockets):
         await watched.ends[0]
 
     async def test_silence_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
-        url, service, watched = self.answering(lambda _: NOT_DONE_YET)
-        assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
+        def answer(request: Request) -> int:
+            ages_pass(reactor)
+            return NOT_DONE_YET
+
+        url, service, watched = self.answering(answer)
+        assert (await self.failed(url, timeout=AGES)).fault is Fault.TIMEOUT
         await watched.ends[0]
         assert len(service.requests) == 1
 
     async def test_a_body_that_stalls_ends_at_the_timeout_and_the_connection_with_it(self) -> None:
-        url, watched = self.listen(RudeServer(lambda server: server.say(HEAD + b"2\r\nab\r\n")))
-        assert (await self.failed(url, timeout=0.2)).fault is Fault.TIMEOUT
+        def stall(server: Rude) -> None:
+            server.say(HEAD + b"2\r\nab\r\n")
+            reactor.callLater(0.05, ages_pass, reactor)  # it mostly arrives before
+
+        url, watched = self.listen(RudeServer(stall))
+        assert (await self.failed(url, timeout=AGES)).fault is Fault.TIMEOUT
         await watched.ends[0]
 
     async def test_a_host_may_be_an_address_of_ipv6(self) -> None:
@@ -318,10 +328,7 @@ class TestExchanges(OverSockets):
         assert (request.uri, request.getHeader("host")) == (b"/v1/a%2Fb?x=%3d", place)
 
     async def test_a_port_where_nobody_listens_is_unreachable(self) -> None:
-        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        error = await self.failed(f"https://127.0.0.1:{number}/secret/path")
+        error = await self.failed(f"https://127.0.0.1:{closed_port(self)}/secret/path")
         assert error.fault is Fault.UNREACHABLE
         assert "secret" not in error.text
 
@@ -342,7 +349,7 @@ class TestExchanges(OverSockets):
         url, service, watched = self.answering(answer)
         client = self.trusting(Authority.ca, connections=2)
         self.arrived: Deferred[None] = Deferred()
-        posts = [client.send("POST", url, {}, b"", 10.0) for _ in range(5)]
+        posts = [client.send("POST", url, {}, b"", PATIENCE) for _ in range(5)]
         for _ in posts:
             await self.arrived
             self.arrived = Deferred()
@@ -395,7 +402,7 @@ class TestExchanges(OverSockets):
             return NOT_DONE_YET
 
         url, service, watched = self.answering(answer)
-        sent = self.client.send("POST", url, {}, b"", 10.0)
+        sent = self.client.send("POST", url, {}, b"", PATIENCE)
         await arrived
         sent.cancel()
         with pytest.raises(CancelledError):

@@ -10,7 +10,6 @@ from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from pushd.net import http2_origin
 from pushd.net.http import (
     BODY_LIMIT,
     Answer,
@@ -22,6 +21,8 @@ from pushd.net.http import (
     http2,
     http11,
 )
+from tests.patience import PATIENCE
+from tests.support import closed_port
 from tests.unit.net.http2_house import Asked, Server
 from tests.unit.net.web_house import Authority, H2Factory, OverSockets, Spoken, Watched
 
@@ -55,7 +56,7 @@ class TestSockets(OverSockets):
         return f"https://127.0.0.1:{port}", watched
 
     async def post(self, client: HTTPClient, url: str, body: bytes = b"hi") -> Answer:
-        return await client.send("POST", url, {"authorization": "bearer x"}, body, 10.0)
+        return await client.send("POST", url, {"authorization": "bearer x"}, body, PATIENCE)
 
     async def failed(self, client: HTTPClient, url: str) -> HTTPError:
         with pytest.raises(HTTPError) as raised:
@@ -63,12 +64,10 @@ class TestSockets(OverSockets):
         return raised.value
 
     async def test_many_requests_share_a_connection(self) -> None:
-        # However long this machine takes, it is no reason for another connection.
-        self.patch(http2_origin, "CROWDED_FOR", 3600.0)  # type: ignore[no-untyped-call]
         url, watched = self.listen(H2Factory(echo, MAX_CONCURRENT_STREAMS=7))
         client = self.client()
         answers = await DeferredList(
-            [client.send("POST", f"{url}/{n}", {}, b"x" * n, 10.0) for n in range(200)],
+            [client.send("POST", f"{url}/{n}", {}, b"x" * n, PATIENCE) for n in range(200)],
             fireOnOneErrback=True,
         )
         assert [len(answer.body) for _, answer in answers] == list(range(200))
@@ -120,10 +119,7 @@ class TestSockets(OverSockets):
         assert (await self.failed(self.client(), url)).fault is Fault.TLS
 
     async def test_a_port_where_nobody_listens_is_unreachable(self) -> None:
-        port = reactor.listenTCP(0, H2Factory(echo), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        error = await self.failed(self.client(), f"https://127.0.0.1:{number}/secret")
+        error = await self.failed(self.client(), f"https://127.0.0.1:{closed_port(self)}/secret")
         assert error.fault is Fault.UNREACHABLE
         assert "secret" not in error.text
 
@@ -164,7 +160,7 @@ class TestSockets(OverSockets):
         await watched.ends[0]
 
     def deferred(self, client: HTTPClient, url: str, body: bytes) -> Any:
-        return client.send("POST", url, {}, body, 10.0)
+        return client.send("POST", url, {}, body, PATIENCE)
 
     async def test_a_client_certificate_is_shown_to_who_asks(self) -> None:
         names: list[str] = []
@@ -199,7 +195,7 @@ class TestSockets(OverSockets):
             url, watched = self.listen(site(), context)
             client = self.client(either)
             answers = await DeferredList(
-                [client.send("POST", url, {}, b"hi", 10.0) for _ in range(5)],
+                [client.send("POST", url, {}, b"hi", PATIENCE) for _ in range(5)],
                 fireOnOneErrback=True,
             )
             assert {answer.body for _, answer in answers} == {b"old"}

@@ -16,7 +16,8 @@ from pushd.config.proxies import Proxy
 from pushd.net.http import Answer, Fault, HTTPClient, HTTPError, Road, either, http2
 from pushd.net.proxy import HEAD_LIMIT, TUNNEL_TIMEOUT, _Opening
 from pushd.wire.secret import Secret
-from tests.support import Transport
+from tests.patience import PATIENCE
+from tests.support import Transport, closed_port
 from tests.unit.net.test_http2_sockets import echo, site
 from tests.unit.net.web_house import Authority, H2Factory, OverSockets, Spoken
 
@@ -94,7 +95,7 @@ class TestProxies(OverSockets):
 
     async def post(self, client: HTTPClient) -> Answer:
         # A name that nobody knows but the proxy.
-        return await client.send("POST", "https://push.example.net/x", {}, b"hi", 10.0)
+        return await client.send("POST", "https://push.example.net/x", {}, b"hi", PATIENCE)
 
     async def failed(self, client: HTTPClient) -> HTTPError:
         with pytest.raises(HTTPError) as raised:
@@ -159,10 +160,7 @@ class TestProxies(OverSockets):
         assert "hunter2" not in error.text
 
     async def test_a_proxy_that_is_not_there_is_a_fault(self) -> None:
-        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-        number = port.getHost().port
-        await port.stopListening()
-        proxy = Proxy("127.0.0.1", number)
+        proxy = Proxy("127.0.0.1", closed_port(self))
         for make in (http2, either):
             client = make(reactor, Road(proxy=proxy))
             self.clients.append(client)

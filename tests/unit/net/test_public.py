@@ -20,7 +20,7 @@ from pushd.net.names import Names
 from pushd.net.outward import Outward
 from pushd.net.proxy import Tunnel
 from pushd.net.public import PublicOnly, is_public, may_be_public
-from tests.patience import LONGEST
+from tests.patience import LONGEST, PATIENCE
 from tests.unit.net.test_spread import Resolver
 
 PUBLIC = [
@@ -292,6 +292,6 @@ class TestRealNames(TestCase):
                 f"{way}://{host}:{number}/x" for host in SPELT for way in ("http", "https")
             ):
                 with pytest.raises(HTTPError, match="the host has no address") as raised:
-                    await client.send("POST", url, {}, b"x", 20.0)
+                    await client.send("POST", url, {}, b"x", PATIENCE)
                 assert raised.value.fault is Fault.UNREACHABLE
         assert heard == []

@@ -26,10 +26,12 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from pushd.net import http2_origin
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
 from pushd.net.http import HTTPClient, authorities
 from pushd.net.outward import identity
 from tests.patience import LONGEST
+from tests.support import AGES
 from tests.unit.net.http2_house import Asked, Server
 
 reactor: Any = the_reactor
@@ -96,6 +98,8 @@ class OverSockets(TestCase):
 
     def setUp(self) -> None:
         Authority.prepare()
+        # However long this machine takes, it is no reason for another connection.
+        self.patch(http2_origin, "CROWDED_FOR", AGES)  # type: ignore[no-untyped-call]
         self.clients: list[HTTPClient] = []
         self._servers: list[Watched] = []
         self.addCleanup(self.tidy)

@@ -8,9 +8,11 @@ from typing import Any
 from twisted.internet import reactor as the_reactor
 from twisted.trial.unittest import TestCase
 
+from pushd.net import http2_origin
 from pushd.net.certificates import DevelopmentCA
 from pushd.simulators.tls import server_options
 from tests.patience import LONGEST
+from tests.support import AGES
 
 reactor: Any = the_reactor
 
@@ -22,6 +24,8 @@ class OverTLS(TestCase):
     names: tuple[str, ...] = ("127.0.0.1",)  # for which the certificate is
 
     def setUp(self) -> None:
+        # However long this machine takes, it is no reason for another connection.
+        self.patch(http2_origin, "CROWDED_FOR", AGES)  # type: ignore[no-untyped-call]
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.internet.task import deferLater
 
 from pushd.net.certificates import DevelopmentCA
 from pushd.providers import apns, fcm, ubuntu, webhook, webpush, wns
@@ -25,6 +27,8 @@ from pushd.simulators.ubuntu import UbuntuSimulator
 from pushd.simulators.webhook import WebhookSimulator
 from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.wns import WNSSimulator
+from tests.patience import PATIENCE
+from tests.support import AGES, ages_pass
 from tests.unit.net.test_http2_sockets import site
 from tests.unit.net.test_proxy import ProxyFactory
 from tests.unit.providers.over_tls import OverTLS
@@ -58,7 +62,7 @@ class Bench(OverTLS):
         number: int = port.getHost().port
         return number
 
-    async def probe(self, provider: Provider, timeout: float = 10.0) -> Probe:
+    async def probe(self, provider: Provider, timeout: float = PATIENCE) -> Probe:
         def open_way() -> Scout:
             way = _Scout(reactor)
             self.addCleanup(lambda: way.ended)
@@ -66,7 +70,7 @@ class Bench(OverTLS):
 
         return await Prober(reactor, open_way, timeout).probe(provider)
 
-    async def failed(self, provider: Provider, timeout: float = 10.0) -> Step:
+    async def failed(self, provider: Provider, timeout: float = PATIENCE) -> Step:
         """The step that it ends with."""
         probe = await self.probe(provider, timeout)
         assert [one.is_good for one in probe.steps] == [True] * (len(probe.steps) - 1) + [False]
@@ -139,8 +143,12 @@ class TestFCM(Bench):
 
     async def test_a_service_that_stalls(self) -> None:
         self.simulator.script_tokens(Answer(ending=Ending.STALL))
-        step = await self.failed(self.provider(), timeout=0.3)
-        assert (step.step, step.text) == ("token", "no answer within 0.3 s")
+        failing = Deferred.fromCoroutine(self.failed(self.provider(), timeout=AGES))
+        while not self.simulator._replies._open:
+            await deferLater(reactor, 0)
+        ages_pass(reactor)
+        step = await failing
+        assert (step.step, step.text) == ("token", "no answer within 500000 s")
 
     async def test_a_service_that_hangs_up(self) -> None:
         self.simulator.script_tokens(Answer(ending=Ending.CUT))
