@@ -8,6 +8,7 @@ from pushd.cli.tables import duration, instant, table
 from pushd.wire.printable import printable
 
 LONGEST_CELL = 48  # characters of what users and strangers have worded
+LONGEST_WHY = 200  # characters of a reason, which is what one looks for
 
 Row = Mapping[str, Any]
 
@@ -85,7 +86,7 @@ def decisions(result: Row) -> str:
             plain(one["device"]) or "-",
             one["node"] or "-",
             one["what"],
-            plain(one["why"]) or "-",
+            plain(one["why"], LONGEST_WHY) or "-",
             _kind(one),
             plain(one["sender"]) or "-",
         )
@@ -113,7 +114,7 @@ def ledger(result: Row) -> str:
             plain(one["device"]) or "-",
             plain(one["service"]) or "-",
             plain(one["who"]) or "the server",
-            plain(one["why"]),
+            plain(one["why"], LONGEST_WHY),
         )
         for one in result["ledger"]
     ]
@@ -128,7 +129,7 @@ def blocked(result: Row) -> str:
             one["publisher"],
             instant(one["blocked_at"]),
             instant(one["until"]),
-            plain(one["reason"]) or "-",
+            plain(one["reason"], LONGEST_WHY) or "-",
         )
         for one in result["blocked"]
     ]
@@ -140,10 +141,10 @@ def tests(result: Row) -> str:
     return "\n".join(f"{_called(one)}: {_outcome(one)}" for one in result["tests"])
 
 
-def plain(text: str) -> str:
+def plain(text: str, most: int = LONGEST_CELL) -> str:
     """What somebody else worded, on one line of a terminal and not too long."""
     shown = printable(text)
-    return shown if len(shown) <= LONGEST_CELL else f"{shown[: LONGEST_CELL - 1]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _state(one: Row) -> str:
@@ -166,7 +167,7 @@ def _called(one: Row) -> str:
 
 
 def _outcome(one: Row) -> str:
-    why = plain(one["reason"])
+    why = plain(one["reason"], LONGEST_WHY)
     why = f": {why}" if why else ""
     if one["settled"] == "accepted":
         said = f"its provider took it after {one['seconds']:.1f} s"

@@ -131,6 +131,21 @@ def test_the_ledger_of_an_account_has_both_sides(house: House) -> None:
     assert PHONE in pushtables.ledger(told)
 
 
+def test_a_reason_is_told_to_its_end() -> None:
+    why = "the provider no longer knows the token: HTTP 400 VapidPkHashMismatch: the subscription"
+    nobody = dict.fromkeys(
+        ("account", "node", "device", "service", "who", "kind", "sender", "side", "what"), ""
+    )
+    at = {"at": 1.0, "first_at": 1.0, "last_at": 1.0, "times": 1, "why": why}
+    for name in ("ledger", "decisions"):
+        said = getattr(pushtables, name)({name: [nobody | at], "total": 1})
+        assert why in said
+    tried = nobody | {"settled": "refused", "reason": why, "enabled": True, "seconds": 0.1}
+    assert pushtables.tests({"tests": [tried]}).endswith(why)
+    long = nobody | at | {"why": "x" * 5_000}
+    assert len(pushtables.ledger({"ledger": [long], "total": 1})) < 2_000
+
+
 def test_a_device_that_is_gone_is_called_as_it_was(house: House) -> None:
     house.phone(device_name="Juliet's phone")
     [found] = house.host.push.devices(JULIET)
