@@ -11,9 +11,9 @@ from pushd.providers.contract import Accepted, Busy, Refused, Scope, Unregistere
 
 IDLE = 900.0  # seconds until a device that has nobody listening for it may have somebody
 
-# Mozilla's numbers that tell more than the status.
-GONE = frozenset({102, 103, 105, 106})
-BRIDGES = range(900, 904)  # to FCM or APNs: no trouble for other devices
+# Mozilla's numbers that tell more than the status: its bridges to FCM or APNs have trouble, which
+# is none for other devices.
+BRIDGES = range(900, 904)
 
 # Apple's words.
 OUR_TOKEN = frozenset({"BadJwtToken", "ExpiredJwtToken"})

@@ -33,7 +33,6 @@ __all__ = [
     "session_expired",
 ]
 
-COMMAND = f"{NS_COMMANDS} command"
 _STEPS = frozenset(("prev", "next"))
 
 

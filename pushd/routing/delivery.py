@@ -72,7 +72,6 @@ class Delivery:
         turn: Turn,
         limits: QueueLimits,
     ) -> None:
-        self.reroute: Callable[[Stanza], None]
         self.overflow: Callable[[Session], None]
         self.refuse: Callable[[Stanza, StanzaError], None]
         self.offline: OfflineStore | None = None

@@ -101,11 +101,6 @@ class Disco:
     def add_item(self, where: str, jid: str, node: str = "", name: str = "") -> None:
         self._place(where).items[Item(jid, node, name)] = None
 
-    def remove_item(self, where: str, jid: str) -> None:
-        """Forget all items of that address: its service is gone."""
-        place = self._place(where)
-        place.items = {item: None for item in place.items if item.jid != jid}
-
     def add_items(self, where: str, items: MakeItems) -> None:
         """Have `items` asked for more whenever the items of `where` are."""
         self._place(where).more_items.append(items)

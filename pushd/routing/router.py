@@ -100,7 +100,6 @@ class Router:
         self._guarded: dict[str, Guard] = {}
         requests.router = self
         self._catching_up = delivery.catching_up
-        delivery.reroute = self.route
         delivery.refuse = self.refuse
 
     @property

@@ -2,11 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall
 
-from pushd.routing.events import Events, SessionEnded
 from pushd.wire.acks import AckQueue, Copies, Handled
 from pushd.wire.errors import StreamError
 from pushd.wire.jid import JID
@@ -77,7 +76,7 @@ class Held(Protocol):
 
 
 class Session:
-    """One bound resource. Nobody but the hall writes on it; modules keep a `SessionMap`."""
+    """One bound resource. Nobody but the hall writes on it; modules do in `notes`."""
 
     __slots__ = (
         "__weakref__",
@@ -213,26 +212,3 @@ class Sessions:
 
 
 _NONE: dict[str, Session] = {}
-
-
-class SessionMap(Generic[T]):
-    """A module's own value per session; entries leave with the session."""
-
-    def __init__(self, events: Events) -> None:
-        self._values: dict[Session, T] = {}
-        events.listen(SessionEnded, lambda event: self._values.pop(event.session, None))
-
-    def __getitem__(self, session: Session) -> T:
-        return self._values[session]
-
-    def __setitem__(self, session: Session, value: T) -> None:
-        self._values[session] = value
-
-    def __contains__(self, session: object) -> bool:
-        return session in self._values
-
-    def get(self, session: Session) -> T | None:
-        return self._values.get(session)
-
-    def pop(self, session: Session) -> T | None:
-        return self._values.pop(session, None)

@@ -107,7 +107,11 @@ class Incoming(Stream):
 
     def received(self, stanza: Stanza) -> None:
         if is_stanza(stanza):
-            self._stanza(stanza)
+            if not self.pairs:
+                raise StreamError("not-authorized", "nobody has proved to be anybody")
+            self._take(stanza)
+            if self._way_back.is_waiting:
+                self._way_back.open()
         elif stanza.namespace == NS_TLS and stanza.name == "starttls":
             self._start_tls()
         elif stanza.namespace == NS_STREAMS and stanza.name == "error":
@@ -282,15 +286,6 @@ class Incoming(Stream):
         """The stream stands: say on it what we have to say, if the peer wants that (XEP-0288)."""
         if self._way_back.stands(next(iter(self.pairs))):
             self._stream.bound(self._peers.options.backlog)
-
-    # Stanzas and their counts.
-
-    def _stanza(self, stanza: Stanza) -> None:
-        if not self.pairs:
-            raise StreamError("not-authorized", "nobody has proved to be anybody")
-        self._take(stanza)
-        if self._way_back.is_waiting:
-            self._way_back.open()
 
     def _manage(self, stanza: Stanza) -> None:
         """XEP-0198, for both ways. Nothing is resumed: what is lacking comes by another stream."""

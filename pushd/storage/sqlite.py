@@ -227,11 +227,6 @@ class Database:
         """Have `watcher` called after each attempt to commit that fails."""
         self._watchers.append(watcher)
 
-    async def quick_check(self) -> list[str]:
-        """Read the whole file and answer what is wrong with it: an empty list when nothing is."""
-        found = [str(row[0]) for row in await self.read("PRAGMA quick_check")]
-        return [] if found == ["ok"] else found
-
     def _not_open(self) -> StorageError:
         return StorageError(f"{self.path} is not open")
 

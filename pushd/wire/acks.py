@@ -147,10 +147,6 @@ class Handled:
         """The count to report (§4)."""
         return self.safe % MODULUS
 
-    @property
-    def is_behind(self) -> bool:
-        return self.safe != self.received
-
     def count(self) -> int:
         """One more stanza came: its number."""
         self.received += 1

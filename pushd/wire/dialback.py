@@ -15,8 +15,6 @@ from pushd.wire.jid import parse
 from pushd.wire.namespaces import NS_DIALBACK
 from pushd.wire.stanza import Stanza
 
-RESULT = f"{NS_DIALBACK} result"
-VERIFY = f"{NS_DIALBACK} verify"
 NS_FEATURE = "urn:xmpp:features:dialback"
 
 VALID, INVALID, ERROR = "valid", "invalid", "error"

@@ -86,10 +86,6 @@ class JID:
         """
         return JID(self.local, self.domain, prepare_resource(resource) if resource else "")
 
-    @property
-    def is_bare(self) -> bool:
-        return not self.resource
-
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a JID does not change: {name}")
 

@@ -158,9 +158,6 @@ def test_items_come_and_go() -> None:
         ("more.example.net", "node", ""),
     ]
 
-    disco.remove_item("server", "gate.example.net")
-    assert ("gate.example.net", "", "") not in items(ask(romeo, ITEMS, "example.net"))
-
 
 @pytest.mark.parametrize("where", ["server", "account"])
 @pytest.mark.parametrize("what", [INFO, ITEMS])

@@ -1,5 +1,4 @@
-from pushd.routing.events import Events, SessionEnded
-from pushd.routing.sessions import Session, SessionMap, Sessions
+from pushd.routing.sessions import Session, Sessions
 from pushd.wire.jid import parse
 from tests.hall import Outlet
 
@@ -69,18 +68,3 @@ def test_a_session_says_what_it_is_and_nothing_else() -> None:
     assert repr(one) == "<Session romeo@example.net/one detached>"
     assert one.is_detached
     assert not one.is_available
-
-
-def test_what_a_module_keeps_for_a_session_leaves_with_it() -> None:
-    events = Events()
-    kept: SessionMap[int] = SessionMap(events)
-    one, two = session(f"{ROMEO}/one"), session(f"{ROMEO}/two")
-    kept[one], kept[two] = 1, 2
-
-    events.emit(SessionEnded(one, "gone"))
-
-    assert one not in kept
-    assert kept.get(one) is None
-    assert kept[two] == 2
-    assert kept.pop(two) == 2
-    assert kept.pop(two) is None

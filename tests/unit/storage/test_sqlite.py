@@ -250,12 +250,6 @@ def test_the_log_is_synced_at_each_commit_only_when_asked(tmp_path: Path, clock:
         assert (told, mode) == ([[(number,)]], [[("wal",)]])
 
 
-def test_quick_check_finds_nothing_wrong_with_a_new_file(database: Database, clock: Clock) -> None:
-    told = outcomes(Deferred.fromCoroutine(database.quick_check()))
-    clock.advance(0)
-    assert told == [[]]
-
-
 class Later(InlineRunner):
     """Does its work only when it is told to."""
 

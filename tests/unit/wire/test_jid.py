@@ -265,9 +265,7 @@ def test_an_address_says_its_parts() -> None:
     assert full.bare == "juliet@capulet.example"
     assert full.full == str(full) == "juliet@capulet.example/balcony"
     assert repr(full) == "JID('juliet@capulet.example/balcony')"
-    assert not full.is_bare
     bare = parse(full.bare)
-    assert bare.is_bare
     assert bare.full == bare.bare == full.bare
     assert parse("capulet.example/x").bare == "capulet.example"
 
