@@ -20,6 +20,10 @@ from pushd.wire.errors import Forbidden, ItemNotFound
 from pushd.wire.jid import JID
 from pushd.wire.secret import Secret
 
+# Why a registration has to give way to another one.
+TWIN = "its device is registered by another id"
+ANOTHERS = "another account has its device"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -189,7 +193,7 @@ class Desk:
         """What has to go when this device registers, and why."""
         rules = self._limiter.rules
         old, twins = self.registrations.find(wanted)
-        gone = [(one, "its device is registered by another id") for one in twins]
+        gone = [(one, TWIN) for one in twins]
         if old is None:
             most = rules.rooms_per_account if wanted.room else rules.registrations_per_account
             known = [
@@ -202,11 +206,24 @@ class Desk:
             gone += [(one, "too many devices, and used least") for one in known[:surplus]]
         if not rules.shared_tokens:
             gone += [
-                (one, "another account has its device")
+                (one, ANOTHERS)
                 for one in self.registrations.everyone()
                 if one.account != wanted.account and one.is_of(wanted)
             ]
         return gone
+
+    def displace(self, aimed: Registration) -> None:
+        """A node stands for another device now: what else that had registered has to go.
+
+        As when it registers (`_displaced`).
+        """
+        for one in self.registrations.of(aimed.account):
+            if one.node != aimed.node and one.room == aimed.room and one.is_of(aimed):
+                self._unregister(one, TWIN, "")
+        if not self._limiter.rules.shared_tokens:
+            for one in self.registrations.everyone():
+                if one.account != aimed.account and one.is_of(aimed):
+                    self._unregister(one, ANOTHERS, "")
 
     async def unregister(self, found: Iterable[Registration], by: JID) -> None:
         """Forget what its owner wants forgotten; returns when that is on disk.

@@ -81,7 +81,7 @@ class Registration:
         """When its device registered last, or was pushed."""
         return max(self.renewed_at, self.last_push_at or 0.0)
 
-    def is_of(self, wanted: "Wanted") -> bool:
+    def is_of(self, wanted: "Wanted | Registration") -> bool:
         """Whether it is the same device that asks, whatever it is called."""
         if self.backend != wanted.backend or not wanted.token:
             return False

@@ -143,7 +143,7 @@ class MongooseIM:
             name = {"token": "device_id"}.get(error.field, error.field)
             raise BadRequest(name + str(error).removeprefix(error.field)) from None
         kept = app.provider.stored(fields)
-        return self._desk.registrations.aim(
+        aimed = self._desk.registrations.aim(
             registration.node,
             app.name,
             app.provider.type,
@@ -152,6 +152,9 @@ class MongooseIM:
             kept,
             self._desk.host.clock.seconds(),
         )
+        if aimed != registration:
+            self._desk.displace(aimed)
+        return aimed
 
     def _app(self, service: str, topic: str) -> App:
         """The app of this service; by its topic where one is given. Raises BadRequest."""

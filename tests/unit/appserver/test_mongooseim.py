@@ -7,6 +7,7 @@ import pytest
 from pushd.appserver.dialects.mongooseim import FEATURES, MOST_PUBLISHERS, NS_OWNER
 from pushd.appserver.limits import Rate, Rules
 from pushd.providers.contract import Accepted, Unregistered
+from pushd.routing.events import DeviceUnregistered
 from pushd.wire import forms
 from pushd.wire.element import Element, child, children, element, serialize
 from pushd.wire.namespaces import FORM_PUBLISH_OPTIONS, NS_DISCO_INFO, NS_PUBSUB
@@ -409,3 +410,37 @@ def test_an_account_asks_no_more_of_its_nodes_than_of_commands(payload: str) -> 
 
     assert [outcome(create(stage)), outcome(ask(stage, affiliations(), "get"))] == ["", ""]
     assert outcome(ask(stage, payload)) == "policy-violation"
+
+
+def test_what_else_a_device_had_registered_goes_with_its_first_push() -> None:
+    """Its account has it woken once, by whichever way it registered last."""
+    stage = staged()
+    register(stage.client(), "apns", token=TOKEN, app="p")
+    create(stage, "another")
+    push(stage, "another")
+    other = stage.server.registrations.of(JULIET)
+    assert [one.called for one in other] == ["another"]
+    register(stage.client(f"{JULIET}/tablet"), "apns", token="tablet", app="p")
+    create(stage)
+
+    push(stage)
+
+    assert sorted(one.called for one in stage.server.registrations.of(JULIET))[-1] == NODE
+    gone = stage.hall.events(DeviceUnregistered)
+    assert [one.reason for one in gone] == ["its device is registered by another id"] * 2
+    assert len(stage.nodes()) == 2
+    push(stage)
+    assert len(stage.nodes()) == 2
+
+
+@pytest.mark.parametrize(("shared", "left"), [(True, 1), (False, 0)])
+def test_another_account_loses_its_device_where_they_are_not_shared(
+    shared: bool, left: int
+) -> None:
+    stage = staged(shared_tokens=shared)
+    register(stage.client(ROMEO), "apns", token=TOKEN, app="p")
+    create(stage)
+
+    push(stage)
+
+    assert len(stage.nodes("romeo@example.net")) == left
