@@ -30,6 +30,7 @@ HEAD_LIMIT = 8192  # bytes of the proxy's answer
 TUNNEL_TIMEOUT = 20.0  # seconds for it: the proxy has to look a name up and to connect
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: |\r?\n)")
+_PRELIMINARY = re.compile(rb"HTTP/1\.[01] 1[0-9]{2}(?: |\r?\n|$)")  # RFC 9110 §15.2
 
 
 @implementer(IStreamClientEndpoint)
@@ -74,6 +75,7 @@ class _Opening(Protocol):
         self._target = target
         self._factory = factory
         self._head = b""
+        self._passed = 0  # bytes of preliminary answers
         self._within: IProtocol | None = None
 
     def connectionMade(self) -> None:
@@ -95,7 +97,11 @@ class _Opening(Protocol):
             return
         self._head += data
         head, end, rest = self._head.partition(b"\r\n\r\n")
-        if len(head) > HEAD_LIMIT:
+        while end and _PRELIMINARY.match(head) and self._passed + len(head) <= HEAD_LIMIT:
+            self._passed += len(head)
+            self._head = rest
+            head, end, rest = rest.partition(b"\r\n\r\n")
+        if self._passed + len(head) > HEAD_LIMIT:
             self._refuse(HTTPError(Fault.PROXY, f"the proxy {self._proxy} sends too long a head"))
         elif end:
             self._head = b""

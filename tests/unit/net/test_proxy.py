@@ -219,6 +219,19 @@ def test_the_answer_may_come_in_pieces() -> None:
     assert table.within.heard == b"hello, world"
 
 
+def test_a_preliminary_answer_is_passed_over() -> None:
+    table = Table()
+    table.opening.dataReceived(b"HTTP/1.1 102 Processing\r\n\r\n" * 2 + OK + b"hello")
+    assert table.within.heard == b"hello"
+
+
+def test_preliminary_answers_are_no_answer_in_the_end() -> None:
+    table = Table()
+    table.opening.dataReceived(b"HTTP/1.1 100 \r\n\r\n" * HEAD_LIMIT)
+    assert "too long a head" in table.error.text
+    assert table.transport.ended == "abort"
+
+
 def test_the_end_of_the_connection_is_the_end_of_the_tunnel() -> None:
     table = Table()
     table.opening.dataReceived(OK)
