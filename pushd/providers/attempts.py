@@ -361,6 +361,8 @@ class Push:
         """Pause: as long as the service says, else longer each time, with full jitter."""
         floor = self._provider.floor
         spread = min(LONGEST_PAUSE, floor * 2 ** min(self._failures, 16))
+        if after:  # what is newer by then has a deadline of its own
+            after = min(after, LIFETIME)
         pause = after or floor + self._backend.random.uniform(0, spread)
         now = self._clock.seconds()
         self._reason = reason

@@ -30,6 +30,7 @@ from pushd.providers.contract import (
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.reports import Recovered
 from tests.unit.providers.bench import (
+    DAY,
     NOW,
     UNREACHABLE,
     FakeTransport,
@@ -256,6 +257,17 @@ def test_a_newer_notification_moves_the_deadline_of_the_one_that_waits() -> None
 
 
 @pytest.mark.line(139)
+def test_a_service_that_asks_for_an_eternity_is_asked_again_after_a_day() -> None:
+    office = Office()
+    office.provider.outcomes[429] = Busy(9e9, Scope.DEVICE, "429")
+    current = [note(expires_at=NOW + DAY)]
+    office.push(lambda: current[0])
+    office.answer(429)
+    current[0] = note(2, expires_at=NOW + 2 * DAY)
+    office.advance(DAY)
+    assert office.sent[-1].json["count"] == 2
+
+
 def test_each_try_says_the_latest_to_the_device_as_it_is_then() -> None:
     office = Office()
     state = {"count": 1, "token": "old"}
