@@ -19,6 +19,7 @@ from pushd.config.sections import (
     Attached,
     Component,
     Listen,
+    Push,
     ServerToServer,
     Sessions,
     VirtualHost,
@@ -40,6 +41,7 @@ def apply(values: Mapping[str, Any], root: MapNode, reading: Reading, now: float
         (rules.app_server, ("app_server", "components")),
         (rules.component, ("component", "components", "domains", "app_server")),
         (rules.sessions, ("sessions",)),
+        (rules.hold, ("sessions", "push")),
         (rules.s2s, ("s2s", "domains", "components")),
         (rules.push_hosts, ("s2s", "domains", "app_server")),
     ):
@@ -224,6 +226,13 @@ class Rules:
         if sessions.resume_timeout == 0:
             text = "no session can be resumed, and this switches push off, too"
             self._reading.warn(self._root.at("sessions", "resume_timeout"), text)
+
+    def hold(self, sessions: Sessions, push: Push) -> None:
+        """Push never shortens what every client is promised."""
+        if push.hold < sessions.resume_timeout and push.hold != Push().hold:
+            promised = f"{sessions.resume_timeout:.0f} s"
+            text = f"without effect: sessions are held for {promised} (sessions.resume_timeout)"
+            self._reading.warn(self._root.at("push", "hold"), text)
 
     def s2s(
         self,

@@ -225,6 +225,19 @@ def test_no_resumption_is_no_push_and_says_so(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("hold", ["4m", "0"])
+def test_a_hold_that_is_shorter_than_what_all_sessions_have_says_so(
+    tmp_path: Path, hold: str
+) -> None:
+    text = LOCAL + f"push: {{hold: {hold}}}\n"
+    assert cautions_of(text, tmp_path)[1:] == [
+        "4:14: push.hold: warning: without effect: sessions are held for 300 s"
+        " (sessions.resume_timeout)"
+    ]
+    for enough in ("push: {hold: 5m}", "sessions: {resume_timeout: 5d}"):
+        assert len(cautions_of(LOCAL + f"{enough}\n", tmp_path)) == 1
+
+
 def test_what_could_not_be_read_causes_no_second_complaint(tmp_path: Path) -> None:
     text = "domains: [example.net]\ndata: .\nlisten: {client: [5222]}\n"
     (problem,) = problems_of(text, tmp_path)
