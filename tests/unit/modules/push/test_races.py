@@ -306,7 +306,7 @@ def test_a_kill_between_the_commit_and_the_publish_has_it_published_at_the_start
     def die(leaving: object) -> None:
         left.append(stage.hall.killed())
 
-    stage.push.publisher._publish_all = die  # type: ignore[assignment,method-assign]
+    stage.push.publisher._publish_all = die  # type: ignore[method-assign]
     stage.write("one")
     assert stage.service.counts == []
     [hall] = left
