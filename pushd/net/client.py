@@ -190,21 +190,22 @@ def _as_it_came(response: IResponse) -> IResponse:
 
 def _headers(given: Mapping[str, str]) -> Headers:
     """Raises HTTPError where one could be read as two; Twisted would write another one."""
-    fields = {}
-    for name, value in given.items():
-        if _FORBIDDEN.search(value):
-            raise HTTPError(Fault.BROKEN, f"a header that cannot be sent: {name}")
-        fields[lowered(name)] = [value.strip().encode()]
-    return Fields(fields)
+    if _FORBIDDEN.search("".join(given.values())):
+        name = next(name for name, value in given.items() if _FORBIDDEN.search(value))
+        raise HTTPError(Fault.BROKEN, f"a header that cannot be sent: {name}")
+    return Fields({lowered(name): [value.strip().encode()] for name, value in given.items()})
 
 
 # The answer.
 
 
-def _read(response: Any) -> Deferred[Answer]:
+def _read(response: Any) -> Deferred[Answer] | Answer:
+    code, headers = response.code, response.headers
+    whole = getattr(response.original, "whole", None)
+    if whole is not None:
+        return Answer(code, _pairs(headers), whole)
     reader = _Reader()
     response.original.deliverBody(reader)
-    code, headers = response.code, response.headers
     return reader.done.addCallback(lambda body: Answer(code, _pairs(headers), body))
 
 

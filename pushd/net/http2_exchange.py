@@ -138,7 +138,7 @@ def request_headers(
 
 @implementer(IResponse)
 class _Response:
-    """An answer that has come whole."""
+    """An answer that has come; `whole` is its body, for who knows to ask."""
 
     version = (b"HTTP", 2, 0)
     phrase = b""
@@ -152,11 +152,11 @@ class _Response:
             fields.setdefault(name, []).append(value)
         self.headers = Fields(fields)
         self.length = len(body)
-        self._body = body
+        self.whole = body
 
     def deliverBody(self, protocol: IProtocol) -> None:
-        if self._body:
-            protocol.dataReceived(self._body)
+        if self.whole:
+            protocol.dataReceived(self.whole)
         protocol.connectionLost(_DONE)
 
     def setPreviousResponse(self, response: IResponse) -> None:
