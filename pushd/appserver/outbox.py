@@ -67,6 +67,7 @@ class Outbox:
         self._delays = Delays(clock, self._queue)
         self._lines = Lines(self._begin)
         self._under_way: dict[str, _Sending] = {}
+        self._made: tuple[Registration, Device] | None = None
         self._sweeping: IDelayedCall | None = None
         self._is_open = False
 
@@ -180,10 +181,16 @@ class Outbox:
 
     def _lane(self, registration: Registration) -> str:
         try:
-            return self._dispatcher.lane(registration.backend, device(registration))
+            return self._dispatcher.lane(registration.backend, self._device(registration))
         except Exception:  # noqa: BLE001 - one device that cannot be placed hinders no other
             log.failure("a provider failed to say where a device stands")
             return ""
+
+    def _device(self, registration: Registration) -> Device:
+        """What it is to its provider: asked for twice in a row, as it mostly goes at once."""
+        if self._made is None or self._made[0] is not registration:
+            self._made = (registration, device(registration))
+        return self._made[1]
 
     def _begin(self, node: str, key: Key) -> None:
         """Its turn has come: hand it to the dispatcher."""
@@ -319,7 +326,7 @@ class Outbox:
             return None
         if sending.seen is None or current is not sending.registration:
             sending.registration = current
-            sending.seen = device(current)
+            sending.seen = self._device(current)
         return sending.seen
 
 

@@ -28,9 +28,12 @@ WITHOUT_SECRET = frozenset(
 DIGEST = hashlib.sha256().digest_size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registration:
-    """One device at one backend, as it is stored. Instants are seconds since the epoch."""
+    """One device at one backend, as it is stored. Instants are seconds since the epoch.
+
+    It is not changed, but for `last_push_at`.
+    """
 
     node: str = field(repr=False)  # known to us alone where there is an alias
     account: str  # bare JID
@@ -235,8 +238,7 @@ class Registrations:
         """A provider took a push for this node; storage learns of the first in each minute."""
         registration = self._nodes.get(node)
         if registration is not None:
-            self._keep(replace(registration, last_push_at=now))
-            last = registration.last_push_at
+            last, registration.last_push_at = registration.last_push_at, now
             if last is None or now // MINUTE > last // MINUTE:
                 self._database.write(_PUSHED, (now, node))
 

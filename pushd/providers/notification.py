@@ -75,10 +75,8 @@ class Notification:
             "last-subscription-sender": self.last_subscription_sender if senders else None,
             "last-message-body": body.reveal() if bodies and body is not None else None,
         }
-        return {self._name(name): value for name, value in told.items() if value is not None}
-
-    def _name(self, name: str) -> str:
-        return name if self.account is None else TIGASE_NAMES.get(name, name)
+        names = {} if self.account is None else TIGASE_NAMES
+        return {names.get(name, name): value for name, value in told.items() if value is not None}
 
     def sealed(self) -> dict[str, int | str]:
         """What is encrypted, named as Tigase's push component names it for its apps, and for
@@ -105,10 +103,11 @@ class Notification:
         """Less and less of it, until it fits: first without the body, then without the
         senders, then without what is encrypted, then nothing. To `shrink` is to begin with
         the counts and the call alone."""
-        counts = self.summary(bodies=False, senders=False) | self.called(False)
         if not shrink:
             yield self.summary() | self.called() | self.sealed()
             yield self.summary(bodies=False) | self.called() | self.sealed()
+        counts = self.summary(bodies=False, senders=False) | self.called(False)
+        if not shrink:
             yield counts | self.sealed()
         yield counts | ({} if self.account is None else {"account": self.account})
         yield {}
