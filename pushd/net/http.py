@@ -24,6 +24,7 @@ BODY_LIMIT = 16_384  # bytes of an answer that are read; the rest is cut off wit
 CONNECTIONS = 50  # at a time to one origin (scheme, host, port)
 CONNECT_TIMEOUT = 10.0  # seconds
 KEPT = 86_400.0  # seconds that a connection is kept to a server that takes HTTP/2 alone
+FAREWELL = 5.0  # seconds for a connection to end properly
 IDLE_TIMEOUT = 240.0  # seconds that a connection is kept for the next request
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)

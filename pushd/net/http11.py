@@ -10,7 +10,13 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.components import proxyForInterface
@@ -28,7 +34,7 @@ from zope.interface import implementer
 
 from pushd.net.client import Unsent, Whole, origin_of
 from pushd.net.faults import causes
-from pushd.net.http import IDLE_TIMEOUT
+from pushd.net.http import FAREWELL, IDLE_TIMEOUT
 
 ANSWER_LIMIT = 65_536  # bytes of an answer: its head, its body, and what frames them
 
@@ -42,7 +48,7 @@ class HTTP11Agent:
 
     def __init__(self, reactor: Any, outward: IAgentEndpointFactory, connections: int) -> None:
         self._reactor = reactor
-        self._outward = _Capped(outward)
+        self._outward = _Capped(reactor, outward)
         self._connections = connections
         self._gates: dict[bytes, DeferredSemaphore] = {}  # of origins in use
         self._pool = self._new_pool()
@@ -150,33 +156,50 @@ class _Watched(Protocol):
 
 @implementer(IAgentEndpointFactory)
 class _Capped:
-    """Endpoints whose connections bring no more than ANSWER_LIMIT for each request."""
+    """Endpoints whose connections bring no more than ANSWER_LIMIT for each request, and end."""
 
-    def __init__(self, outward: IAgentEndpointFactory) -> None:
+    def __init__(self, clock: IReactorTime, outward: IAgentEndpointFactory) -> None:
+        self._clock = clock
         self._outward = outward
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _CappedEndpoint(self._outward, uri)
+        return _CappedEndpoint(self._clock, self._outward, uri)
 
 
 @implementer(IStreamClientEndpoint)
 class _CappedEndpoint:
     """Made for each request, mostly for nothing: it looks for the way only when it connects."""
 
-    def __init__(self, outward: IAgentEndpointFactory, uri: URI) -> None:
+    def __init__(self, clock: IReactorTime, outward: IAgentEndpointFactory, uri: URI) -> None:
+        self._clock = clock
         self._outward = outward
         self._uri = uri
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
-        factory: Any = _CappingFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        factory = _CappingFactory(self._clock, protocolFactory)
         connecting: Deferred[Any] = self._outward.endpointForURI(self._uri).connect(factory)
         return connecting.addCallback(lambda capped: capped.wrappedProtocol)
 
 
 class _CappedProtocol(ProtocolWrapper):
-    """Twisted's client keeps the head of an answer however long it is."""
+    """Twisted's client keeps the head of an answer however long it is.
 
+    And Twisted's TLS waits for the peer's agreement that a connection ends, as long as he likes.
+    """
+
+    factory: "_CappingFactory"
     _room = ANSWER_LIMIT
+    _ending: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        super().loseConnection()  # type: ignore[no-untyped-call]
+        if self._ending is None:
+            self._ending = self.factory.clock.callLater(FAREWELL, self.abortConnection)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         self._room -= len(data)
@@ -197,6 +220,10 @@ class _CappedProtocol(ProtocolWrapper):
 class _CappingFactory(WrappingFactory[Any]):
     protocol = _CappedProtocol
     noisy = False
+
+    def __init__(self, clock: IReactorTime, factory: IProtocolFactory) -> None:
+        super().__init__(factory)  # type: ignore[no-untyped-call]
+        self.clock = clock
 
     def doStart(self) -> None:
         """Without a word in the log, which Twisted's own would say."""

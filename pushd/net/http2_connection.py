@@ -33,14 +33,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pushd.net.faults import fault
-from pushd.net.http import CONNECT_TIMEOUT, Fault, HTTPError
+from pushd.net.http import CONNECT_TIMEOUT, FAREWELL, Fault, HTTPError
 from pushd.net.http2_exchange import Exchange
 from pushd.net.http2_frames import FrameError, Goaway, Splitter
 from pushd.net.http2_library import goodbye, library, name_of
 from pushd.net.http2_pulse import Pulse
 
 STREAMS = 1000  # at a time, if the server allows that many
-FAREWELL = 5.0  # seconds for a connection to end properly
 
 
 class Declined(HTTPError):

@@ -22,6 +22,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import IAgent
@@ -33,6 +34,7 @@ from pushd.net.certificates import DevelopmentCA
 from pushd.net.client import Client
 from pushd.net.http import (
     BODY_LIMIT,
+    FAREWELL,
     STRAIGHT,
     Answer,
     Fault,
@@ -42,7 +44,7 @@ from pushd.net.http import (
     authorities,
     http11,
 )
-from pushd.net.http11 import ANSWER_LIMIT, HTTP11Agent
+from pushd.net.http11 import ANSWER_LIMIT, HTTP11Agent, _CappingFactory
 from pushd.net.outward import Outward
 from tests.patience import PATIENCE
 from tests.support import AGES, ages_pass, closed_port
@@ -475,6 +477,41 @@ def refused_tls(words: str) -> ResponseNeverReceived:
 )
 def test_a_failure_is_told_in_plain_words(error: Exception, text: str) -> None:
     assert failure_of(error).text == text
+
+
+class Deaf(StringTransport):
+    """One whose peer agrees to no end."""
+
+    was_aborted = False
+
+    def abortConnection(self) -> None:
+        self.was_aborted = True
+
+
+def closing(clock: Clock) -> tuple[Any, Any]:
+    """A connection that has been told to end, and what it is on."""
+    transport: Any = Deaf()  # type: ignore[no-untyped-call]
+    factory: Any = _CappingFactory(clock, Factory.forProtocol(Protocol))
+    connection = factory.buildProtocol(None)
+    connection.makeConnection(transport)
+    connection.loseConnection()
+    return connection, transport
+
+
+def test_a_peer_that_does_not_let_go_is_left() -> None:
+    clock = Clock()
+    _, transport = closing(clock)
+    clock.advance(FAREWELL - 1)
+    assert (transport.disconnecting, transport.was_aborted) == (True, False)
+    clock.advance(1)
+    assert transport.was_aborted
+
+
+def test_a_peer_that_lets_go_leaves_no_timer() -> None:
+    clock = Clock()
+    connection, _ = closing(clock)
+    connection.connectionLost(Failure(ConnectionDone()))
+    assert clock.getDelayedCalls() == []
 
 
 def test_a_second_closing_connection_is_a_fault() -> None:

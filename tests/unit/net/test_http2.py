@@ -15,6 +15,7 @@ from hyperframe.frame import (
     HeadersFrame,
     PingFrame,
     PriorityFrame,
+    PushPromiseFrame,
     RstStreamFrame,
     SettingsFrame,
     WindowUpdateFrame,
@@ -28,8 +29,8 @@ from twisted.internet.error import (
 )
 
 from pushd.net import http2_pulse
-from pushd.net.http import BODY_LIMIT, Fault, HTTPError
-from pushd.net.http2_connection import FAREWELL, STREAMS, Declined
+from pushd.net.http import BODY_LIMIT, FAREWELL, Fault, HTTPError
+from pushd.net.http2_connection import STREAMS, Declined
 from pushd.net.http2_exchange import RESENDS
 from pushd.net.http2_library import HEADER_LIMIT
 from pushd.net.http2_origin import (
@@ -640,6 +641,18 @@ def test_frames_that_come_slowly_are_no_flood(monkeypatch: pytest.MonkeyPatch) -
     assert outcome.answer.status == 200
 
 
+def test_a_server_that_pushes_is_hung_up_on() -> None:
+    house = House()
+    outcome = house.post()
+    line = house.let_in()
+    frame = PushPromiseFrame(1, 2, b"\x82\x84\x86\x41\x01a")
+    frame.flags.add("END_HEADERS")
+    line.client.dataReceived(frame.serialize())
+    house.pump()
+    assert line.wire.was_aborted
+    assert outcome.fault is Fault.BROKEN
+
+
 def test_who_cancels_while_a_connection_breaks_is_done_with_it() -> None:
     house = House()
     outcome = house.post()
@@ -794,7 +807,7 @@ def test_an_idle_connection_is_asked_once_an_hour_and_stays_open() -> None:
     house = House()
     line = opened(house)
     for _ in range(5):
-        house.pass_time(PING_AFTER)
+        house.pass_time(3600.0)
     assert len(line.server.pings) == 5
     assert not line.is_cut
 
