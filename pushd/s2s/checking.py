@@ -38,7 +38,7 @@ REMEDIES = {
     " without, and s2s.ca_file adds an authority",
     "authentication": "is our certificate by an authority that others trust, and good for our"
     " domain? For dialback, our records have to lead here",
-    "timeout": "it takes connections, but does not speak: its operator has to look",
+    "timeout": "it takes connections, but does not answer: its operator has to look",
 }
 
 

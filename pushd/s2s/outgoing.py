@@ -341,8 +341,12 @@ class Outgoing(Stream):
         """Say what the peer owes, for who is to find out why."""
         owed = "header of a stream" if not self._id else self._expected.rpartition(" ")[2]
         where = ", in TLS" if self._stream.is_secure else ""
+        why = ""
+        if not owed:
+            owed = "answer to our key"
+            why = ": it asks back whether the key is ours, and may not find the way to us"
         seconds = self._peers.options.authentication_timeout
-        self._fail(Fault("timeout", f"no {owed or 'answer to a key'} within {seconds:g} s{where}"))
+        self._fail(Fault("timeout", f"no {owed} within {seconds:g} s{where}{why}"))
 
     def _finish(self, fault: Fault, farewell: bytes) -> None:
         self._sent.look()  # before there is more that is unconfirmed

@@ -220,6 +220,22 @@ def test_a_peer_that_stalls_is_left_and_nobody_waits_for_it(steps: int) -> None:
     assert route.fault.text == f"no {OWED[steps]} within 30 s" + (", in TLS" if steps > 2 else "")
 
 
+def test_a_peer_that_does_not_judge_our_key_may_not_find_the_way_to_us() -> None:
+    house = House()
+    house.romeo.send(WORD.format(0))
+    end = house.take_up()
+    for step in STEPS[:4]:
+        end.say(step)
+    end.say("<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>")
+    house.hall.advance(31)
+    [route] = house.peers.routes.values()
+    assert route.fault is not None
+    assert str(route.fault) == (
+        "no answer to our key within 30 s, in TLS: it asks back whether the key is ours, and may "
+        "not find the way to us"
+    )
+
+
 def test_who_is_here_is_not_told_to_other_servers() -> None:
     """The same answers, word for word, whether there is an account or not (RFC 6120 §13.11)."""
     house = House()
