@@ -291,6 +291,20 @@ def test_what_is_too_long_loses_the_body_then_the_senders_then_everything(
     assert told(provider, BARE) == set()
 
 
+def test_a_text_is_told_as_long_as_there_is_room_and_not_a_byte_longer(
+    provider: Provider,
+) -> None:
+    sample = SAMPLES[provider.type]
+    most = sample.usual or sample.limit
+    sizes = []
+    for length in range(max(0, most - 1500), most, 5):
+        note = dataclasses.replace(FULL, last_message_body=Secret("x" * length))
+        request = provider.request(note, device(provider), NOW, sending())
+        if "last-message-body" in sample.told(request):
+            sizes.append(sample.size(request))
+    assert most - 5 < max(sizes) <= most
+
+
 def test_what_is_encrypted_is_passed_on_and_goes_when_it_is_too_long(provider: Provider) -> None:
     sealed = dataclasses.replace(BARE, encrypted=Encrypted(Secret("c2VhbGVk"), "aXY="))
     assert told(provider, sealed) == {"encrypted", "iv"}

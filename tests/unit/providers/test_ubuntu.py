@@ -106,6 +106,20 @@ def test_what_is_too_long_loses_the_body_then_the_sender(
     assert data["message"].keys() - {"node"} == kept
 
 
+def test_a_tag_is_one_per_registration() -> None:
+    tags = {replace_tag(str(number)) for number in range(50)}
+    assert len(tags) == 50
+    assert not any("2100994384" in tag for tag in (*tags, replace_tag("2100994384")))
+
+
+def test_the_whole_is_within_its_limit_though_a_token_is_twice_as_long_as_it_looks() -> None:
+    to = Device(Secret("\\" * 1024), fields={"application-id": "a_b"})
+    note = Notification("n", 3, last_message_body=Secret("x" * 1700))
+    request = PROVIDER.request(note, to, NOW, Sending())
+    assert len(request.body) <= 4096
+    assert content(request)["data"]["message"] == {"node": "n", "message-count": 3}
+
+
 def test_what_waits_too_long_makes_room_when_it_is_asked_for() -> None:
     assert content(sent(Notification("n", 1), Sending(remedies=frozenset({"clear_pending"}))))[
         "clear_pending"

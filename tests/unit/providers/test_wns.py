@@ -180,9 +180,14 @@ def test_a_channel_anywhere_else_is_refused(token: str) -> None:
 def test_a_stand_in_that_the_operator_named_has_channels_too() -> None:
     provider = WNS(Options(SECRET, SID, base_url="https://127.0.0.1:7443"))
     provider.check({"token": "https://127.0.0.1:7443/channel/?token=x"})
-    for token in ("https://127.0.0.1:74430/x", "https://127.0.0.1:7443.evil.example/x"):
+    for base_url, token in (
+        ("https://127.0.0.1:7443", "https://127.0.0.1:7443.evil.example/x"),
+        ("https://127.0.0.1:744", "https://127.0.0.1:7443/x"),
+        ("https://wns.example", "https://wns.example.evil.example/x"),
+        ("https://wns.example", "https://wns.example@evil.example/x"),
+    ):
         with pytest.raises(BadField):
-            provider.check({"token": token})
+            WNS(Options(SECRET, SID, base_url=base_url)).check({"token": token})
 
 
 def test_what_it_may_not_say_is_named() -> None:
