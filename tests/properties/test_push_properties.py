@@ -1,8 +1,9 @@
 """Whatever becomes of a phone and its push service: each message that waits wakes it, once.
 
-A phone with push is written to, acknowledges some, all or nothing, is cut, resumes, leaves,
-comes back, says that nobody looks at it; the server is killed; the service is busy, silent or
-well. What is counted for the phone, and what the last publish said, must come out right.
+A phone with push is written to, is called, acknowledges some, all or nothing, is cut, resumes,
+leaves, comes back, says that nobody looks at it; the server is killed, its clock is set back; the
+service is busy, silent or well, or answers late; push is paused, and tested. What is counted for
+the phone, and what the last publish said, must come out right.
 """
 
 import tempfile
@@ -12,12 +13,14 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from twisted.internet.defer import Deferred
 
 from pushd.modules.push.deciding import REASONS
 from pushd.modules.push.module import Push
-from pushd.modules.push.publisher import LONGEST_PAUSE
+from pushd.modules.push.publisher import LONGEST_PAUSE, PAUSED
 from pushd.routing.events import (
     PushDecided,
+    PushEnabled,
     ServerStarted,
     SessionBound,
     SessionCaughtUp,
@@ -32,6 +35,7 @@ from tests.unit.modules.push.stage import (
     Service,
     Stage,
     accepted,
+    enable,
     refused,
     silence,
 )
@@ -39,6 +43,11 @@ from tests.unit.modules.push.stage import (
 ANSWERS = {"well": accepted, "busy": refused("resource-constraint", "wait"), "silent": silence}
 COMPOSING = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
 VISITS = (SessionBound, SessionResumed, SessionCaughtUp)
+
+
+def is_counted(event: PushDecided) -> bool:
+    """Whether a message was counted for the phone, to be told now or when a pause is over."""
+    return event.kind in ("message", "call") and (event.pushed or event.reason == PAUSED)
 
 
 class Waking(RuleBasedStateMachine):
@@ -52,6 +61,7 @@ class Waking(RuleBasedStateMachine):
         self.visits: Counter[str] = Counter()  # of the phone, since it was written
         self.written: list[str] = []
         self.has_left = False  # the phone has no session
+        self.set_back = 0.0  # seconds by which timers are late
 
     @initialize()
     def begin(self) -> None:
@@ -73,6 +83,15 @@ class Waking(RuleBasedStateMachine):
         sender = f"m{self.number}@example.org"
         self.written.append(sender)
         self.say(f"<message from='{sender}/x' to='{to}' type='chat'><body>hi</body></message>")
+
+    @rule()
+    def call(self) -> None:
+        """One that rings for a minute, and does not wait until something was said."""
+        self.number += 1
+        sender = f"m{self.number}@example.org"
+        self.written.append(sender)
+        propose = f"<propose xmlns='urn:xmpp:jingle-message:0' id='{self.number}'/>"
+        self.say(f"<message from='{sender}/x' to='{JULIET}' type='chat'>{propose}</message>")
 
     @rule()
     def type(self) -> None:
@@ -131,6 +150,12 @@ class Waking(RuleBasedStateMachine):
         self.acked = 0
         self.look()
 
+    @precondition(lambda self: self.is_connected)
+    @rule()
+    def enable_again(self) -> None:
+        assert enable(self.phone)["type"] == "result"
+        self.look()
+
     @rule(seconds=st.sampled_from([0.3, 1.0, 40.0]))
     def pass_time(self, seconds: float) -> None:
         self.hall.advance(seconds)
@@ -139,6 +164,36 @@ class Waking(RuleBasedStateMachine):
     @rule(how=st.sampled_from(sorted(ANSWERS)))
     def change_service(self, how: str) -> None:
         self.service.answer = ANSWERS[how]
+
+    @precondition(lambda self: self.service.publishes)
+    @rule(which=st.integers(0, 20))
+    def answer_late(self, which: int) -> None:
+        """Once more, or for the first time."""
+        publishes = self.service.publishes
+        self.service.reply(publishes[-1 - which % len(publishes)])
+        self.look()
+
+    @rule(seconds=st.sampled_from([1.0, 100.0]))
+    def set_clock_back(self, seconds: float) -> None:
+        self.hall.clock.rightNow -= seconds
+        self.set_back += seconds
+
+    @rule(seconds=st.sampled_from([None, 5.0]))
+    def pause(self, seconds: float | None) -> None:
+        until = None if seconds is None else self.hall.clock.seconds() + seconds
+        self.push.pause(JULIET, until)
+        self.pass_time(0)
+
+    @rule()
+    def unpause(self) -> None:
+        self.push.unpause(JULIET)
+        self.pass_time(0)
+
+    @rule()
+    def test(self) -> None:
+        [enablement] = self.push.enablements.of(JULIET)
+        Deferred.fromCoroutine(self.push.test(enablement))
+        self.pass_time(0)
 
     @rule()
     def kill(self) -> None:
@@ -163,10 +218,12 @@ class Waking(RuleBasedStateMachine):
         for event in self.hall.seen[self.looked :]:
             if isinstance(event, PushDecided):
                 assert event.reason in REASONS
-            if isinstance(event, PushDecided) and event.pushed and event.kind == "message":
+            if isinstance(event, PushDecided) and is_counted(event):
                 self.told[event.sender] += 1
                 self.ever[event.sender] += 1
-            elif isinstance(event, VISITS) and event.session.full == PHONE:
+            elif isinstance(event, PushEnabled) or (
+                isinstance(event, VISITS) and event.session.full == PHONE
+            ):
                 self.told.clear()
                 for one in self.written:
                     self.visits[one] += 1
@@ -182,8 +239,10 @@ class Waking(RuleBasedStateMachine):
     def wait(self) -> None:
         """The service is well again, and nothing is left to be told."""
         self.service.answer = accepted
+        self.unpause()
         for _ in range(4):
-            self.hall.advance(LONGEST_PAUSE)
+            self.hall.advance(LONGEST_PAUSE + self.set_back)
+        self.set_back = 0.0
         self.look()
         [enablement] = self.push.enablements.of(JULIET)
         assert not enablement.has_news
