@@ -51,8 +51,9 @@ class Journal:
 
     def __init__(self, clock: IReactorTime, events: Events) -> None:
         self._clock = clock
-        self._steps: deque[Step] = deque(maxlen=MOST_STEPS)
+        self._steps: deque[Step] = deque()
         self._last = 0
+        self._forgotten = 0  # the mark of the last step that was forgotten
         self._waiting: list[Deferred[bool]] = []
         self._is_closed = False
         kinds: tuple[type[Any], ...] = get_args(Happened)
@@ -63,6 +64,10 @@ class Journal:
         """The present: later than every step so far, earlier than every one to come."""
         self._last = max(self._last + 1, int(self._clock.seconds() * 1_000_000))
         return self._last
+
+    def remembers(self, mark: int) -> bool:
+        """Whether no step after this mark was forgotten, of those since the server started."""
+        return mark >= self._forgotten
 
     def since(self, mark: int) -> list[Step]:
         """The steps after a mark, as far as they are remembered, the oldest first."""
@@ -108,6 +113,8 @@ class Journal:
 
     def _keep(self, event: Happened) -> None:
         self._steps.append(Step(self.mark(), self._clock.seconds(), event))
+        if len(self._steps) > MOST_STEPS:
+            self._forgotten = self._steps.popleft().mark
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(True)
@@ -202,6 +209,8 @@ class PushWaits:
     def _search(self, account: str, since: str, device: str) -> "Search":
         bare = self._whose.any(account)
         began_at = self._since(since)
+        if began_at and not self._journal.remembers(began_at):
+            raise Refused("since: some of what came since then is forgotten; 0 is all there is")
         chosen = self._of_device(bare, device)
         return Search(
             self._journal, began_at, bare, lambda event: self._is_of(bare, event) and chosen(event)

@@ -1,6 +1,7 @@
 """Waiting for pushes and for none, with marks."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -305,6 +306,25 @@ def test_what_is_remembered_is_bounded(house: House) -> None:
     told = result_of(house.wait(since="0", timeout="0", stage="decided", count="1000"))
     assert told["arrived"]
     assert len(told["steps"]) == 200
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_asks_of_what_is_forgotten_is_not_told_that_nothing_came(
+    house: House, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushd.admin.harness.MOST_STEPS", 300)
+    house.tell(decided())
+    mark = str(house.journal.mark())
+    house.tell(*[decided() for _ in range(299)])
+    ask = partial(house.wait, timeout="0") if waits else partial(house.refute, seconds="0")
+    told = result_of(ask(since=mark))  # the first of all was before it
+    assert len(told["steps"]) == 200
+
+    house.tell(decided(), decided())
+
+    with pytest.raises(Refused, match="since: some of what came since then is forgotten"):
+        result_of(ask(since=mark))
+    result_of(ask(since="0"))
 
 
 @pytest.mark.parametrize(
