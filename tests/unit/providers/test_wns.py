@@ -201,6 +201,7 @@ def test_what_it_may_not_say_is_named() -> None:
 TABLE: list[tuple[int, dict[str, str], Outcome]] = [
     (200, {"X-WNS-Status": "received", "X-WNS-Msg-ID": "5CE03D81"}, Accepted("5CE03D81")),
     (200, {"X-WNS-NotificationStatus": "Received"}, Accepted()),
+    (200, {"X-WNS-NotificationStatus": "dropped"}, Refused("200 dropped")),
     (200, {}, Accepted()),
     (200, {"X-WNS-Status": "dropped"}, Refused("200 dropped")),
     (
