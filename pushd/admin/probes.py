@@ -1,8 +1,7 @@
 """Backends tried by an operator, without waking anybody."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -44,15 +43,9 @@ class Probes:
 
     def _changed(self, name: str) -> list[dict[str, Any]]:
         """A step for each file that is another now than what is tried."""
-        since = self._dispatcher.loaded_at(name)
-        options = getattr(self._dispatcher.provider(name), "options", None)
-        if not is_dataclass(options):
-            return []
-        paths = [getattr(options, field.name) for field in fields(options)]
         return [
             _row(Step("credential", f"{path} has changed since it was read", remedy=RELOAD))
-            for path in paths
-            if isinstance(path, Path) and _changed_at(path) > since
+            for path in self._dispatcher.changed(name)
         ]
 
     def _trouble(self, name: str) -> str:
@@ -95,10 +88,3 @@ def _told(name: str, kind: str, probe: Probe) -> dict[str, Any]:
 def _row(step: Step) -> dict[str, Any]:
     row = asdict(step)
     return {"ok": row.pop("is_good"), **row}
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

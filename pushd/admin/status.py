@@ -109,6 +109,7 @@ class Status:
         return asdict(health) | {
             "days_left": None if ends_at is None else (ends_at - now) / DAY,
             "paused_until": self._pauses().get(name),
+            "changed": [str(path) for path in self._dispatcher.changed(name)],
         }
 
     def _push(self, now: float) -> dict[str, Any]:
@@ -159,6 +160,8 @@ def problems(told: Mapping[str, Any]) -> Iterator[str]:
         if provider["is_paused"]:
             yield f"provider {name}: it is paused{_until(provider.get('paused_until'))}"
         yield from _of_credential(name, provider.get("days_left"))
+        for path in provider.get("changed", ()):
+            yield f"provider {name}: {path} has changed since it was read: pushdctl reload"
     for mistake in told["mistakes"][:TOLD]:
         yield f"the configuration was not taken over: {mistake}"
     waits = told["push"]["oldest"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from pushd.config.document import MapNode, Node, Scalar, is_null, shape
 from pushd.config.kinds import Kind, Reading, quoted
-from pushd.wire.secret import Secret
+from pushd.wire.secret import Kept, Secret
 
 MAX_SECRET_BYTES = 65_536
 
@@ -82,7 +82,7 @@ class Hidden(Kind):
             case Scalar(text=text) if not node.is_null:
                 pass
             case MapNode(entries={"file": where}) if len(node.entries) == 1:
-                text = self._from_file(where, reading)
+                return self._from_file(where, reading)
             case MapNode(entries={"env": Scalar(text=name) as where}) if len(node.entries) == 1:
                 if name not in reading.environment:
                     reading.refuse(where, f"{quoted(name)}, which is not set", "a set variable")
@@ -93,7 +93,7 @@ class Hidden(Kind):
             reading.refuse(node, "an empty secret", self.expected)
         return Secret(text)
 
-    def _from_file(self, node: Node, reading: Reading) -> str:
+    def _from_file(self, node: Node, reading: Reading) -> Secret:
         path = File().read(node, reading)
         try:
             with path.open("rb") as file:
@@ -104,7 +104,7 @@ class Hidden(Kind):
         if not text.strip():
             remedy = "a file with the secret as text in UTF-8"
             reading.refuse(node, f"{quoted(str(path))}, which holds no secret", remedy)
-        return text.removesuffix("\n").removesuffix("\r")
+        return Kept(text.removesuffix("\n").removesuffix("\r"), path)
 
     def show(self, value: Any) -> str:
         return repr(value)

@@ -6,6 +6,7 @@ between is decided here and in `attempts`, for every provider alike.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random, SystemRandom
 
 from twisted.internet.interfaces import IReactorTime
@@ -72,9 +73,12 @@ class Dispatcher:
         """What a backend translates with now. Raises KeyError for an unknown one."""
         return self._backends[name].provider
 
-    def loaded_at(self, name: str) -> float:
-        """When that was made, and its files read. Raises KeyError for an unknown one."""
-        return self._backends[name].loaded_at
+    def changed(self, name: str) -> list[Path]:
+        """The files of its credential that are others than when they were read.
+
+        Raises KeyError for an unknown one.
+        """
+        return self._backends[name].sources.changed()
 
     def lane(self, backend: str, device: Device) -> str:
         """Which queue of a backend a device stands in (`Provider.lane`)."""

@@ -22,6 +22,7 @@ from pushd.providers.credentials import Got, Keeper
 from pushd.providers.health import DeletionGuard
 from pushd.providers.lanes import Lane
 from pushd.providers.reports import Alarm, Attempt, Health, Recovered, Report
+from pushd.providers.sources import Sources
 
 LONGEST_HOLD = 3600.0  # seconds that one answer may silence a service
 REMEMBERED = 1000  # services of one backend that are kept while nothing goes on in them
@@ -61,7 +62,7 @@ class Backend:
         self.pending = 0  # pushes without a final answer
         self.pausing: dict[Callable[[], object], Pausing] = {}  # by what says the latest
         self.is_paused = False
-        self.loaded_at = clock.seconds()  # when its files were read
+        self.sources = Sources(getattr(provider, "options", None))
         self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
 
     def service(self, device: Device) -> "Service":
@@ -78,7 +79,7 @@ class Backend:
     def renew(self, provider: Provider) -> None:
         """Go on with another provider of the same type."""
         self.provider = provider
-        self.loaded_at = self.clock.seconds()
+        self.sources = Sources(getattr(provider, "options", None))
         for service in list(self._services.values()):
             service.renew()
         self._wake()

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from pathlib import Path
 
 
 class Secret:
@@ -45,3 +46,13 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")
+
+
+class Kept(Secret):
+    """One that was read from a file of the operator's, which may hold another one later."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, value: str, path: Path) -> None:
+        super().__init__(value)
+        self.path = path

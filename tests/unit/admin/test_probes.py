@@ -14,6 +14,7 @@ from pushd.admin.probes import RELOAD, Probes, meant
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.providers.probing import Probe, Step
+from pushd.wire.secret import Kept, Secret
 from tests.support import result_of
 from tests.unit.providers.bench import NOW, FakeTransport, Obedient
 
@@ -22,6 +23,8 @@ from tests.unit.providers.bench import NOW, FakeTransport, Obedient
 class Options:
     key_file: Path
     ca_file: Path | None = None
+    secrets: tuple[Secret, ...] = ()
+    one: Secret | None = None
 
 
 class Prober:
@@ -121,16 +124,29 @@ def test_a_file_that_has_changed_since_it_was_read_is_worth_a_look(tmp_path: Pat
     house = House(GOOD)
     file = tmp_path / "key.p8"
     file.write_text("a key")
-    os.utime(file, (NOW - 10, NOW - 10))
+    secret = tmp_path / "secret"
+    secret.write_text("a secret")
+    kept = (Secret("text"), Kept("a secret", secret))
+    authorities = tmp_path / "ca.pem"
+    authorities.write_text("authorities")
     name = "apns/a/any"
-    provider = house.add(name, Options(file))
+    provider = house.add(name, Options(file, authorities, kept, kept[1]))
     assert len(house.ask()["probes"][0]["steps"]) == 1
-    os.utime(file, (NOW + 5, NOW + 5))
+    authorities.write_text("other authorities")  # which are read again by themselves
+    assert len(house.ask()["probes"][0]["steps"]) == 1
+    older = tmp_path / "older"
+    older.write_text("another key")
+    os.utime(older, (NOW - 10**6, NOW - 10**6))
+    older.rename(file)  # as old as it is, it is another
     [one] = house.ask()["probes"]
     assert one["steps"][0]["text"] == f"{file} has changed since it was read"
     assert one["steps"][0]["remedy"] == RELOAD
     assert one["ok"] is True
-    house.clock.advance(10)
+    secret.write_text("another secret")
+    [one] = house.ask()["probes"]
+    assert [step["text"] for step in one["steps"][:2]] == [
+        f"{path} has changed since it was read" for path in (file, secret)
+    ]
     house.dispatcher.renew(name, provider)
     assert len(house.ask()["probes"][0]["steps"]) == 1
     file.unlink()

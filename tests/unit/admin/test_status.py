@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,19 @@ from pushd.config.release import release
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore
 from pushd.providers.dispatch import Dispatcher
+from pushd.wire.secret import Kept, Secret
 from tests.hall import Hall
 from tests.unit.providers.bench import FakeTransport, Obedient
 
 DAY = 86_400.0
 MB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Filed:
+    """Options of a provider."""
+
+    secret: Secret
 
 
 def good() -> dict[str, Any]:
@@ -88,6 +97,25 @@ def test_when_a_providers_credential_ends_is_told(hall: Hall) -> None:
         "provider apns/example.net/any: its certificate expires in 25 days"
         in one.told()["problems"]
     )
+
+
+def test_a_credential_that_was_replaced_and_not_read_is_told(hall: Hall, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    provider = Obedient()
+    provider.options = Filed(Kept("old", file))  # type: ignore[attr-defined]
+    dispatcher = Dispatcher(hall.clock, FakeTransport())
+    dispatcher.add("stub/example.net/any", provider)
+    one = Status(hall.host, dispatcher, None, dict)
+    assert one.told()["problems"] == []
+
+    file.write_text("a new one")
+
+    assert one.told()["problems"] == [
+        f"provider stub/example.net/any: {file} has changed since it was read: pushdctl reload"
+    ]
+    dispatcher.renew("stub/example.net/any", provider)
+    assert one.told()["problems"] == []
 
 
 def test_a_server_tells_what_it_is_and_that_all_is_well(hall: Hall, store: Any) -> None:
