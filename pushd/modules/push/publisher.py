@@ -77,9 +77,7 @@ class Publisher:
         One publish is under way at a time. A call that comes meanwhile does not wait for its
         answer, which then says nothing any more but that the enablement is at its end.
         """
-        if not self._is_open or not one.has_news or one.account in self._pauses:
-            return
-        if not self._host.accounts.is_open(one.account):
+        if not self._is_open or not one.has_news or not self._may_be_told(one):
             return
         now = self._clock.seconds()
         is_urgent = one.is_urgent(now)
@@ -95,6 +93,10 @@ class Publisher:
         elif one.timer is None or due < one.timer.getTime():
             self.forget(one)
             one.timer = self._clock.callLater(due - now, self._ring, one)
+
+    def _may_be_told(self, one: Enablement) -> bool:
+        """Whether push is neither paused for the account nor is that disabled."""
+        return one.account not in self._pauses and self._host.accounts.is_open(one.account)
 
     def forget(self, one: Enablement) -> None:
         """Wait no more for the time of its next publish."""
@@ -193,6 +195,7 @@ class Publisher:
             flight is None
             or not self._enablements.is_current(one)
             or queued.counts == one.pushed.counts  # the device was back meanwhile
+            or not self._may_be_told(one)
         ):
             self._landed(one, flight)
             return

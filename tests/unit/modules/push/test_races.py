@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pushd.modules.push.probation import DAY, PATIENCE
+from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import PublishAnswered, PushDisabled, PushEnabled, ServerStarted
 from pushd.wire.framer import seal
 from pushd.wire.stanza import Stanza
@@ -244,6 +245,40 @@ def test_enabling_anew_while_a_publish_waits_for_the_disk_tells_nobody_twice() -
 
     assert stage.service.counts == []
     assert "one" in "".join(one.toXml() for one in tablet.received())
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_pause_or_a_disabled_account_keeps_what_waits_for_the_disk(is_paused: bool) -> None:
+    stage = Stage()
+    stage.asleep()
+
+    stage.hall.host.router.route(message("one"))
+    if is_paused:
+        stage.push.pause(JULIET, None)
+    else:
+        stage.hall.host.accounts.disable(JULIET, "")
+    stage.hall.advance(HOUR)
+    assert stage.service.counts == []
+
+    if is_paused:
+        stage.push.unpause(JULIET)
+        stage.hall.advance(0)
+        assert stage.service.counts == ["1"]
+
+
+def test_limits_that_shrink_below_what_waits_wake_nobody_twice() -> None:
+    stage = Stage()
+    phone = stage.asleep()
+    for text in ("one", "two", "three"):
+        stage.write(text)
+
+    stage.hall.host.delivery.limit(QueueLimits(stanzas=2))
+    stage.write("four")
+    stage.hall.advance(HOUR)
+
+    assert not stage.hall.host.lifecycle.is_alive(phone.session)
+    assert stage.hall.rows("SELECT COUNT(*) FROM offline") == [(4,)]
+    assert stage.service.counts == ["1", "2", "3", "4"]
 
 
 # A device that comes back in the middle.
