@@ -58,7 +58,8 @@ class Pushd(Server):
 
     def command(self) -> list[str]:
         run = [*self.profiler, "pushd"] if self.profiler else [sys.executable, "-m", "pushd"]
-        return [*run, "--config", str(self._file)]
+        # Whoever kills the benchmark leaves no server.
+        return [*run, f"--with-process={os.getpid()}", "--config", str(self._file)]
 
     def environment(self) -> Mapping[str, str]:
         return {"PYTHONPATH": str(Path(__file__).parents[1])}

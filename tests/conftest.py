@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
-from tests.effort import examples
-
-# No test is timed: a busy machine makes none of them fail.
-settings.register_profile(
-    "pushd",
-    max_examples=examples(100),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("pushd")
+from tests.effort import EFFORT, examples
 
 # Whoever runs the tests in the background has them ignore SIGINT, and so the servers they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,6 +24,21 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers take the files in their own order, not those with most tests first: so the scenarios,
     # some of which take a minute, come before thousands of short unit tests, which end together.
     config.option.loadscopereorder = False
+
+    # No test is timed: a busy machine makes none of them fail. Nor does luck: properties are tried
+    # with the same examples each time, unless somebody asks for others.
+    explores = EFFORT > 1 or config.getoption("--hypothesis-seed") is not None
+    settings.register_profile(
+        "pushd",
+        max_examples=examples(100),
+        derandomize=not explores,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("pushd")
+    if not explores:
+        # Else constants of what happens to be imported by then would be among the examples.
+        providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
