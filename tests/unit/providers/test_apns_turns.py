@@ -149,3 +149,11 @@ def test_a_death_is_held_against_the_instant_of_the_registration(
     more = {} if dead_at is None else {"timestamp": round(dead_at * 1000)}
     tower.answer(410, "Unregistered", **more)
     assert isinstance(pushed.result, Unregistered) == is_dead
+
+
+def test_pushes_share_a_connection_and_do_not_wait_for_each_other(tower: Tower) -> None:
+    for number in range(250):
+        tower.push(number)
+    assert len(tower.transport.sent) == 200
+    tower.answer(200)
+    assert len(tower.transport.sent) == 201
