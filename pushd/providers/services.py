@@ -6,6 +6,7 @@ from random import Random
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pushd.providers.contract import (
     Accepted,
@@ -24,9 +25,12 @@ from pushd.providers.lanes import Lane
 from pushd.providers.reports import Alarm, Attempt, Health, Recovered, Report
 from pushd.providers.sources import Sources
 
+log = Logger()
+
 LONGEST_HOLD = 3600.0  # seconds that one answer may silence a service
 REMEMBERED = 1000  # services of one backend that are kept while nothing goes on in them
 _ALARMS = 50  # different reasons that are remembered as told
+MINUTE = 60.0  # seconds between two lines about hosts that devices chose
 
 
 class Pausing(Protocol):
@@ -64,6 +68,7 @@ class Backend:
         self.is_paused = False
         self.sources = Sources(getattr(provider, "options", None))
         self._services: OrderedDict[str, Service] = OrderedDict()  # least recently used first
+        self._complained_at = -MINUTE
 
     def service(self, device: Device) -> "Service":
         """The service that this device's pushes go through."""
@@ -107,6 +112,23 @@ class Backend:
             tuple(reason for service in services for reason in service.told()),
             self.provider.expires_at,
         )
+
+    def complain(self, lane: str, reason: str) -> None:
+        """Have the log tell of an alarm."""
+        now = self.clock.seconds()
+        if self.provider.leads_anywhere and 0 <= now - self._complained_at < MINUTE:
+            return
+        self._complained_at = now
+        log.error("{service}: {reason}", service=self._called(lane), reason=reason)
+
+    def recovered(self, lane: str) -> None:
+        """Say that the alarms of a service are over."""
+        self.report(Recovered(self.name, self.provider.type, lane))
+        if not self.provider.leads_anywhere:
+            log.info("{service} takes pushes again", service=self._called(lane))
+
+    def _called(self, lane: str) -> str:
+        return f"{self.name} ({lane})" if lane else self.name
 
     def _wake(self) -> None:
         """Whatever made pushes pause, it may be over."""
@@ -201,8 +223,7 @@ class Service:
         if self.alarms or self._is_to_recover:
             self.alarms.clear()
             self._is_to_recover = False
-            backend = self._backend
-            backend.report(Recovered(backend.name, backend.provider.type, self._name))
+            self._backend.recovered(self._name)
 
     def answered(self) -> None:
         """It did its part, whatever it said about device or notification."""
@@ -238,6 +259,7 @@ class Service:
         opens_at = self.lane.opens_at
         until = opens_at if opens_at > self._clock.seconds() else None
         backend.report(Alarm(backend.name, backend.provider.type, reason, until, self._name))
+        backend.complain(self._name, reason)
 
     def reopen(self) -> None:
         """The operator says that all is well."""

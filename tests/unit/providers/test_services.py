@@ -1,7 +1,10 @@
 """A backend and the services it leads to."""
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from pushd.providers.contract import Busy, Limits, Token
 from pushd.providers.reports import Alarm, Attempt, Recovered
@@ -16,6 +19,11 @@ from tests.unit.providers.bench import (
     device,
     token,
 )
+
+
+def lines(logged: Sequence[LogEvent]) -> list[tuple[str, str]]:
+    """Level and text of what was logged."""
+    return [(event["log_level"].name, formatEvent(event)) for event in logged]
 
 
 class Shop:
@@ -82,6 +90,34 @@ def test_an_alarm_is_told_once_with_the_time_of_the_next_try() -> None:
     assert shop.reports.events == [
         Alarm("main", "obedient", "early", None, "a"),
         Alarm("main", "obedient", "late", NOW + 30, "a"),
+    ]
+
+
+def test_an_alarm_and_its_end_are_lines_of_the_log() -> None:
+    shop = Shop()
+    service = shop.service("sandbox")
+    with capturedLogs() as logged:
+        service.alarm("403 Forbidden: the key may not do this")
+        service.alarm("403 Forbidden: the key may not do this")
+        service.accepted()
+        service.accepted()
+    assert lines(logged) == [
+        ("error", "main (sandbox): 403 Forbidden: the key may not do this"),
+        ("info", "main (sandbox) takes pushes again"),
+    ]
+
+
+def test_hosts_that_devices_chose_fill_no_log() -> None:
+    shop = Shop(provider=Open())
+    with capturedLogs() as logged:
+        for number in range(100):
+            shop.service(f"{number}.example").alarm("403")
+            shop.service(f"{number}.example").accepted()
+        shop.clock.advance(60)
+        shop.service("late.example").alarm("403")
+    assert lines(logged) == [
+        ("error", "main (0.example): 403"),
+        ("error", "main (late.example): 403"),
     ]
 
 
