@@ -270,6 +270,8 @@ def test_a_secret_is_given_alone_or_in_a_list_or_in_files(tmp_path: Path) -> Non
     [
         (f"url: '{URL}'", "secret", "nothing"),
         (f"url: '{URL}', secret: whsec_a*b", "secret", "a text that is no base64"),
+        # Which would be one, without what does not belong there.
+        (f"url: '{URL}', secret: '{VECTOR.reveal()} *'", "secret", "a text that is no base64"),
         (f"url: '{URL}', secret: whsec_c2hvcnQ=", "secret", "a secret of 5 bytes"),
         (f"url: '{URL}', secret: [c2hvcnQ=]", "secret[0]", "a secret of 5 bytes"),
         (f"url: '{URL}', secret: []", "", "options that do not fit together"),
