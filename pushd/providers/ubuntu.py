@@ -84,7 +84,7 @@ class Ubuntu(contract.Provider):
             "clear_pending": CLEAR in sending.remedies,
             "replace_tag": tag,
         }
-        shown = self._shown(note, tag)
+        shown = self._shown(note, tag, str(head["appid"]))
         return contract.Request(
             self._url,
             headers={"content-type": "application/json"},
@@ -117,17 +117,15 @@ class Ubuntu(contract.Provider):
             ends_at = min(ends_at, note.expires_at)
         return _instant(max(ends_at, now + 1))
 
-    def _shown(self, note: contract.Notification, tag: str) -> dict[str, Any] | None:
-        """A bubble that stays in the list, and the number at the app's icon."""
+    def _shown(self, note: contract.Notification, tag: str, app: str) -> dict[str, Any] | None:
+        """A bubble that stays in the list and opens the app, and the number at its icon."""
         if not note.occasion:
             return None
+        card = {"summary": self._texts[note.occasion], "popup": True, "persist": True}
+        opening = opens(app)
         shown: dict[str, Any] = {
             "tag": tag,
-            "card": {
-                "summary": self._texts[note.occasion],
-                "popup": True,
-                "persist": True,
-            },
+            "card": {**card, "actions": [opening]} if opening else card,
             "sound": True,
             "vibrate": True,
         }
@@ -135,6 +133,12 @@ class Ubuntu(contract.Provider):
             count = min(note.message_count, 10**6)
             shown["emblem-counter"] = {"count": count, "visible": count > 0}
         return shown
+
+
+def opens(app: str) -> str:
+    """The address that opens an app, by its package and hook; "" for what can be none."""
+    named = re.fullmatch(r"([A-Za-z0-9+.-]+)_([A-Za-z0-9+._-]+)", app, re.ASCII)
+    return f"appid://{named[1]}/{named[2]}/current-user-version" if named else ""
 
 
 def _instant(at: float) -> str:

@@ -60,7 +60,12 @@ def test_a_notification_is_a_message_for_the_app_and_a_card_for_its_user() -> No
             },
             "notification": {
                 "tag": tag,
-                "card": {"summary": "New message", "popup": True, "persist": True},
+                "card": {
+                    "summary": "New message",
+                    "popup": True,
+                    "persist": True,
+                    "actions": ["appid://chat.example/chat/current-user-version"],
+                },
                 "sound": True,
                 "vibrate": True,
                 "emblem-counter": {"count": 3, "visible": True},
@@ -82,6 +87,13 @@ def test_a_notification_is_a_message_for_the_app_and_a_card_for_its_user() -> No
 def test_what_there_is_to_show_has_a_card(note: Notification, text: str | None) -> None:
     data = content(sent(note))["data"]
     assert data.get("notification", {}).get("card", {}).get("summary") == text
+
+
+@pytest.mark.parametrize("app", ["chat", "_chat", "chat_", "chat.example/x_chat", "a_b?c", "ä_b"])
+def test_of_an_app_that_cannot_be_nothing_is_opened(app: str) -> None:
+    to = Device(Secret("t"), fields={"application-id": app})
+    request = PROVIDER.request(Notification("n", 1), to, NOW, Sending())
+    assert "actions" not in content(request)["data"]["notification"]["card"]
 
 
 @pytest.mark.parametrize(
