@@ -133,3 +133,18 @@ def test_after_a_kill_too(tmp_path: object) -> None:
     hall = stage.hall.killed()
 
     assert JULIET in hall.host.router.attended
+
+
+@pytest.mark.parametrize("type", ["groupchat", "headline", "error"])
+def test_not_for_what_is_for_that_session_alone(type: str) -> None:
+    stage = scene()
+    client = desk(stage, "away")
+
+    stage.hall.route(
+        f"<message from='hall@rooms.example/x' to='{JULIET}/desk' type='{type}'>"
+        "<body>hi</body></message>"
+    )
+
+    assert [str(one.body) for one in client.received()] == ["hi"]
+    assert stage.service.publishes == []
+    assert reasons(stage) == []
