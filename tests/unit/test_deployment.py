@@ -61,6 +61,12 @@ def test_the_unit_lets_as_many_connections_in_as_the_configuration() -> None:
     assert int(files) >= Limits().connections + RESERVE
 
 
+def test_the_clock_is_right_before_the_server_starts() -> None:
+    [targets] = unit()["After"]
+
+    assert "time-sync.target" in targets.split()
+
+
 def test_a_wrong_configuration_is_not_tried_again_and_again() -> None:
     assert unit()["RestartPreventExitStatus"] == ["2"]
 
