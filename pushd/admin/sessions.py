@@ -101,6 +101,8 @@ class LiveSessions:
         jid = address(text)
         if jid.domain not in self._host.domains or not jid.local:
             raise Refused(f"{text} is no account here")
+        if not self._host.accounts.exists(jid.bare):
+            raise Refused(f"there is no account {jid.bare}")
         if jid.resource:
             session = self._host.sessions.get(jid)
             return [session] if session is not None else []

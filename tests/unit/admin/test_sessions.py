@@ -347,6 +347,12 @@ def test_a_session_whose_acknowledgements_are_withheld_knows_nothing(hall: Hall,
         server.recv(10)
 
 
+@pytest.mark.parametrize("operation", ["sessions", "kick", "cut"])
+def test_a_name_that_was_mistyped_is_not_one_without_sessions(hall: Hall, operation: str) -> None:
+    with pytest.raises(Refused, match=r"^there is no account julia@example\.net$"):
+        ask(hall, operation, jid="julia@example.net/balcony")
+
+
 def test_what_cannot_be_cut_is_refused(hall: Hall) -> None:
     juliet = hall.login(f"{JULIET}/balcony", sm=True)
     with pytest.raises(Refused, match="withhold: yes or nothing is expected"):
@@ -354,6 +360,7 @@ def test_what_cannot_be_cut_is_refused(hall: Hall) -> None:
     with pytest.raises(Refused, match=f"{JULIET}/balcony: Bad file descriptor"):
         ask(hall, "cut", jid=JULIET)
     juliet.cut()
+    hall.add_account(ROMEO)
     for jid in (JULIET, ROMEO):
         with pytest.raises(Refused, match=f"{jid} has no session with a connection"):
             ask(hall, "cut", jid=jid)
