@@ -1,9 +1,11 @@
 """So many connections and no more, whoever names the hosts that they go to.
 
 Connections are kept for a while, and each takes a descriptor: hosts that strangers name must not
-be able to take them all.
+be able to take them all. Nor are they to keep others out: who comes when all are taken gets the
+place of one that is only kept.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -17,11 +19,16 @@ from pushd.net.http import Fault, HTTPError
 
 
 class Bound:
-    """`most` connections at a time, those that are being made included."""
+    """`most` connections at a time, those that are being made included.
+
+    `make_room` ends one that nobody needs at present, which may take a turn of the reactor, and
+    tells whether there was one.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self.make_room: Callable[[], bool] = lambda: False
 
     def on(self, way: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """The same endpoint, whose connections count."""
@@ -37,7 +44,7 @@ class _Endpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
         bound = self._bound
-        if bound.taken >= bound.most:
+        if bound.taken >= bound.most and not bound.make_room():
             return fail(HTTPError(Fault.UNREACHABLE, f"{bound.most} connections are enough"))
         bound.taken += 1
 

@@ -51,6 +51,9 @@ class Way(Protocol):
     def close(self) -> Deferred[Any]:
         """Close the connections that are kept for later. Exchanges under way go on."""
 
+    def make_room(self) -> bool:
+        """Cut the connection that was kept for longest without a use; False where none is kept."""
+
 
 @implementer(IBodyProducer)
 class Whole:

@@ -56,6 +56,9 @@ class EitherAgent:
         agents = [self._http2, self._opened]
         return DeferredList([agent.close() for agent in agents if agent is not None])
 
+    def make_room(self) -> bool:
+        return self._http2.make_room() or (self._opened is not None and self._opened.make_room())
+
     @property
     def _http11(self) -> Way:
         if self._opened is None:

@@ -140,7 +140,9 @@ def either(reactor: Any, road: Road = STRAIGHT) -> HTTPClient:
         return HTTP11Agent(reactor, outward, CONNECTIONS)
 
     new = HTTP2Agent(reactor, outward.endpoint, (b"h2", b"http/1.1"), IDLE_TIMEOUT)
-    return Client(reactor, EitherAgent(reactor, new, old))
+    agent = EitherAgent(reactor, new, old)
+    outward.bound.make_room = agent.make_room
+    return Client(reactor, agent)
 
 
 def authorities(path: Path) -> "list[Certificate]":

@@ -67,11 +67,14 @@ class HTTP11Agent:
 
     def close(self) -> Deferred[None]:
         self._pool.cachedConnectionTimeout = 0  # of those that are in use
-        closed: Deferred[None] = self._pool.closeCachedConnections()
+        closed: Deferred[None] = self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
         return closed
 
-    def _new_pool(self) -> HTTPConnectionPool:
-        pool = HTTPConnectionPool(self._reactor)
+    def make_room(self) -> bool:
+        return self._pool.make_room()
+
+    def _new_pool(self) -> "_Pool":
+        pool = _Pool(self._reactor)  # type: ignore[no-untyped-call]
         pool.maxPersistentPerHost = self._connections
         pool.cachedConnectionTimeout = int(IDLE_TIMEOUT)
         return pool
@@ -82,7 +85,7 @@ class HTTP11Agent:
 
     def _renew(self) -> None:
         """Connections that come back to the old pool are not kept there."""
-        self._pool.closeCachedConnections()
+        self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
         self._pool.cachedConnectionTimeout = 0
         self._pool = self._new_pool()
         self._agent = self._new_agent()
@@ -122,6 +125,19 @@ class HTTP11Agent:
         gate.release()
         if gate.tokens == gate.limit:
             del self._gates[origin]
+
+
+class _Pool(HTTPConnectionPool):
+    """One that can do without the connection that it has kept for longest."""
+
+    def make_room(self) -> bool:
+        for connection in self._timeouts:  # in the order in which they were put there
+            key = next(key for key, kept in self._connections.items() if connection in kept)
+            self._connections[key].remove(connection)
+            self._timeouts.pop(connection).cancel()
+            connection.abort()
+            return True
+        return False
 
 
 class _Counted(proxyForInterface(IResponse)):  # type: ignore[misc]

@@ -81,6 +81,14 @@ class HTTP2Agent:
     def close(self) -> Deferred[Any]:
         return DeferredList([named.origin.close() for named in self._origins.values()])
 
+    def make_room(self) -> bool:
+        kept = [one for named in self._origins.values() for one in named.origin.kept]
+        if not kept:
+            return False
+        unused = min(kept, key=lambda one: one.used_at)
+        unused.give_up(HTTPError(Fault.BROKEN, "the place of the connection was wanted"))
+        return True
+
     def _named(self, base: bytes) -> "_Named":
         scheme, authority, host, port = _parts(base.decode("ascii", "replace"))
         if len(self._origins) >= ORIGINS:

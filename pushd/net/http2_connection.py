@@ -105,6 +105,16 @@ class Connection(TwistedProtocol):
         return not self.is_leaving and (not self.is_ready or self._pulse.is_doubtful)
 
     @property
+    def is_kept(self) -> bool:
+        """Is it there for later alone?"""
+        return self._has_room and not self._streams
+
+    @property
+    def used_at(self) -> float:
+        """When its last exchange ended."""
+        return self._pulse.used_at
+
+    @property
     def limit(self) -> int:
         """How many exchanges at a time the server allows."""
         return min(STREAMS, self._wire.streams)

@@ -87,6 +87,11 @@ class Origin:
             self._waiting or self._attempt or self._connections or self._leaving
         ) and self._clock.seconds() > max(self._opens_at, self._tried_at + LONGEST_PAUSE)
 
+    @property
+    def kept(self) -> list[Connection]:
+        """The connections that nobody uses or waits for."""
+        return [one for one in self._connections if one.is_kept]
+
     def close(self) -> Deferred[None]:
         """End each connection with its last exchange. Fires when those without any have ended."""
         self._is_closed = True

@@ -37,7 +37,7 @@ class Pulse:
     def __init__(self, clock: IReactorTime, patient: Patient, idle_limit: float | None) -> None:
         self.is_doubtful = False  # it is asked before it is used
         self.heard_at = 0.0
-        self._used_at = 0.0
+        self.used_at = 0.0
         self._frames = 0  # that came since, or for the last minute at least
         self._frames_from = 0.0  # when the first of these may have come
         self._clock = clock
@@ -70,7 +70,7 @@ class Pulse:
 
     def used(self) -> None:
         """An exchange has ended, or the connection has begun."""
-        self._used_at = self._frames_from = self._clock.seconds()
+        self.used_at = self._frames_from = self._clock.seconds()
         self._frames = 0
 
     def answered(self) -> None:
@@ -118,7 +118,7 @@ class Pulse:
     def _look_at_it(self) -> None:
         now = self._clock.seconds()
         limit = self._idle_limit
-        if limit is not None and not self._patient.load and now - self._used_at >= limit:
+        if limit is not None and not self._patient.load and now - self.used_at >= limit:
             self._patient.leave()
             return
         if now - self.heard_at >= PING_AFTER:

@@ -45,7 +45,7 @@ class Outward:
     def __init__(self, reactor: Any, road: Road) -> None:
         is_judged = road.is_public and road.proxy is None
         self._reactor = Spreading(PublicOnly(reactor) if is_judged else reactor)
-        self._bound = Bound(STRANGERS)
+        self.bound = Bound(STRANGERS)  # of a public road
         self._road = road
         self._files = [file for file in (road.ca_file, road.certificate, road.key) if file]
         self._state = self._look()
@@ -60,7 +60,7 @@ class Outward:
         """Names are looked up whenever it connects. TLS, unless the scheme is http."""
         way = self.way(host, port)
         if self._road.is_public:
-            way = self._bound.on(way)
+            way = self.bound.on(way)
         if scheme == "http":
             return way
         tls: IStreamClientEndpoint = wrapClientTLS(self.tls(host, alpn), way)

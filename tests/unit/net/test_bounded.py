@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
 
 from pushd.net.bounded import Bound
-from pushd.net.http import Fault, HTTPError, Road
+from pushd.net.http import Fault, HTTPError, Road, either
 from pushd.net.outward import STRANGERS, Outward
 from tests.patience import LONGEST
 
@@ -55,6 +55,20 @@ def test_what_is_being_made_counts() -> None:
         connect(bound, way)
     assert refused(connect(bound, way)).fault is Fault.UNREACHABLE
     assert len(way.attempts) == 2
+
+
+def test_who_comes_late_gets_the_place_of_one_that_is_only_kept() -> None:
+    bound, way = Bound(1), Way()
+    connect(bound, way)
+    kept = [way.open(0)]
+
+    def make_room() -> bool:
+        return bool(kept) and kept.pop() is not None
+
+    bound.make_room = make_room
+    connect(bound, way)
+    assert len(way.attempts) == 2
+    assert refused(connect(bound, way)).fault is Fault.UNREACHABLE
 
 
 def test_what_has_ended_counts_no_more() -> None:
@@ -127,6 +141,12 @@ def test_strangers_have_a_bound_and_others_have_none() -> None:
     open_way = Outward(reactor, Road()).endpoint("http", "push.example.org", 80)
     assert isinstance(open_way, HostnameEndpoint)
     outward = Outward(reactor, Road(is_public=True))
-    outward._bound.taken = STRANGERS
+    outward.bound.taken = STRANGERS
     way = outward.endpoint("http", "push.example.org", 80)
     assert refused(way.connect(Factory.forProtocol(Protocol))).text == "500 connections are enough"
+
+
+def test_hosts_that_strangers_name_make_room_for_each_other() -> None:
+    client: Any = either(reactor, Road(is_public=True))
+    agent = client._way
+    assert agent._http2._endpoint.__self__.bound.make_room == agent.make_room

@@ -24,6 +24,7 @@ class Fake:
         self.asked: list[bytes] = []
         self.waiting: list[Deferred[IResponse]] = []
         self.is_closed = False
+        self.kept = 0
 
     def request(
         self,
@@ -40,6 +41,10 @@ class Fake:
     def close(self) -> Deferred[Any]:
         self.is_closed = True
         return succeed(None)
+
+    def make_room(self) -> bool:
+        self.kept -= 1
+        return self.kept >= 0
 
 
 class Choice:
@@ -122,3 +127,12 @@ def test_closing_closes_what_there_is() -> None:
     choice.new.waiting[0].errback(Declined())
     choice.agent.close()
     assert choice.old.is_closed
+
+
+def test_room_is_made_where_something_is_kept() -> None:
+    choice = Choice()
+    choice.new.kept = 1
+    assert [choice.agent.make_room(), choice.agent.make_room()] == [True, False]
+    choice.post("http://a.example/x")
+    choice.old.kept = 1
+    assert [choice.agent.make_room(), choice.agent.make_room()] == [True, False]

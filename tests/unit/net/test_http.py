@@ -340,6 +340,19 @@ class TestExchanges(OverSockets):
             await self.post(url)
         assert len(watched.ends) == 1
 
+    async def test_the_connection_that_was_kept_for_longest_makes_room(self) -> None:
+        houses = [self.answering(lambda _: b"") for _ in range(2)]
+        for url, _, _ in houses:
+            await self.post(url)
+        way = self.client._way  # type: ignore[attr-defined]
+        for _, _, watched in houses:
+            assert way.make_room()
+            await watched.ends[0]
+        assert not way.make_room()
+        for url, _, watched in houses:
+            await self.post(url)
+            assert len(watched.ends) == 2
+
     async def test_no_more_connections_are_open_to_an_origin_than_allowed(self) -> None:
         waiting: list[Request] = []
 

@@ -1078,6 +1078,32 @@ def test_many_fresh_requests_share_the_new_connection() -> None:
 # Closing.
 
 
+def test_the_connection_that_was_unused_for_longest_makes_room() -> None:
+    house = House()
+    lines = {}
+    for name in ("first", "used", "busy", "last"):
+        house.pass_time(1.0)
+        house.client.send("POST", f"http://{name}.example/", {}, b"", 30.0)
+        lines[name] = house.let_in()
+        answered(house, lines[name])
+    house.pass_time(1.0)
+    for name in ("used", "busy"):
+        house.client.send("POST", f"http://{name}.example/", {}, b"", 30.0)
+        house.pump()
+    answered(house, lines["used"], 3)
+
+    assert house.agent.make_room()
+    assert [name for name in lines if lines[name].wire.was_aborted] == ["first"]
+    assert [house.agent.make_room() for _ in range(3)] == [True, True, False]
+    assert [name for name in lines if not lines[name].wire.was_aborted] == ["busy"]
+
+
+def test_an_empty_house_has_no_room_to_make() -> None:
+    house = House()
+    house.post()
+    assert not house.agent.make_room()
+
+
 def test_closing_ends_idle_connections_and_says_when_they_have_ended() -> None:
     house = House()
     line = opened(house)
