@@ -25,6 +25,7 @@ from pushd.routing.events import (
 )
 from pushd.routing.pushing import Pushing, digest
 
+MICROSECONDS = 1_000_000
 MOST_STEPS = 10_000  # that are remembered
 MOST_TOLD = 200  # steps in one answer
 LONGEST = 3_600.0  # seconds of one wait
@@ -42,8 +43,12 @@ class Step:
     """Something that happened to a push."""
 
     mark: int
-    at: float  # seconds since the epoch
     event: Happened
+
+    @property
+    def at(self) -> float:
+        """Seconds since the epoch."""
+        return self.mark / MICROSECONDS
 
 
 class Journal:
@@ -51,7 +56,7 @@ class Journal:
 
     def __init__(self, clock: IReactorTime, events: Events) -> None:
         self._clock = clock
-        self._steps: deque[Step] = deque()
+        self._steps: deque[tuple[int, Happened]] = deque()  # each with its mark
         self._last = 0
         self._forgotten = 0  # the mark of the last step that was forgotten
         self._waiting: list[Deferred[bool]] = []
@@ -62,7 +67,8 @@ class Journal:
 
     def mark(self) -> int:
         """The present: later than every step so far, earlier than every one to come."""
-        self._last = max(self._last + 1, int(self._clock.seconds() * 1_000_000))
+        now = int(self._clock.seconds() * MICROSECONDS)
+        self._last = now if now > self._last else self._last + 1
         return self._last
 
     def remembers(self, mark: int) -> bool:
@@ -72,10 +78,10 @@ class Journal:
     def since(self, mark: int) -> list[Step]:
         """The steps after a mark, as far as they are remembered, the oldest first."""
         found = []
-        for step in reversed(self._steps):
-            if step.mark <= mark:
+        for at, event in reversed(self._steps):
+            if at <= mark:
                 break
-            found.append(step)
+            found.append(Step(at, event))
         return found[::-1]
 
     async def next(self, until: float) -> bool:
@@ -112,12 +118,13 @@ class Journal:
         waiter.callback(False)
 
     def _keep(self, event: Happened) -> None:
-        self._steps.append(Step(self.mark(), self._clock.seconds(), event))
+        self._steps.append((self.mark(), event))
         if len(self._steps) > MOST_STEPS:
-            self._forgotten = self._steps.popleft().mark
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(True)
+            self._forgotten, _ = self._steps.popleft()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.callback(True)
 
 
 class PushWaits:

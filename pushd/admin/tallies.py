@@ -75,7 +75,7 @@ class Tallies:
         self.detached[class_of(event.reason)] += 1
 
     def _undelivered(self, event: Undelivered) -> None:
-        self.undelivered[event.cause.value] += 1
+        self.undelivered[event.cause._value_] += 1  # not by way of a descriptor
 
 
 def class_of(reason: str) -> str:

@@ -12,10 +12,11 @@ class LastActivity(Module):
     async def tell(self, request: IQ) -> Element: ...
 """
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from twisted.internet.defer import Deferred
@@ -186,7 +187,8 @@ def _bind(host: Host, name: str, module: Module, claimed: dict[_Request, str]) -
         for claim in getattr(value, _CLAIMS, ()):
             method = getattr(module, attribute)
             if isinstance(claim, _Event):
-                host.events.listen(claim.kind, partial(_hear, method))
+                is_plain = not iscoroutinefunction(method)
+                host.events.listen(claim.kind, method if is_plain else partial(_hear, method))
                 continue
             other = claimed.setdefault(claim, name)
             what = f"{claim.type} {claim.name} of {claim.namespace} to {claim.to}"
@@ -210,9 +212,7 @@ def _declared(kind: type[Module]) -> Iterator[tuple[str, Any]]:
 
 
 def _hear(method: Callable[[Any], Any], event: Any) -> None:
-    heard = method(event)
-    if heard is not None and isinstance(heard, Coroutine):  # the first is quick, and most usual
-        Deferred.fromCoroutine(heard).addErrback(_failed, event)
+    Deferred.fromCoroutine(method(event)).addErrback(_failed, event)
 
 
 def _failed(failure: Any, event: Any) -> None:

@@ -25,8 +25,10 @@ MOST = 20_000  # of all, some 400 bytes each
 
 
 # What is decided of stanzas that wake nobody by their kind is one record with a count, lest
-# the presence of contacts drives out what somebody may ask about.
+# the presence of contacts drives out what somebody may ask about; and so is what is decided of
+# all but calls that comes for an account without a device.
 WORTHWHILE = frozenset(("message", "call", "subscription", ""))
+CALLS = frozenset(("call",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Decisions:
 
     def __init__(self, clock: IReactorTime, events: Events) -> None:
         self._clock = clock
-        # By the event itself where it is counted, else by a number.
+        # By what makes them one where they are counted, else by a number.
         self._rings: OrderedDict[str, OrderedDict[object, _Kept]] = OrderedDict()
         self._next = 0
         self._count = 0  # of all records
@@ -73,17 +75,18 @@ class Decisions:
         return [_record(one) for one in self._rings.get(account, {}).values()]
 
     def _decided(self, event: PushDecided) -> None:
-        if event.pushed or event.kind in WORTHWHILE:
+        if event.pushed or event.kind in (WORTHWHILE if event.service else CALLS):
             self._keep(event)
             return
         ring = self._ring(event.account)
-        known = ring.get(event)
+        key = (event.service, event.node, event.reason, event.kind, event.sender)
+        known = ring.get(key)
         if known is None:
-            self._add(ring, event, event)
+            self._add(ring, key, event)
         else:
             known.at = self._clock.seconds()
             known.times += 1
-            ring.move_to_end(event)
+            ring.move_to_end(key)
 
     def _keep(self, event: _Happened) -> None:
         self._next += 1

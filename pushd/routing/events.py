@@ -320,17 +320,25 @@ class Events:
     def __init__(self) -> None:
         self._listeners: dict[type, list[Callable[[Any], object]]] = {}
         self._everything: list[Callable[[object], object]] = []
+        self._heard: dict[type, tuple[Callable[[Any], object], ...]] = {}  # both, as they stand
 
     def listen(self, kind: type[E], listener: Callable[[E], object]) -> None:
         """Have `listener` called with each event of exactly this type, in the order of asking."""
         self._listeners.setdefault(kind, []).append(listener)
+        self._heard.clear()
 
     def listen_all(self, listener: Callable[[object], object]) -> None:
         self._everything.append(listener)
+        self._heard.clear()
 
     def emit(self, event: object) -> None:
-        for listener in (*self._listeners.get(type(event), ()), *self._everything):
+        kind = type(event)
+        listeners = self._heard.get(kind)
+        if listeners is None:
+            listeners = (*self._listeners.get(kind, ()), *self._everything)
+            self._heard[kind] = listeners
+        for listener in listeners:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - the other listeners still hear it
-                log.failure("a listener of {kind} failed", kind=type(event).__name__)
+                log.failure("a listener of {kind} failed", kind=kind.__name__)

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from pushd.modules.push import filters
 from pushd.modules.push.calls import Calls, Counted, Ringing
@@ -77,7 +77,14 @@ class Decider:
         account = event.account
         obstacle = self._obstacle(account)
         if obstacle:
-            self._decided(account, None, event.stanza, False, obstacle)
+            self._host.events.emit(
+                _not_pushed(
+                    account,
+                    obstacle,
+                    kind_of(event.stanza),
+                    self._sender(account, event.stanza),
+                )
+            )
             return
         concerned: list[Enablement] = []
         ringing = self._ringing(event.stanza, account)
@@ -315,12 +322,20 @@ class Decider:
     ) -> None:
         service, node = ("", "") if one is None else (one.service, one.node)
         kind = "" if stanza is None else kind_of(stanza)
-        told = self._enablements.told(account, self._options.told)
-        if stanza is None or not told.include_senders:
-            sender = ""
-        else:
-            sender = (sender or stanza.attributes.get("from", "")).partition("/")[0]
+        sender = "" if stanza is None else self._sender(account, stanza, sender)
         self._host.events.emit(PushDecided(account, service, node, pushed, reason, kind, sender))
+
+    def _sender(self, account: str, stanza: Stanza, sender: str = "") -> str:
+        """Who is told as the sender of a stanza, where the account lets pushes name senders."""
+        if not self._enablements.told(account, self._options.told).include_senders:
+            return ""
+        return (sender or stanza.attributes.get("from", "")).partition("/")[0]
+
+
+@lru_cache(4_096)
+def _not_pushed(account: str, reason: str, kind: str, sender: str) -> PushDecided:
+    """The same for all that comes for an account without a device: it is said of each message."""
+    return PushDecided(account, "", "", False, reason, kind, sender)
 
 
 def _is_away(session: Session) -> bool:

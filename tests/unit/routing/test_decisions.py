@@ -80,6 +80,21 @@ def test_what_wakes_nobody_by_its_kind_is_counted(hall: Hall) -> None:
     ]
 
 
+def test_what_comes_for_an_account_without_a_device_is_counted_by_its_sender(hall: Hall) -> None:
+    for kind, sender in (("message", "romeo"), ("message", "romeo"), ("message", "nurse")):
+        hall.host.events.emit(PushDecided(JULIET, "", "", False, "not enabled", kind, sender))
+    for _ in range(2):
+        hall.host.events.emit(PushDecided(JULIET, "", "", False, "call returned", "call", "romeo"))
+
+    found = [(one.why, one.sender, one.times) for one in hall.host.decisions.of(JULIET)]
+    assert found == [
+        ("not enabled", "romeo", 2),
+        ("not enabled", "nurse", 1),
+        ("call returned", "romeo", 1),
+        ("call returned", "romeo", 1),
+    ]
+
+
 def test_all_together_are_no_more_than_so_many(hall: Hall) -> None:
     for number in range(MOST // MOST_RECORDS + 1):
         for record in range(MOST_RECORDS + 10):

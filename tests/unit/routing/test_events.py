@@ -30,3 +30,14 @@ def test_a_listener_that_fails_stops_nobody() -> None:
     events.emit(AccountRemoved("a@example.net"))
 
     assert heard == ["a@example.net"]
+
+
+def test_who_asks_late_hears_what_comes_then() -> None:
+    events, heard = Events(), []
+    events.emit(ServerStarted())
+    events.listen(ServerStarted, lambda event: heard.append("one"))
+    events.emit(ServerStarted())
+    events.listen_all(lambda event: heard.append("all"))
+    events.emit(ServerStarted())
+
+    assert heard == ["one", "one", "all"]
