@@ -14,7 +14,6 @@ PEP events are not held, as only their receiver knows which of them matter.
 """
 
 from collections.abc import Callable
-from itertools import islice
 
 from pushd.modules.base import Module
 from pushd.routing.delivery import Delivery, stamped
@@ -93,7 +92,7 @@ class Held:
         held, stream = len(self._senders), session.stream
         if not held or stream is None:
             return
-        for data, _, _ in islice(queue.entries, len(queue.entries) - held, None):
+        for data, _, _ in queue.entries[len(queue.entries) - held :]:
             stream.send(data)
         queue.unsent = 0
         self._senders.clear()

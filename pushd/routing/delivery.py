@@ -9,7 +9,6 @@ or with its receiver; SIGKILL turns live sessions into detached ones and loses n
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -30,8 +29,7 @@ log = Logger()
 STUCK = ResourceConstraint("the server cannot store anything at present")
 ASK = f"<r xmlns='{NS_SM}'/>".encode()
 
-INSERT_ROW = "INSERT INTO queue (id, session, stanza, at) VALUES (?, ?, ?, ?)"
-INSERT_COPY = (
+INSERT_ROW = (
     "INSERT INTO queue (id, session, stanza, at, message, acknowledged) VALUES (?, ?, ?, ?, ?, ?)"
 )
 ACKNOWLEDGE_COPY = "UPDATE queue SET acknowledged = 1 WHERE id = ?"
@@ -208,10 +206,11 @@ class Delivery:
             self._events.emit(SessionCaughtUp(session))
         stream = session.stream
         if dropped:
-            rows, forgotten = session.rows, session.forgotten
-            for _ in range(min(dropped, len(rows))):
-                forgotten.append(rows.popleft())
-            self.touch(session)
+            if session.rows:
+                session.forgotten += session.rows[:dropped]
+                del session.rows[:dropped]
+            if not session.dirty:
+                self.touch(session)
         # Only about what was sent since: a client that does not count well would have no rest.
         if (
             queue.entries
@@ -272,7 +271,8 @@ class Delivery:
             data = stamped(data, stanza, session.jid.domain, now)
         if stanza.name != "presence" or not self._replaces(session, stanza, data, now):
             queue.append(data, now, copies)
-            self.touch(session)
+            if not session.dirty:
+                self.touch(session)
         self._events.emit(Undelivered(session.account, session, stanza, Cause.DETACHED, now))
         if len(queue.entries) > self._limits.stanzas or queue.size > self._limits.size:
             self.overflow(session)
@@ -329,7 +329,8 @@ class Delivery:
         if not self._dirty:
             return None
         dirty, self._dirty = self._dirty, []
-        write = self._database.write
+        inserts: list[tuple[object, ...]] = []
+        deletes: list[tuple[int]] = []
         committing: list[tuple[Session, int]] = []
         updates: list[tuple[int, int, int]] = []
         full: list[Session] = []
@@ -343,11 +344,11 @@ class Delivery:
             for place in range(len(rows) - len(entries), 0):
                 row, (data, at, copies) = self.next_row, entries[place]
                 if copies is None:
-                    write(INSERT_ROW, (row, session.row, data, at))
+                    inserts.append((row, session.row, data, at, None, 0))
                 else:
                     copies.rows.append(row)
                     shared = (copies.rows[0], int(copies.acknowledged))
-                    write(INSERT_COPY, (row, session.row, data, at, *shared))
+                    inserts.append((row, session.row, data, at, *shared))
                 rows.append(row)
                 self.next_row = row + 1
             if len(entries) > stanzas or queue.size > size:
@@ -358,11 +359,11 @@ class Delivery:
                 committing.append((session, number))
         for session in dirty:
             if session.forgotten:
-                for row in session.forgotten:
-                    write(DELETE_ROW, (row,))
+                deletes += [(row,) for row in session.forgotten]
                 session.forgotten.clear()
-        for update in updates:
-            write(UPDATE_SESSION, update)
+        self._database.add(INSERT_ROW, inserts)
+        self._database.add(DELETE_ROW, deletes)
+        self._database.add(UPDATE_SESSION, updates)
         return partial(self._committed, committing, full)
 
     def _committed(self, committing: list[tuple[Session, int]], full: list[Session]) -> None:
@@ -387,7 +388,7 @@ def unacknowledged(
     if queue is None:
         return
     stop = len(queue) if end is None else max(0, end - queue.acked)
-    for data, at, _ in list(islice(queue.entries, max(0, first - queue.acked), stop)):
+    for data, at, _ in queue.entries[max(0, first - queue.acked) : stop]:
         try:
             stanza = seal(data)
         except ValueError:

@@ -364,7 +364,7 @@ class Lifecycle:
     def _schedule(self, session: Session) -> None:
         assert session.detached_at is not None
         left = session.detached_at + session.hold - self._clock.seconds()
-        session.expiry = self._clock.callLater(max(0.0, left), lambda: self.expire(session))
+        session.expiry = self._clock.callLater(max(0.0, left), self.expire, session)
 
     def _remember_end(self, session: Session) -> None:
         if session.token and session.handled is not None:

@@ -1,6 +1,5 @@
 """Sessions: bound resources, with a stream or waiting to be resumed (RFC 6120 §7, XEP-0198 §5)."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -135,7 +134,7 @@ class Session:
         # Storage: the session's own row, the rows of the queue's oldest entries, and
         # the rows that are acknowledged but still to be deleted.
         self.row = 0
-        self.rows: deque[int] = deque()
+        self.rows: list[int] = []
         self.forgotten: list[int] = []
         self.dirty = False
         # Where presence waits that was never sent, by its sender: numbers of the queue.

@@ -7,9 +7,10 @@ while the one before was under way. What nobody waits for may linger a little, f
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import TypeAlias
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -27,7 +28,7 @@ from pushd.storage.groups import AfterCommit, Commit, Group, Question
 from pushd.storage.lock import Lock, prepare
 from pushd.storage.opening import Synchronous, connect
 from pushd.storage.runner import InlineRunner, Runner, ThreadRunner
-from pushd.storage.writer import Outcome, Read, Row, Write, Writer
+from pushd.storage.writer import Outcome, Read, Row, Writer
 
 __all__ = [
     "Database",
@@ -104,15 +105,11 @@ class Database:
         self._armed = False  # the next group will be taken without further ado
         self._lingering: IDelayedCall | None = None  # until the next group is, or is tried again
         self._touched = False
-        self._failing = False
+        # Whether the last attempt to commit failed: what needs storage is best refused now.
+        self.failing = False
         self._open = False
         self._last = False  # the attempt under way is the one that close() makes
         self._closers: list[Deferred[None]] = []
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt to commit failed: what needs storage is best refused now."""
-        return self._failing
 
     @property
     def waiting(self) -> int:
@@ -166,9 +163,13 @@ class Database:
         """
         if not self._open:
             raise self._not_open()
-        self._next.writes.append(Write(sql, parameters))
+        self._next.writes.append((sql, parameters))
         if self._lingering is None and not self._armed:
             self._let_linger()
+
+    def add(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Queue one statement for each of these rows, as a collector does who has many."""
+        self._next.writes.extend(zip(repeat(sql), rows, strict=False))
 
     def touch(self) -> None:
         """Have a group taken soon although nothing is written: a collector has something."""
@@ -254,7 +255,7 @@ class Database:
 
     def _take(self) -> None:
         self._last = bool(self._closers)
-        if self._last or not self._failing:
+        if self._last or not self.failing:
             self._collect()
         else:
             self._next.is_whole = False
@@ -302,12 +303,12 @@ class Database:
 
     def _tell(self, group: Group, outcome: Outcome) -> None:
         """The group is durable, except for statements that were dropped."""
-        if self._failing and group.writes:
-            self._failing = False
+        if self.failing and group.writes:
+            self.failing = False
             self.fault = ""
             log.info("commits to {path} succeed again", path=self.path)
         for position, reason in outcome.refused.items():
-            sql = group.writes[position].sql
+            sql, _ = group.writes[position]
             log.error("dropped a statement: {reason}: {sql}", reason=reason, sql=sql)
         sound = min(outcome.refused, default=len(group.writes))  # the writes before this one hold
         for position, after in group.afters:
@@ -321,7 +322,7 @@ class Database:
             if isinstance(one, Question):
                 one.answer(next(results))
             elif one.position > sound:
-                dropped = group.writes[sound].sql
+                dropped, _ = group.writes[sound]
                 one.told.errback(StatementRefused(f"{outcome.refused[sound]}: {dropped}"))
             elif group.is_whole or not self._touched:
                 one.told.callback(None)
@@ -331,8 +332,8 @@ class Database:
     def _keep(self, group: Group, outcome: Outcome) -> None:
         """Nothing of the group is durable: its writes go first in the next attempt."""
         self.fault = outcome.failure
-        if not self._failing:
-            self._failing = True
+        if not self.failing:
+            self.failing = True
             log.error("cannot commit to {path}: {why}", path=self.path, why=outcome.failure)
         # Whoever waits is worth another attempt at once; what is merely written is not.
         self._lingering = self._clock.callLater(RETRY, self._arm)
@@ -348,7 +349,7 @@ class Database:
 
     def _shut(self, failure: str) -> None:
         lost, self._next = self._next, Group()
-        self._open = self._failing = False
+        self._open = self.failing = False
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
         self._lingering = None

@@ -10,16 +10,16 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from pushd.storage.errors import StatementRefused, StorageError
 
 Row: TypeAlias = tuple[Any, ...]
 
 
-class Write(NamedTuple):
-    sql: str
-    parameters: tuple[object, ...]
+Write: TypeAlias = tuple[str, tuple[object, ...]]  # a statement, and its parameters
 
 
 @dataclass(slots=True)
@@ -42,6 +42,7 @@ _CHANGES = re.compile(
     r"|CREATE|DROP|ALTER)\b",
     re.IGNORECASE,
 )
+_SQL: Callable[[Write], str] = itemgetter(0)
 _QUESTIONS = re.compile(r"\s*(SELECT|WITH|VALUES|PRAGMA|EXPLAIN)\b", re.IGNORECASE)
 
 # Failures of the machine: the same statement may succeed later.
@@ -135,15 +136,9 @@ class Writer:
 
     def _in_runs(self, writes: Sequence[Write], _first: int, _outcome: Outcome) -> None:
         """Neighbours with equal SQL become one call, which is most of what a row costs."""
-        start, end = 0, len(writes)
         try:
-            while start < end:
-                sql = writes[start].sql
-                stop = start + 1
-                while stop < end and writes[stop].sql == sql:
-                    stop += 1
-                self._change(sql, [write.parameters for write in writes[start:stop]])
-                start = stop
+            for sql, run in groupby(writes, _SQL):
+                self._change(sql, [parameters for _, parameters in run])
         except Exception as error:
             if is_environment(error):
                 raise
@@ -152,10 +147,10 @@ class Writer:
     def _one_by_one(self, writes: Sequence[Write], first: int, outcome: Outcome) -> None:
         """Find the statements that are wrong, leave them out, do the others."""
         execute = self._connection.execute
-        for position, write in enumerate(writes, first):
+        for position, (sql, parameters) in enumerate(writes, first):
             execute("SAVEPOINT statement")
             try:
-                self._change(write.sql, [write.parameters])
+                self._change(sql, [parameters])
             except Exception as error:
                 if is_environment(error) or not self._connection.in_transaction:
                     raise

@@ -3,7 +3,6 @@
 Counters on the wire wrap at 2**32 (§4); inside they do not.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 MODULUS = 1 << 32
@@ -66,7 +65,7 @@ class AckQueue:
 
     def __init__(self, acked: int = 0) -> None:
         self.acked = acked
-        self.entries: deque[Entry] = deque()
+        self.entries: list[Entry] = []  # a deque takes 700 bytes, and there are many sessions
         self.size = 0  # bytes in the entries
         self.uncertain: int | None = None
         self.unsent = 0
@@ -117,8 +116,9 @@ class AckQueue:
             dropped = min(covered, uncertain)
         elif covered > len(entries) - self.unsent:
             raise HandledCountTooHigh(h, (self.sent - self.unsent) % MODULUS)
-        for _ in range(dropped):
-            data, _at, copies = entries.popleft()
+        gone = entries[:dropped]
+        del entries[:dropped]
+        for data, _at, copies in gone:
             self.size -= len(data)
             if copies is not None:
                 copies.acknowledge()
@@ -139,7 +139,7 @@ class Handled:
     def __init__(self, safe: int = 0) -> None:
         self.received = safe
         self.safe = safe
-        self._open: list[int] = []  # a deque takes 700 bytes, and there are many sessions
+        self._open: list[int] = []
         self._waiting: list[Callable[[], object]] = []
 
     @property

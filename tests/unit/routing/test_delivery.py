@@ -166,8 +166,8 @@ def count_writes(hall: Hall) -> list[str]:
     database = hall.host.database
     attempt = database._writer.attempt
 
-    def watched(writes: list[object], reads: list[object]) -> object:
-        seen.extend(str(write.sql) for write in writes)  # type: ignore[attr-defined]
+    def watched(writes: list[tuple[str, object]], reads: list[object]) -> object:
+        seen.extend(sql for sql, _ in writes)
         return attempt(writes, reads)  # type: ignore[arg-type]
 
     database._writer.attempt = watched  # type: ignore[method-assign,assignment]
