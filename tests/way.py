@@ -102,7 +102,7 @@ class Phone:
         self.received = 0
         self.stream = XMLStream(hall.clock, hall.turn, Limits())
         client = ClientStream(door, self.stream, "en")
-        client.session = hall.host.lifecycle.bind(parse(jid), client)
+        self.session = client.session = hall.host.lifecycle.bind(parse(jid), client)
         self.stream.receiver = client
         self.stream.makeConnection(self.socket)  # type: ignore[no-untyped-call]
         self.hear = self.stream.dataReceived

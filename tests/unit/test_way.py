@@ -5,6 +5,7 @@ When a count here has to rise, the commit that raises it says what for.
 
 import pytest
 
+from tests.errands import ERRANDS
 from tests.way import SCENARIOS, allocated, calls
 
 TURNS = {"w1": 60, "w50": 4, "w1-nosm": 60, "w50-nosm": 4, "s2s-in": 4, "s2s-out": 4}
@@ -40,3 +41,18 @@ def test_nothing_on_the_way_waits(name: str) -> None:
 
     costly = ("Deferred.__init__", "Logger.emit", "wire/element.py:parse", "jid.py:_parse")
     assert sum(n for what, n in counted.items() if what.endswith(costly)) < 0.05 * messages
+
+
+# The same for one message to a detached session, for presence to one of 20 contacts, for a login
+# with its end, and for a resumption with the 30 messages that wait for it.
+ERRAND_CALLS = {"detached": 88, "presence": 290, "login": 2_060, "resumption": 3_400}
+
+
+@pytest.mark.parametrize("name", ERRANDS)
+def test_an_errand_costs_so_many_calls(name: str) -> None:
+    errand = ERRANDS[name]()
+    turns = 1 + 20 // errand.each
+
+    counted = calls(errand, turns)
+
+    assert counted.total() / (turns * errand.each) <= ERRAND_CALLS[name], counted.most_common(40)
