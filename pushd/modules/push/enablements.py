@@ -189,6 +189,8 @@ class Enablement:
             self.rests_until = now + self.pause
         if self.tried_at > now:
             self.tried_at = now
+        if self.called_at > now:
+            self.called_at = now
 
     def settle(self, flight: Flight) -> None:
         """A push is done with; if the device was back since, that says nothing."""

@@ -7,7 +7,9 @@ import pytest
 from pushd.modules.push.probation import DAY, PATIENCE
 from pushd.routing.delivery import QueueLimits
 from pushd.routing.events import PublishAnswered, PushDisabled, PushEnabled, ServerStarted
+from pushd.wire.element import child
 from pushd.wire.framer import seal
+from pushd.wire.namespaces import NS_PUSH_JINGLE
 from pushd.wire.stanza import Stanza
 from tests.hall import Client, Hall, Outlet
 from tests.unit.modules.push.stage import (
@@ -20,14 +22,21 @@ from tests.unit.modules.push.stage import (
     disable,
     enabling,
     given_options,
+    notification,
     publish_options,
     refused,
     silence,
 )
 
+CALL = "<propose xmlns='urn:xmpp:jingle-message:0' id='a'/>"
 BUSY = refused("resource-constraint", "wait")
 BROKEN = refused("internal-server-error", "cancel")
 GONE = "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+
+
+def is_call(publish: Stanza) -> bool:
+    """Whether a publish has a phone ring."""
+    return child(notification(publish), NS_PUSH_JINGLE, "jingle") is not None
 
 
 def under_way(stage: Stage) -> None:
@@ -110,6 +119,22 @@ def test_what_a_clock_noted_that_was_ahead_keeps_nobody_on_probation(tmp_path: P
     hall.advance(DAY)
 
     assert service.counts == [str(PATIENCE + 1)]
+
+
+def test_a_clock_that_is_set_back_has_nobody_ring_for_longer() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write(content=CALL)
+
+    stage.hall.clock.rightNow -= HOUR
+    stage.write()
+    for _ in range(20):
+        stage.hall.advance(15)
+
+    told = [is_call(one) for one in stage.service.publishes]
+    assert told[0]
+    assert not told[-1]
 
 
 def test_a_clock_that_is_set_ahead_makes_one_push_of_all_that_waits() -> None:
