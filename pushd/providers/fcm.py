@@ -26,6 +26,7 @@ SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 DATA_LIMIT = 4096  # bytes of keys and values in UTF-8
 LONGEST_TTL = 2_419_200  # seconds
 LONGEST_TOKEN = 4096  # characters; the documents give no limit, today's have fewer than 200
+TOKEN = "message.token"  # noqa: S105  the field that has it
 NOBODY = "pushd/probe"  # no device's token: none has such a character
 
 
@@ -116,6 +117,13 @@ class FCM(contract.Provider):
             link=self._link,
         )
 
+    def probed(self, response: contract.Response, now: float) -> contract.Finding:
+        """Google's front may say it, too, of whom no answer removes a device."""
+        if response.status == 400 and _error(response, now).is_token:
+            text = "the service knows us, and not the made-up device (400 INVALID_ARGUMENT)"
+            return contract.Finding(text)
+        return super().probed(response, now)
+
     def remedy(self, response: contract.Response) -> str:
         return REMEDIES.get(response.status, "") or super().remedy(response)
 
@@ -165,7 +173,7 @@ class Error:
     status: int  # of HTTP
     code: str  # of FcmError; without details, the general status; "" where there is neither
     is_fcm: bool  # FcmError is there
-    is_payload: bool  # BadRequest is there: our message is at fault, never the token
+    is_token: bool  # the registration token is named, and no field but that
     text: str  # message and descriptions, in lower case; may repeat what we sent
     after: float | None  # Retry-After
 
@@ -190,12 +198,16 @@ def _error(response: contract.Response, now: float) -> Error:
     violations = [one for item in details for one in _dicts(item.get("fieldViolations"))]
     code = codes[0] if codes else "" if details else error.get("status")
     texts = [error.get("message"), *(one.get("description") for one in violations)]
+    text = " ".join(text for text in texts if isinstance(text, str)).lower()
+    is_token = "registration token" in text
+    if any(_kind(item) == "BadRequest" for item in details):  # our message, but for that field
+        is_token = bool(violations) and all(one.get("field") == TOKEN for one in violations)
     return Error(
         response.status,
         code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else "",
         bool(codes),
-        any(_kind(item) == "BadRequest" for item in details),
-        " ".join(text for text in texts if isinstance(text, str)).lower(),
+        is_token,
+        text,
         response.retry_after(now),
     )
 
@@ -210,9 +222,9 @@ def _kind(detail: dict[str, Any]) -> str:
 
 
 def _invalid_argument(error: Error) -> contract.Outcome:
-    """Only the message tells a token that never was one from other faults of ours."""
+    """Only what it says tells a token that never was one from other faults of ours."""
     reason = "400 INVALID_ARGUMENT"
-    if error.is_fcm and not error.is_payload and "registration token" in error.text:
+    if error.is_fcm and error.is_token:
         return Unregistered(reason=f"{reason}, no registration token")
     if re.search(r"too (big|large|long)|exceed|size", error.text):
         return Refused(f"{reason}, too big", shrink=True)

@@ -242,9 +242,10 @@ def fcm_error(code: str) -> dict[str, Any]:
     return {"@type": FCM_ERROR, "errorCode": code}
 
 
-def bad_request(description: str = "") -> dict[str, Any]:
-    violation = {"field": "message.data[0].value", "description": description}
-    return {"@type": BAD_REQUEST, "fieldViolations": [violation]}
+def bad_request(description: str = "", *fields: str) -> dict[str, Any]:
+    named = fields or ("message.data[0].value",)
+    violations = [{"field": field, "description": description} for field in named]
+    return {"@type": BAD_REQUEST, "fieldViolations": violations}
 
 
 NO_TOKEN = "The registration token is not a valid FCM registration token"
@@ -282,6 +283,47 @@ ROWS = [
         REFUSED,
     ),
     (error(400, "INVALID_ARGUMENT", text=NO_TOKEN), REFUSED),
+    # Where it names fields: it is the token's fault if that is the one, and the only one.
+    (
+        error(
+            400,
+            "INVALID_ARGUMENT",
+            fcm_error("INVALID_ARGUMENT"),
+            bad_request("Invalid registration token", "message.token"),
+            text="Request contains an invalid argument.",
+        ),
+        Unregistered(),
+    ),
+    (
+        error(
+            400,
+            "INVALID_ARGUMENT",
+            bad_request(NO_TOKEN, "message.token"),
+            fcm_error("INVALID_ARGUMENT"),
+            text=NO_TOKEN,
+        ),
+        Unregistered(),
+    ),
+    (
+        error(
+            400,
+            "INVALID_ARGUMENT",
+            fcm_error("INVALID_ARGUMENT"),
+            bad_request(NO_TOKEN, "message.token", "message.android.ttl"),
+        ),
+        REFUSED,
+    ),
+    (error(400, "INVALID_ARGUMENT", bad_request(NO_TOKEN, "message.token")), REFUSED),
+    (
+        error(
+            400,
+            "INVALID_ARGUMENT",
+            fcm_error("INVALID_ARGUMENT"),
+            {"@type": BAD_REQUEST, "fieldViolations": [{"field": ["message.token"]}, {}]},
+            text=NO_TOKEN,
+        ),
+        REFUSED,
+    ),
     (error(400, "FAILED_PRECONDITION"), REFUSED),
     # 401
     (error(401, "UNAUTHENTICATED"), RENEW),
@@ -470,3 +512,19 @@ def test_an_option_that_is_of_no_use_is_named(tmp_path: Path, option: str, value
 def test_a_stand_in_on_this_machine_may_do_without_tls(tmp_path: Path, url: str) -> None:
     provider = FCM(Options(account(tmp_path), base_url=url))
     assert sent(provider, Notification("n")).url == f"{url}/v1/projects/chat-7/messages:send"
+
+
+@pytest.mark.parametrize(
+    ("details", "is_good"),
+    [
+        ([fcm_error("INVALID_ARGUMENT")], True),
+        ([fcm_error("INVALID_ARGUMENT"), bad_request(NO_TOKEN, "message.token")], True),
+        ([bad_request(NO_TOKEN, "message.token")], True),
+        ([bad_request(NO_TOKEN, "message")], False),
+    ],
+)
+def test_a_probe_is_well_whichever_way_its_token_is_called_none(
+    provider: FCM, details: list[dict[str, Any]], is_good: bool
+) -> None:
+    answer = error(400, "INVALID_ARGUMENT", *details, text=NO_TOKEN)
+    assert provider.probed(answer, NOW).is_good is is_good
