@@ -19,8 +19,8 @@ from benchmarks.accounts import DOMAIN, Population
 from benchmarks.ports import free_port
 from pushd.net.certificates import DevelopmentCA, IssuedCertificate
 
-START = 60.0  # seconds that a server may take to listen
-STOP = 20.0  # seconds that it may take to end, before it is killed
+START = 120.0  # seconds that a server may take to listen
+STOP = 60.0  # seconds that it may take to end, before it is killed
 QUIET = 0.2  # seconds in which an idle server uses less than two ticks of CPU
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
 """How long tests wait for what is to come, which takes a moment while all is well."""
 
-PATIENCE = 60.0  # seconds for one thing
-LONGEST = 300.0  # seconds for a whole test
+PATIENCE = 120.0  # seconds for one thing
+LONGEST = 600.0  # seconds for a whole test

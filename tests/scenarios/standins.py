@@ -17,6 +17,7 @@ from pushd.wire.namespaces import (
     NS_PUBSUB,
     NS_PUSH,
 )
+from pushd.wire.secret import Secret
 from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House
 from tests.scenarios.peers import until
@@ -83,6 +84,11 @@ class HouseOfNetworks(House):
 
         came: list[dict[str, Any]] = until(look, f"{count} pushes for {token}")
         return came
+
+    def attempts(self, to: Node) -> list[int]:
+        """The numbers of those that there were so far for the device."""
+        node = Secret(to.node).digest
+        return [one["number"] for one in self.events("provider-answered", node=node)]
 
     def answer_with(self, network: str, token: str, *answers: Mapping[str, Any]) -> None:
         self.tell(network, "/script", {"token": token, "answers": answers})

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.patience import PATIENCE
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.harness import Server
 from tests.scenarios.process import ROOT
 from tests.scenarios.raw import Raw
@@ -133,6 +133,8 @@ class Phone:
 
 
 class HarnessCommands(TestCase):
+    timeout = LONGEST
+
     async def begin(self) -> None:
         self.server = await Server.start(self)
         self.harness = Harness(self.server)
@@ -196,7 +198,7 @@ class HarnessCommands(TestCase):
     async def test_a_push_that_came_is_told_to_who_expects_none(self) -> None:
         await self.begin()
         self.asleep("fcm", "phone:APA91b")
-        watching = self.harness.start("assert-no-push", "--account", JULIET, "--for", "30s")
+        watching = self.harness.start("assert-no-push", "--account", JULIET, "--for", "10m")
         mark = self.harness.mark()
         # The watch may not have begun by now: it says so at once, or as the message comes.
         while watching.poll() is None:

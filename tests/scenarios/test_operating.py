@@ -11,7 +11,7 @@ import pytest
 from twisted.trial.unittest import TestCase
 
 from pushd.wire.secret import Secret
-from tests.patience import PATIENCE
+from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.foreign import Foreign, ForeignError
 from tests.scenarios.harness import Server
 from tests.scenarios.process import ROOT
@@ -56,6 +56,8 @@ def refusal(server: Server, user: str, password: Secret) -> bytes:
 
 
 class Accounts(TestCase):
+    timeout = LONGEST
+
     async def test_a_disabled_account_is_out_until_it_is_enabled(self) -> None:
         server = await Server.start(self)
         juliet = await Foreign.start(self)
@@ -107,6 +109,8 @@ class Accounts(TestCase):
 
 
 class Sessions(TestCase):
+    timeout = LONGEST
+
     async def test_sessions_are_listed_and_ended(self) -> None:
         server = await Server.start(self)
         romeo, juliet = await Foreign.start(self), await Foreign.start(self)
@@ -146,6 +150,8 @@ class Sessions(TestCase):
 
 
 class Backups(TestCase):
+    timeout = LONGEST
+
     async def test_a_backup_of_a_server_at_work_is_put_back(self) -> None:
         server = await Server.start(self)
         data, file = server.folder / "data", server.folder / "backup.db"
@@ -202,6 +208,8 @@ class Backups(TestCase):
 
 
 class Status(TestCase):
+    timeout = LONGEST
+
     async def test_a_server_tells_how_it_is_up_or_down(self) -> None:
         server = await Server.start(self)
 

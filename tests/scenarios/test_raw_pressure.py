@@ -1,7 +1,6 @@
 """Peers that are hostile, slow or in a hurry, all at once; the others never notice."""
 
 import re
-import time
 
 from twisted.internet.defer import DeferredList
 from twisted.internet.threads import deferToThread
@@ -10,23 +9,21 @@ from tests.patience import LONGEST, PATIENCE
 from tests.scenarios.hostile import BOMB, HEADER, SM, Hostile
 from tests.scenarios.raw import Raw
 
-SECOND = 1.0
 BIG = "x" * 250_000
 
 
 class PressureTest(Hostile):
     timeout = LONGEST
 
-    async def test_a_bomb_is_answered_within_a_second(self) -> None:
+    async def test_a_bomb_ends_the_stream_and_is_not_expanded(self) -> None:
         await self.start()
         raw = self.raw()
-        began = time.monotonic()
 
         raw.try_to_send(BOMB + HEADER + "&h;")
         said = raw.read_to_end()
 
         assert b"<restricted-xml" in said
-        assert time.monotonic() - began < SECOND
+        assert len(said) < 1_000
 
     async def test_sixteen_streams_of_garbage_at_once_disturb_no_chat(self) -> None:
         server = await self.start()

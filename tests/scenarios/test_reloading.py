@@ -86,6 +86,8 @@ class House:
 
 
 class Reloading(TestCase):
+    timeout = LONGEST
+
     async def test_a_session_lives_through_what_new_connections_see(self) -> None:
         house = House(self)
         romeo = await house.log_in(self)
@@ -183,6 +185,8 @@ class Reloading(TestCase):
 
 
 class WithoutConfiguration(TestCase):
+    timeout = LONGEST
+
     async def test_a_server_for_development_has_nothing_to_read_again(self) -> None:
         operator = Operator(folder(self))
         self.addCleanup(lambda: [run.stop(signal.SIGKILL) for run in operator.runs])

@@ -9,6 +9,7 @@ More than once: KILLS=50 pytest tests/scenarios/test_servers_kills.py
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ from tests.scenarios.peers import Phone, until
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
 KILLS = int(os.environ.get("KILLS", "1"))
 MESSAGES = 40  # for each kill, which offline storage has room for
+SOON = 20.0  # seconds, after which its fifth attempt is near, and with that all may go back
 CUTS = random.Random(1)
 
 
@@ -26,7 +28,7 @@ CUTS = random.Random(1)
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     town = Town(tmp_path_factory.mktemp("town"))
     try:
-        town.settle(CAPULET, MONTAGUE, patience="8s")
+        town.settle(CAPULET, MONTAGUE, patience="10m")
         yield town
         town.check()
     finally:
@@ -62,8 +64,10 @@ def test_a_server_that_is_killed_gets_all_messages(town: Town) -> None:
             write(juliet, romeo.account, id)
             if place == killed_at:
                 montague.stop(signal.SIGKILL)
+        began = time.monotonic()
         montague.start()
         returned(romeo, montague)
+        is_soon = time.monotonic() - began < SOON
         heard: list[str] = []
         back: list[str] = []
 
@@ -74,7 +78,7 @@ def test_a_server_that_is_killed_gets_all_messages(town: Town) -> None:
 
         until(is_all_known, "word of all messages")
         assert list(dict.fromkeys(heard)) == [id for id in written if id in heard]
-        assert number or not back
+        assert number or not back or not is_soon
 
 
 def test_what_waits_when_our_server_is_killed_arrives_after_its_next_start(town: Town) -> None:

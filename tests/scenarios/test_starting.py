@@ -429,6 +429,7 @@ def test_a_demonstration_that_is_killed_leaves_no_server(operator: Operator) -> 
     demo.stop(signal.SIGKILL)
 
     # In order: the entry by which pushdctl finds it is gone as well.
+    until = time.monotonic() + PATIENCE
     while list(operator.folder.glob("pushd-dev-*.json")):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from pushd.net.prompt import PromptPort, PromptServer
+from tests.patience import LONGEST
 
 BIG = bytes(range(256)) * 40_000  # far more than a socket takes at once
 
@@ -40,6 +41,8 @@ class Ours(Protocol):
 
 
 class PromptTest(TestCase):
+    timeout = LONGEST
+
     async def connect(self) -> tuple[Any, socket.socket]:
         ours = Ours()
         factory = Factory.forProtocol(lambda: ours)

@@ -25,7 +25,7 @@ from pushd.providers.transport import AWAY, over_https
 from pushd.simulators.answers import Answer, Ending
 from pushd.simulators.webpush import WebPushSimulator
 from pushd.simulators.webpush_services import FAULTS, SERVICES
-from tests.patience import LONGEST
+from tests.patience import LONGEST, PATIENCE
 from tests.unit.providers.bench import Fixed
 from tests.unit.providers.over_tls import OverTLS
 
@@ -82,6 +82,7 @@ class WebPushSocketsTest(OverTLS):
         given: dict[str, Any] = {"allow_private": True, "ca_file": self.ca} | options
         self.provider = webpush.WebPush(webpush.Options("mailto:admin@example.net", **given))
         self.provider.keep(bytes(32))
+        self.provider.timeout = PATIENCE  # type: ignore[misc]  # whatever this machine takes
         self.dispatcher.add(name, self.provider)
 
     def simulator(self, is_old: bool = False) -> WebPushSimulator:
