@@ -13,7 +13,7 @@ from pushd.wire.jid import JID
 
 log = Logger()
 
-MINUTE = 60.0
+SECOND, MINUTE = 1.0, 60.0
 MOST_TOLD = 1_000  # domains that the log names a minute
 REMEMBERED = 100_000  # buckets of a kind that are kept at most
 SECONDS_AT_ONCE = 10  # seconds' worth of its rate that an account or a domain may ask at once
@@ -74,7 +74,7 @@ class Buckets:
         full_at = self._full_at.get(name)
         if full_at is None or not rate.interval:
             return now
-        if now < self._taken_at:  # the machine's clock was wrong when it was counted
+        if now < self._taken_at - SECOND:  # the machine's clock was wrong when it was counted
             self._full_at.clear()
             return now
         return full_at - (rate.burst - 1) * rate.interval

@@ -43,6 +43,12 @@ def test_a_clock_that_is_set_back_ends_what_was_counted_by_the_wrong_one() -> No
     assert taken == [0, 5, 10, 20, 40]
 
 
+def test_a_clock_that_trembles_makes_no_difference() -> None:
+    buckets, rate = Buckets(), Rate(20.0, 1)
+    assert buckets.try_to_take("a", rate, 100.0)
+    assert not buckets.try_to_take("a", rate, 99.9)
+
+
 def test_names_do_not_share() -> None:
     buckets, rate = Buckets(), Rate(20.0)
     assert buckets.try_to_take("a", rate, 0.0)
