@@ -304,7 +304,8 @@ def construct(cls: type[S], node: MapNode, reading: Reading, excused: Collection
 
     Everything wrong with its options is reported before Faulty is raised; an option that is
     `excused` may be missing without a report, if another already says what to do about it.
-    A ValueError from `__post_init__` is reported as what it says would be right.
+    A ValueError from `__post_init__` is reported as what it says would be right, at the option
+    that it names as its `option`.
     """
     values = read_options(cls, node, reading, excused)
     if len(values) < len(option_fields(cls)):
@@ -312,7 +313,10 @@ def construct(cls: type[S], node: MapNode, reading: Reading, excused: Collection
     try:
         return cls(**values)
     except ValueError as error:
-        reading.refuse(node, "options that do not fit together", str(error))
+        option = getattr(error, "option", "")
+        is_absent = bool(option) and option not in node.entries
+        found = "nothing" if is_absent else "options that do not fit together"
+        reading.refuse(node.at(option) if option else node, found, str(error))
 
 
 def read_options(

@@ -92,6 +92,34 @@ def test_a_word_alone_is_not_shown_as_it_may_be_a_secret() -> None:
     ]
 
 
+class Unfit(ValueError):
+    option = "second"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    first: int = 0
+    second: int = 0
+
+    def __post_init__(self) -> None:
+        if self.first != self.second:
+            raise Unfit("the same as first")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("x: {first: 1}", "1:4: x.second: found nothing; expected the same as first"),
+        (
+            "x: {first: 1, second: 2}",
+            "1:23: x.second: found options that do not fit together; expected the same as first",
+        ),
+    ],
+)
+def test_the_option_that_does_not_fit_is_named_where_it_stands(text: str, problem: str) -> None:
+    assert read(Fitting, text)[1] == [problem]
+
+
 def test_options_that_contradict_each_other_are_refused_by_the_dataclass() -> None:
     assert read(Pair, "x: {first: a}") == (Pair("a"), [])
     _, problems = read(Pair, "x: {}")

@@ -274,7 +274,7 @@ def test_a_secret_is_given_alone_or_in_a_list_or_in_files(tmp_path: Path) -> Non
         (f"url: '{URL}', secret: '{VECTOR.reveal()} *'", "secret", "a text that is no base64"),
         (f"url: '{URL}', secret: whsec_c2hvcnQ=", "secret", "a secret of 5 bytes"),
         (f"url: '{URL}', secret: [c2hvcnQ=]", "secret[0]", "a secret of 5 bytes"),
-        (f"url: '{URL}', secret: []", "", "options that do not fit together"),
+        (f"url: '{URL}', secret: []", "secret", "options that do not fit together"),
         (f"secret: {VECTOR.reveal()}", "url", "nothing"),
         (f"url: 'http://a.example/x?key=1', secret: {VECTOR.reveal()}", "url", "something else"),
         (f"url: 'https://a@b.example/', secret: {VECTOR.reveal()}", "url", "something else"),
@@ -287,7 +287,7 @@ def test_options_of_no_use_are_named_and_not_repeated(
     with pytest.raises(ConfigErrors) as raised:
         configured(text, tmp_path)
     (problem,) = raised.value.problems
-    assert problem.key == f"app_server.backends[0]{'.' if key_name else ''}{key_name}"
+    assert problem.key == f"app_server.backends[0].{key_name}"
     assert problem.found == found
     assert "c2hvcnQ" not in str(problem)
 
