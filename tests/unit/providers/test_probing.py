@@ -298,3 +298,13 @@ def test_none_that_is_reached_is_a_failure() -> None:
     probe = probed(Wandering(), Way(one=AWAY, other=AWAY))
     assert not probe.is_good
     assert [step.text for step in probe.steps] == ["no connection", "no connection"]
+
+
+def test_where_none_is_reached_nothing_is_asked_any_more() -> None:
+    class Both(Wandering):
+        def probe(self, now: float, sending: Sending) -> Request:
+            return Request("https://push.example.net/probe")
+
+    way = Way(one=AWAY, other=AWAY)
+    assert not probed(Both(), way).is_good
+    assert way.sent == []
