@@ -174,6 +174,7 @@ class Error:
     code: str  # of FcmError; without details, the general status; "" where there is neither
     is_fcm: bool  # FcmError is there
     is_token: bool  # the registration token is named, and no field but that
+    infos: frozenset[str]  # the reasons of ErrorInfo
     text: str  # message and descriptions, in lower case; may repeat what we sent
     after: float | None  # Retry-After
 
@@ -207,6 +208,7 @@ def _error(response: contract.Response, now: float) -> Error:
         code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else "",
         bool(codes),
         is_token,
+        frozenset(str(item.get("reason")) for item in details if _kind(item) == "ErrorInfo"),
         text,
         response.retry_after(now),
     )
@@ -229,6 +231,17 @@ def _invalid_argument(error: Error) -> contract.Outcome:
     if re.search(r"too (big|large|long)|exceed|size", error.text):
         return Refused(f"{reason}, too big", shrink=True)
     return Refused(reason)
+
+
+def _forbidden(error: Error) -> str:
+    """Why the account may not send."""
+    for reason, words in FORBIDDEN.items():
+        if reason in error.infos:
+            return words
+    return (
+        "the FCM API is disabled in the project, or the service account lacks "
+        "cloudmessaging.messages.create"
+    )
 
 
 def _refused(
@@ -256,11 +269,7 @@ ROWS: Mapping[tuple[int, str], Callable[[Error], contract.Outcome]] = {
     (403, "SENDER_ID_MISMATCH"): lambda error: Unregistered(
         guarded=True, reason="403 SENDER_ID_MISMATCH"
     ),
-    (403, ""): _refused(
-        "the FCM API is disabled in the project, or the service account lacks "
-        "cloudmessaging.messages.create",
-        alarm=True,
-    ),
+    (403, ""): lambda error: Refused(f"403: {_forbidden(error)}", alarm=True),
     (404, "UNREGISTERED"): lambda error: Unregistered(reason="404 UNREGISTERED"),
     # Nothing about the device: the path leads nowhere.
     (404, ""): _refused("no such project; is the service account the right one?", alarm=True),
@@ -270,6 +279,13 @@ ROWS: Mapping[tuple[int, str], Callable[[Error], contract.Outcome]] = {
     (503, ""): lambda error: Busy(error.after, Scope.BACKEND, "503 unavailable"),
 }
 
+
+# What Google's front has against an account, by its google.rpc.ErrorInfo.
+FORBIDDEN: Mapping[str, str] = {
+    "SERVICE_DISABLED": "the FCM API is not enabled in the project",
+    "IAM_PERMISSION_DENIED": "the account lacks cloudmessaging.messages.create",
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": "the access token is for other things than messages",
+}
 
 # By the status of an answer to a probe.
 REMEDIES: Mapping[int, str] = {

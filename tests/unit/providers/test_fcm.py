@@ -27,10 +27,11 @@ from pushd.providers.contract import (
     Sending,
     Unregistered,
 )
-from pushd.providers.fcm import FCM, Options, collapse_key, data, size
+from pushd.providers.fcm import FCM, Options, collapse_key, data, read, size
 from tests.unit.providers.bench import DAY, NOW, WHEREFORE, account, pem, rsa_key
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 DEVICE = Device(Secret("device:token-1"))
 
@@ -528,3 +529,24 @@ def test_a_probe_is_well_whichever_way_its_token_is_called_none(
 ) -> None:
     answer = error(400, "INVALID_ARGUMENT", *details, text=NO_TOKEN)
     assert provider.probed(answer, NOW).is_good is is_good
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ("SERVICE_DISABLED", "the FCM API is not enabled in the project"),
+        ("IAM_PERMISSION_DENIED", "the account lacks cloudmessaging.messages.create"),
+        ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "the access token is for other things"),
+        ("BILLING_DISABLED", "the FCM API is disabled in the project, or"),
+        (["SERVICE_DISABLED"], "the FCM API is disabled in the project, or"),
+        (None, "the FCM API is disabled in the project, or"),
+    ],
+    ids=["disabled", "no permission", "scopes", "another", "nonsense", "nothing"],
+)
+def test_why_an_account_may_not_send_is_told_as_far_as_google_says(info: Any, words: str) -> None:
+    """By google.rpc.ErrorInfo."""
+    details = [] if info is None else [{"@type": ERROR_INFO, "reason": info}]
+    outcome = read(error(403, "PERMISSION_DENIED", *details), NOW)
+    assert isinstance(outcome, Refused)
+    assert outcome.alarm
+    assert words in outcome.reason
