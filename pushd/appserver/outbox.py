@@ -127,7 +127,7 @@ class Outbox:
             self._passing.keep(registration)
         self._rows.put(push)
         try:
-            await self._database.committed()
+            await self._database.committed(hurry=True)
         finally:
             self._queue(node)
         return node not in self._delays

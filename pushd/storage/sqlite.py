@@ -179,8 +179,10 @@ class Database:
         if self._lingering is None and not self._armed:
             self._let_linger()
 
-    def committed(self) -> Deferred[None]:
+    def committed(self, *, hurry: bool = False) -> Deferred[None]:
         """Fires when all that was written before this call is durable; at once if it is.
+
+        In a `hurry` it is for who waits for a row that nothing will save any more.
 
         Errbacks with StorageError when the next attempt fails (the writes are kept and tried
         again), with StatementRefused when a statement before it in its group was dropped.
@@ -192,7 +194,7 @@ class Database:
         if following.writes or following.waiting or self._touched:
             following.waiting.append(Commit(len(following.writes), told))
             if not self._armed:
-                self._arm()
+                self._arm(hurry)
         elif taken is not None:
             taken.waiting.append(Commit(len(taken.writes), told))
         else:
@@ -240,14 +242,17 @@ class Database:
         else:
             self._arm()
 
-    def _arm(self) -> None:
+    def _arm(self, hurry: bool = False) -> None:
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
         self._lingering = None
         self._armed = True
-        # Not in this turn of the reactor but the next: what is acknowledged by then need not
-        # be written, and what comes by then is in the same transaction.
-        self._clock.callLater(0, self._clock.callLater, 0, self._take)
+        if hurry:  # once what came in this turn of the reactor has been read
+            self._clock.callLater(0, self._take)
+        else:
+            # After the next turn, too: what is acknowledged by then need not be written, and
+            # what comes by then is in the same transaction.
+            self._clock.callLater(0, self._clock.callLater, 0, self._take)
 
     @property
     def _wanted(self) -> bool:

@@ -156,7 +156,8 @@ class Publisher:
 
     def _wait(self) -> None:
         self._waits = True
-        self._host.database.committed().addCallbacks(self._depart, self._stay)
+        committed = self._host.database.committed(hurry=True)
+        committed.addCallbacks(self._depart, self._stay)
 
     def _depart(self, ignored: None) -> None:
         """A commit is done: what it holds may be told."""

@@ -326,7 +326,7 @@ def test_a_push_that_cannot_be_stored_is_refused_and_sent_all_the_same() -> None
     stage = Registered()
     database = stage.hall.host.database
     committed = database.committed
-    database.committed = lambda: fail(StorageError("disk full"))  # type: ignore[method-assign]
+    database.committed = lambda *, hurry=False: fail(StorageError("disk full"))  # type: ignore
 
     assert stage.push(message_count="1") == "service-unavailable"
 

@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pushd.storage.sqlite import Database
-from tests.unit.storage.shim import Disk, opened
+from tests.unit.storage.shim import Disk, opened, outcomes
 
 INSERT = "INSERT INTO settings (name, value) VALUES (?, '')"
 SETTINGS = "SELECT name FROM settings"
@@ -94,3 +94,18 @@ def test_after_a_failure_it_is_tried_again_by_itself(lingering: Database, clock:
 
     assert not lingering.failing
     assert commits() >= 1
+
+
+@pytest.mark.parametrize(("hurry", "turns"), [(True, 1), (False, 2)])
+def test_who_is_in_a_hurry_waits_for_the_end_of_the_turn_alone(
+    lingering: Database, clock: Clock, hurry: bool, turns: int
+) -> None:
+    lingering.write(INSERT, ("a",))
+    told = outcomes(lingering.committed(hurry=hurry))
+    for _ in range(turns):
+        assert told == []
+        [call] = clock.getDelayedCalls()
+        act, given = call.func, call.args  # type: ignore[attr-defined]
+        call.cancel()
+        act(*given)
+    assert told == [None]

@@ -340,7 +340,7 @@ def test_a_push_waits_for_a_disk_that_is_full() -> None:
     stage.asleep()
     database = stage.hall.host.database
     committed = database.committed
-    database.committed = lambda: fail(StorageError("disk full"))  # type: ignore[method-assign]
+    database.committed = lambda *, hurry=False: fail(StorageError("disk full"))  # type: ignore
     stage.write()
     assert stage.service.publishes == []
 
