@@ -1,7 +1,7 @@
 """Web Push: what each answer of a push service means (RFC 8030, and what services add to it).
 
-Mozilla says more in JSON (`errno`), Apple too (`reason`), Google in a sentence. No text of
-theirs is passed on: it might tell what it was not told to tell.
+Mozilla says more in JSON (`errno`), Apple too (`reason`), Google in a sentence, Microsoft in a
+header of WNS. No text of theirs is passed on: it might tell what it was not told to tell.
 """
 
 import re
@@ -35,6 +35,9 @@ def read(response: contract.Response, now: float) -> contract.Outcome:
         return _ours(response, status, word, reason)
     if status in (404, 410):
         return Unregistered(reason=reason)
+    if status == 406 and (said := _throttled(response)):
+        scope = Scope.DEVICE if "channel" in said else Scope.BACKEND
+        return Busy(after, scope, f"{reason}, throttled")
     if status == 507:  # ntfy: nobody has subscribed to it lately
         return Busy(after or IDLE, Scope.DEVICE, reason)
     if status == 502 and number in BRIDGES:
@@ -59,6 +62,12 @@ def _ours(response: contract.Response, status: int, word: str, reason: str) -> c
         return Refused(reason)
     # Some do not say that it is the key of this subscription alone.
     return Refused(f"{reason}: our signature is not taken", renew_credential=True, guarded=True)
+
+
+def _throttled(response: contract.Response) -> str:
+    """What WNS, which is Edge's push service too, says of too many; "" where it says nothing."""
+    said = response.header("x-wns-status") or response.header("x-wns-notificationstatus")
+    return said.lower() if "throttled" in said.lower() else ""
 
 
 def _word(value: object) -> str:

@@ -133,6 +133,8 @@ def _webpush(row: Row) -> Response:
     if row.note == "another key":
         text = "the VAPID credentials do not correspond to those used to create the subscription"
         return Response(row.status, {}, text.encode())
+    if row.note == "throttled":
+        return Response(row.status, {"X-WNS-Status": "appthrottled", "Retry-After": "900"})
     errno = re.fullmatch(r"errno (\d+)", row.word)
     if errno is not None:
         return _json(row.status, {"errno": int(errno[1])})

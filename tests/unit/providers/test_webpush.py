@@ -469,6 +469,29 @@ TABLE: list[tuple[str, int, dict[str, str], bytes, Outcome]] = [
     ("RFC 8030", 404, {}, b"", Unregistered(reason="HTTP 404")),
     ("Mozilla", 404, {}, mozilla(102), Unregistered(reason="HTTP 404 errno 102")),
     ("others", 405, {}, b"", Refused("HTTP 405")),
+    # Edge's says so where others say 429.
+    (
+        "Microsoft",
+        406,
+        {"Retry-After": "900", "X-WNS-Status": "appthrottled"},
+        b"",
+        Busy(900, Scope.BACKEND, "HTTP 406, throttled"),
+    ),
+    (
+        "Microsoft: a channel",
+        406,
+        {"Retry-After": "60", "X-WNS-Status": "channelThrottled"},
+        b"",
+        Busy(60, Scope.DEVICE, "HTTP 406, throttled"),
+    ),
+    (
+        "Microsoft: no end",
+        406,
+        {"X-WNS-NotificationStatus": "appthrottled"},
+        b"",
+        Busy(None, Scope.BACKEND, "HTTP 406, throttled"),
+    ),
+    ("others", 406, {"Retry-After": "60"}, b"", Refused("HTTP 406")),
     ("Google", 410, {}, b"push subscription has unsubscribed", Unregistered(reason="HTTP 410")),
     ("Apple", 410, {}, apple("Unregistered"), Unregistered(reason="HTTP 410 Unregistered")),
     (
