@@ -1,10 +1,12 @@
 """The app server put together: where devices register, where servers publish, what is sent on."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 from pushd.appserver.apps import App
 from pushd.appserver.blocked import Publishers
@@ -22,6 +24,7 @@ from pushd.appserver.passing import Passing
 from pushd.appserver.pubsub import PubsubHost
 from pushd.appserver.registrations import Registration, Registrations
 from pushd.appserver.trials import Trials
+from pushd.config.checks import SOON
 from pushd.providers.contract import Provider
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.events import (
@@ -34,6 +37,8 @@ from pushd.routing.host import Host
 from pushd.wire.element import Element, element
 from pushd.wire.namespaces import NS_CLIENT, NS_PUBSUB
 from pushd.wire.stanza import Stanza
+
+log = Logger()
 
 DAY = 86_400.0
 DIALECTS = (
@@ -71,7 +76,7 @@ class AppServer:
         )
         self.desk = Desk(host, self.registrations, self._limiter, self.unregister)
         self._trials = Trials(host.events, self.outbox)
-        self._forgetting: IDelayedCall | None = None
+        self._tomorrow: IDelayedCall | None = None
         self._open_hosts(apps)
         registering = dict.fromkeys(app.register_host for app in apps)
         for domain in dict.fromkeys(app.pubsub_host for app in apps):
@@ -110,12 +115,13 @@ class AppServer:
         """Send what still waits, and forget what nobody uses."""
         self.outbox.start()
         self._forget_unused()
+        self._wait_a_day()
 
     def stop(self) -> None:
         """Send nothing more; before the dispatcher is closed."""
         self.outbox.stop()
-        if self._forgetting is not None and self._forgetting.active():
-            self._forgetting.cancel()
+        if self._tomorrow is not None and self._tomorrow.active():
+            self._tomorrow.cancel()
 
     def rule(self, rules: Rules) -> None:
         """Have these rules hold from now on."""
@@ -163,9 +169,31 @@ class AppServer:
                     self._host.router.add_service(domain)
                     self._host.disco.add_item("server", domain)
 
+    def _wait_a_day(self) -> None:
+        self._tomorrow = self._host.clock.callLater(DAY, self._begin_a_day)
+
+    def _begin_a_day(self) -> None:
+        self._wait_a_day()
+        self._forget_unused()
+        self._warn_of_ends()
+
+    def _warn_of_ends(self) -> None:
+        """Of credentials, as the start does, for those that come within reach later."""
+        now = self._host.clock.seconds()
+        for app in self._apps.values():
+            ends_at = app.provider.expires_at
+            if ends_at is not None and ends_at <= now + SOON.total_seconds():
+                day = f"{datetime.fromtimestamp(ends_at, UTC):%Y-%m-%d}"
+                verb = "expires" if ends_at > now else "expired"
+                log.warn(
+                    "{backend}: the certificate for the provider {verb} on {day}",
+                    backend=app.name,
+                    verb=verb,
+                    day=day,
+                )
+
     def _forget_unused(self) -> None:
-        """Once a day: what was neither renewed nor pushed for long is nobody's any more."""
-        self._forgetting = self._host.clock.callLater(DAY, self._forget_unused)
+        """What was neither renewed nor pushed for long is nobody's any more."""
         lifetime = self._limiter.rules.forget_after
         oldest = self._host.clock.seconds() - lifetime
         for registration in self.registrations.everyone() if lifetime else ():

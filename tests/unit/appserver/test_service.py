@@ -2,6 +2,7 @@ import json
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs
 
 from pushd.appserver.limits import Rules
 from pushd.appserver.service import DAY
@@ -246,6 +247,21 @@ def test_what_is_not_used_for_long_is_forgotten(used: str) -> None:
         stage.hall.advance(DAY)
     assert stage.nodes() == []
     assert [one.name for one in phone.received() if one.name == "message"] == ["message"]
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "told"), [(32, [None, "expires", "expires"]), (1.5, ["expires", "expired"])]
+)
+def test_a_credential_that_ends_soon_is_told_of_each_day(
+    ends_in: float, told: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    ends_at = stage.hall.clock.seconds() + ends_in * DAY
+    monkeypatch.setattr(Pigeon, "expires_at", ends_at)
+    for verb in told:
+        with capturedLogs() as logged:
+            stage.hall.advance(DAY)
+        assert [event["verb"] for event in logged if "verb" in event] == ([verb] if verb else [])
 
 
 def test_who_stops_leaves_no_timers() -> None:
