@@ -5,6 +5,7 @@ sender is only where the account lets pushes name senders.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -56,16 +57,22 @@ class _Kept:
 
 
 class Decisions:
-    """The rings of all accounts."""
+    """The rings of all accounts. `is_known` tells whether there is such an account here.
 
-    def __init__(self, clock: IReactorTime, events: Events) -> None:
+    What comes of the pushes of one that was removed is not told to who has its name next.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, events: Events, is_known: Callable[[str], bool]
+    ) -> None:
         self._clock = clock
+        self._is_known = is_known
         # By what makes them one where they are counted, else by a number.
         self._rings: OrderedDict[str, OrderedDict[object, _Kept]] = OrderedDict()
         self._next = 0
         self._count = 0  # of all records
         events.listen(PushDecided, self._decided)
-        events.listen(PublishAnswered, self._keep)
+        events.listen(PublishAnswered, self._came)
         events.listen(PublishReceived, self._received)
         events.listen(PushSettled, self._settled)
         events.listen(AccountRemoved, self._forget)
@@ -119,10 +126,14 @@ class Decisions:
     def _received(self, event: PublishReceived) -> None:
         """What was accepted is told of by the answer, and when it is settled."""
         if event.account and event.outcome != "accepted":
-            self._keep(event)
+            self._came(event)
 
     def _settled(self, event: PushSettled) -> None:
         if event.account:  # whose it is, only those who registered have said
+            self._came(event)
+
+    def _came(self, event: PublishAnswered | PublishReceived | PushSettled) -> None:
+        if self._is_known(event.account):
             self._keep(event)
 
     def _forget(self, event: AccountRemoved) -> None:

@@ -72,6 +72,7 @@ def assemble(
     rosters = Rosters(clock, heard, database, sessions, delivery)
     requests.absent = _absent(rosters)
     disco = Disco(requests, domains)
+    known = _known(domains, accounts)
     return Host(
         clock=clock,
         domains=domains,
@@ -90,8 +91,8 @@ def assemble(
         disco=disco,
         commands=Commands(requests, disco),
         push=Pushing(clock, heard),
-        decisions=Decisions(clock, heard),
-        ledger=Ledger(clock, database, heard, _known(domains, accounts)),
+        decisions=Decisions(clock, heard, known),
+        ledger=Ledger(clock, database, heard, known),
     )
 
 

@@ -161,6 +161,7 @@ def test_an_account_goes_while_a_publish_is_under_way() -> None:
     stage.hall.advance(HOUR)
 
     assert ledger(stage) == []
+    assert stage.hall.host.decisions.of(JULIET) == []
     assert stage.hall.rows("SELECT * FROM push_enablements") == []
     assert stage.hall.rows("SELECT * FROM push_farewells") == []
     assert stage.service.counts == ["1"]
