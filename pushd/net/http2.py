@@ -48,12 +48,14 @@ class HTTP2Agent:
         alpn: tuple[bytes, ...] = ALPN,
         idle_limit: float | None = None,
         random: Random | None = None,
+        is_checked: bool = False,
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
         self._alpn = alpn
         self._idle_limit = idle_limit
         self._random = random or SystemRandom()
+        self._is_checked = is_checked
         self._origins: dict[bytes, _Named] = {}
 
     def request(
@@ -102,6 +104,7 @@ class HTTP2Agent:
                 owner,
                 scheme == "https",
                 IDLE_TIMEOUT if is_relief else self._idle_limit,
+                self._is_checked,
             )
             try:
                 endpoint = self._endpoint(scheme, host, port, self._alpn)

@@ -1,15 +1,25 @@
-"""HTTP/2 (RFC 9113) over one connection, from the client's side.
+"""HTTP/2 (RFC 9113) over one connection, from the client's side, on the h2 library.
 
 A connection carries as many exchanges as its server allows, and belongs to an `Owner`, who
 gives it exchanges and takes back those that it could not carry.
 """
 
-import json
-import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
-from hpack import HeaderTuple
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import NoAvailableStreamIDError, ProtocolError
 from twisted.internet.interfaces import (
     IHandshakeListener,
     INegotiated,
@@ -25,19 +35,9 @@ from zope.interface import implementer
 from pushd.net.faults import fault
 from pushd.net.http import CONNECT_TIMEOUT, FAREWELL, Fault, HTTPError
 from pushd.net.http2_exchange import Exchange
-from pushd.net.http2_frames import (
-    CANCEL,
-    CODES,
-    FLOW_CONTROL_ERROR,
-    HTTP_1_1_REQUIRED,
-    NO_ERROR,
-    PROTOCOL_ERROR,
-    REFUSED_STREAM,
-    FrameError,
-    Goaway,
-)
+from pushd.net.http2_frames import FrameError, Goaway, Splitter
+from pushd.net.http2_library import goodbye, library, name_of
 from pushd.net.http2_pulse import Pulse
-from pushd.net.http2_wire import LARGEST_WINDOW, Wire
 
 STREAMS = 1000  # at a time, if the server allows that many
 
@@ -78,6 +78,7 @@ class Connection(TwistedProtocol):
         owner: Owner,
         is_secure: bool = True,
         idle_limit: float | None = None,  # seconds without an exchange before it ends
+        is_checked: bool = False,  # have h2 look at every header
     ) -> None:
         self.is_ready = False  # the server has told its settings
         self.is_leaving = False
@@ -87,10 +88,11 @@ class Connection(TwistedProtocol):
         self._clock = clock
         self._owner = owner
         self._is_secure = is_secure
-        self._wire = Wire(self)
+        self._splitter = Splitter()
+        self._h2 = library(is_checked)
         self._streams: dict[int, Exchange] = {}
         self._unsent: list[Exchange] = []  # those begun since the last write
-        self._bodies: dict[int, _Body] = {}  # what the server's windows keep back
+        self._bodies: dict[int, memoryview] = {}  # what the server's windows keep back
         self._has_paused = False  # the network takes no more
         self._is_writing = False  # in this turn, later
         self._has_ended = False
@@ -117,7 +119,7 @@ class Connection(TwistedProtocol):
     @property
     def limit(self) -> int:
         """How many exchanges at a time the server allows."""
-        return min(STREAMS, self._wire.streams)
+        return min(STREAMS, self._h2.remote_settings.max_concurrent_streams)
 
     @property
     def load(self) -> int:
@@ -133,7 +135,7 @@ class Connection(TwistedProtocol):
             return self._pulse.is_sure()
         # A body that the windows hold back would be neither safe to send again nor under way.
         # With nothing else under way it goes as far as it gets: the rest follows.
-        return self._wire.window >= len(exchange.body)
+        return self._h2.outbound_flow_control_window >= len(exchange.body)
 
     @property
     def _has_room(self) -> bool:
@@ -144,19 +146,22 @@ class Connection(TwistedProtocol):
 
     def start(self, exchange: Exchange) -> None:
         """Carry it; `takes` said yes."""
-        body = exchange.body
-        stream = self._wire.open(exchange.headers, not body)
-        if not stream:
+        h2 = self._h2
+        try:
+            stream = h2.get_next_available_stream_id()
+        except NoAvailableStreamIDError:
             self.leave()
             self._owner.again([exchange])
             return
+        body = exchange.body
+        h2.send_headers(stream, exchange.headers, not body)
         exchange.stream = stream
         exchange.place = self
         exchange.sent_at = self._clock.seconds()
         self._streams[stream] = exchange
         self._unsent.append(exchange)
         if body:
-            self._send_body(stream, _Body(body))
+            self._send_body(stream, memoryview(body))
         self._write_soon()
 
     def withdraw(self, exchange: Exchange) -> None:
@@ -165,7 +170,7 @@ class Connection(TwistedProtocol):
         self._forget(stream)
         if self._trouble is not None:
             return  # it ends anyway
-        self._reset(stream, CANCEL)
+        self._reset(stream, ErrorCodes.CANCEL)
         if self.is_ready and not self._pulse.has_heard_since(exchange.sent_at):
             self._pulse.ask()  # is anyone there?
         self._settle()
@@ -181,7 +186,7 @@ class Connection(TwistedProtocol):
 
     def ping(self) -> None:
         """Ask whether anybody is there."""
-        self._wire.ping(b"pushd at")
+        self._h2.ping(b"pushd at")
         self._write_soon()
 
     def give_up(self, error: HTTPError) -> None:
@@ -218,15 +223,21 @@ class Connection(TwistedProtocol):
         if self._has_ended or self._trouble is not None:
             return
         try:
-            frames = self._wire.split(data)
-            self._pulse.heard(len(frames))
-            for frame in frames:
+            parts = self._splitter.feed(data)
+            self._pulse.heard(self._splitter.frames)
+            for part in parts:
                 if self._trouble is not None:
                     return
-                self._wire.hear(frame)
-        except FrameError as error:
-            self._wire.end(error.code)
-            self.give_up(HTTPError(Fault.BROKEN, f"the server breaks HTTP/2: {error}"))
+                if isinstance(part, Goaway):
+                    self._goaway(part)
+                else:
+                    for event in self._h2.receive_data(part):
+                        react = _REACTIONS.get(event.__class__)
+                        if react is not None:
+                            react(self, event)
+        except (ProtocolError, FrameError, ValueError) as error:
+            name = type(error).__name__
+            self.give_up(HTTPError(Fault.BROKEN, f"the server breaks HTTP/2: {name}"))
             return
         self._write_soon()
         self._settle()
@@ -260,74 +271,66 @@ class Connection(TwistedProtocol):
     # What comes of it.
 
     def _begin(self) -> None:
-        self._wire.begin()
+        self._h2.initiate_connection()
         self._write_soon()
 
-    # What its server says.
-
-    def has_settings(self) -> None:
+    def _settings(self, event: RemoteSettingsChanged) -> None:
         if not self.is_ready:
             self.is_ready = True
             self.opened_at = self._clock.seconds()
             self._pulse.start()
         self._go_on()
 
-    def has_head(self, stream: int, headers: Iterable[HeaderTuple]) -> None:
-        exchange = self._streams.get(stream)
-        if exchange is not None and not exchange.head(headers):
-            self._forget(stream)
-            self._reset(stream, PROTOCOL_ERROR)
+    def _head(self, event: ResponseReceived) -> None:
+        exchange = self._streams.get(event.stream_id)
+        if exchange is not None and not exchange.head(event.headers):
+            self._forget(event.stream_id)
+            self._reset(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
             exchange.fail(HTTPError(Fault.BROKEN, "an answer without a status"))
 
-    def has_data(self, stream: int, data: bytes) -> None:
+    def _data(self, event: DataReceived) -> None:
+        stream = event.stream_id
+        self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
         exchange = self._streams.get(stream)
-        if exchange is not None and not exchange.data(data):
+        if exchange is not None and not exchange.data(event.data):
             self._forget(stream)
-            self._reset(stream, CANCEL)
+            self._reset(stream, ErrorCodes.CANCEL)
             exchange.finish()
 
-    def has_end(self, stream: int) -> None:
+    def _end(self, event: StreamEnded) -> None:
+        stream = event.stream_id
         exchange = self._streams.get(stream)
         if exchange is None:
             return
         self.answers += 1
         if stream in self._bodies:  # it has heard enough
-            self._reset(stream, NO_ERROR)
+            self._reset(stream, ErrorCodes.NO_ERROR)
         self._forget(stream)
-        exchange.finish(is_whole=True)
+        exchange.finish()
 
-    def was_reset(self, stream: int, code: int) -> None:
-        exchange = self._streams.get(stream)
+    def _was_reset(self, event: StreamReset) -> None:
+        exchange = self._streams.get(event.stream_id)
         if exchange is None:
             return
-        self._forget(stream)
-        if code == REFUSED_STREAM and exchange.resends:
+        self._forget(event.stream_id)
+        if event.error_code == ErrorCodes.REFUSED_STREAM and exchange.resends:
             exchange.resends -= 1
             self._owner.again([exchange])
             return
-        if code == HTTP_1_1_REQUIRED:
+        if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
             exchange.fail(Declined())
             return
-        text = f"the server broke the exchange off ({_name(code)})"
+        text = f"the server broke the exchange off ({name_of(event.error_code or 0)})"
         exchange.fail(HTTPError(Fault.BROKEN, text))
 
-    def has_window(self, stream: int, size: int) -> None:
-        body = self._bodies.get(stream)
-        if body is not None:
-            body.more += size
-            if body.more > LARGEST_WINDOW:
-                exchange = self._streams[stream]
-                self._forget(stream)
-                self._reset(stream, FLOW_CONTROL_ERROR)
-                exchange.fail(HTTPError(Fault.BROKEN, "a window that is too large"))
-                return
-        self._go_on(stream)
+    def _window(self, event: WindowUpdated) -> None:
+        self._go_on(event.stream_id)
 
-    def has_pong(self) -> None:
+    def _pong(self, event: PingAckReceived) -> None:
         self._pulse.answered()
 
-    def has_goaway(self, told: Goaway) -> None:
-        self.goodbye = _goodbye(told)
+    def _goaway(self, told: Goaway) -> None:
+        self.goodbye = goodbye(told)
         self.leave()
         lost = [stream for stream in self._streams if stream > told.last_stream]
         exchanges = [self._streams[stream] for stream in lost]
@@ -343,29 +346,28 @@ class Connection(TwistedProtocol):
             if waiting in self._bodies:
                 self._send_body(waiting, self._bodies[waiting])
 
-    def _send_body(self, stream: int, body: "_Body") -> None:
-        wire, data = self._wire, body.data
+    def _send_body(self, stream: int, body: memoryview) -> None:
+        h2 = self._h2
         while True:
-            left = len(data) - body.sent
-            window = wire.stream_window + body.more - body.sent
-            size = min(left, window, wire.window, wire.frame_size)
+            size = min(len(body), h2.local_flow_control_window(stream), h2.max_outbound_frame_size)
             if size <= 0:
                 self._bodies[stream] = body
                 return
-            is_last = size == left
-            wire.send(stream, data[body.sent : body.sent + size], is_last)
+            is_last = size == len(body)
+            h2.send_data(stream, body[:size], is_last)
             if is_last:
                 self._bodies.pop(stream, None)
                 return
-            body.sent += size
+            body = body[size:]
 
     def _forget(self, stream: int) -> None:
         del self._streams[stream]
         self._bodies.pop(stream, None)
         self._pulse.used()
 
-    def _reset(self, stream: int, code: int) -> None:
-        self._wire.reset(stream, code)
+    def _reset(self, stream: int, code: ErrorCodes) -> None:
+        with suppress(ProtocolError):  # the server was faster
+            self._h2.reset_stream(stream, code)
         self._write_soon()
 
     def _settle(self) -> None:
@@ -387,7 +389,7 @@ class Connection(TwistedProtocol):
         self._is_writing = False
         if self._has_ended:
             return
-        data = self._wire.to_write()
+        data = self._h2.data_to_send()
         if data:
             self._unsent.clear()
             self.transport.write(data)  # type: ignore[union-attr]
@@ -399,7 +401,7 @@ class Connection(TwistedProtocol):
         self._trouble = self._said(HTTPError(Fault.BROKEN, "the connection was closed"))
         self._pulse.relax()
         if self.is_ready:
-            self._wire.end(NO_ERROR)
+            self._h2.close_connection()
         self._write()
         transport: Any = self.transport
         self._pulse.wait(FAREWELL, transport.abortConnection)
@@ -417,29 +419,12 @@ class Connection(TwistedProtocol):
         return HTTPError(error.fault, f"{error.text} ({self.goodbye})") if self.goodbye else error
 
 
-class _Body:
-    """What is still to be sent of a body."""
-
-    __slots__ = ("data", "more", "sent")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.sent = 0
-        self.more = 0  # bytes that the server takes besides those of a new stream's window
-
-
-def _name(code: int) -> str:
-    return CODES[code] if code < len(CODES) else f"error {code}"
-
-
-def _goodbye(told: Goaway) -> str:
-    """Why the server ends the connection; APNs says it in JSON."""
-    reason = None
-    try:
-        found = json.loads(told.debug)
-        reason = found.get("reason") if isinstance(found, dict) else None
-    except (ValueError, RecursionError):
-        pass
-    if isinstance(reason, str) and re.fullmatch(r"[A-Za-z]{1,60}", reason):
-        return f"GOAWAY {reason}"
-    return f"GOAWAY {_name(told.code)}"
+_REACTIONS: dict[type[Event], Callable[[Connection, Any], None]] = {
+    DataReceived: Connection._data,
+    PingAckReceived: Connection._pong,
+    RemoteSettingsChanged: Connection._settings,
+    ResponseReceived: Connection._head,
+    StreamEnded: Connection._end,
+    StreamReset: Connection._was_reset,
+    WindowUpdated: Connection._window,
+}

@@ -1,7 +1,6 @@
 """One request and its answer, on their way through HTTP/2."""
 
 import re
-from collections.abc import Iterable
 from typing import Protocol
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
@@ -67,19 +66,15 @@ class Exchange:
         self._parts: list[bytes] = []
         self._room = BODY_LIMIT
 
-    def head(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """The answer's head has come; what comes before it (1xx), or after, is nobody's.
-
-        False if it is none.
-        """
-        if self._status:
-            return True
-        (name, status), *fields = headers or ((b"", b""),)
-        if name != b":status" or len(status) != 3 or not status.isdigit():
+    def head(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        """The answer's head has come. False if it is none."""
+        if not headers or headers[0][0] != b":status":
             return False
-        if not status.startswith(b"1"):
-            self._status = int(status)
-            self._headers = fields
+        status = headers[0][1]
+        if len(status) != 3 or not status.isdigit():
+            return False
+        self._status = int(status)
+        self._headers = headers[1:]
         return True
 
     def data(self, data: bytes) -> bool:
@@ -88,18 +83,14 @@ class Exchange:
         self._room -= len(data)
         return self._room >= 0
 
-    def finish(self, is_whole: bool = False) -> None:
-        """The answer is complete, or as much of it has come as anyone wants."""
+    def finish(self) -> None:
+        """The answer is complete, or as much of it as anyone wants."""
         if not self._status:
             self.fail(HTTPError(Fault.BROKEN, "an answer without a head"))
             return
-        response = _Response(self._status, self._headers, b"".join(self._parts))
-        if is_whole and not response.is_as_long_as_it_says:
-            self.fail(HTTPError(Fault.BROKEN, "an answer that is not as long as it says"))
-            return
         done = self._settle()
         if done is not None:
-            done.callback(response)
+            done.callback(_Response(self._status, self._headers, b"".join(self._parts)))
 
     def fail(self, error: HTTPError) -> None:
         """There is no answer. `done` fails with a copy, as others may fail with it, too."""
@@ -162,12 +153,6 @@ class _Response:
         self.headers = Fields(fields)
         self.length = len(body)
         self.whole = body
-
-    @property
-    def is_as_long_as_it_says(self) -> bool:
-        """RFC 9113 §8.1.1."""
-        told = self.headers.getRawHeaders(b"content-length")
-        return told is None or all(one == b"%d" % self.length for one in told)
 
     def deliverBody(self, protocol: IProtocol) -> None:
         if self.whole:

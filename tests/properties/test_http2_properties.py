@@ -117,11 +117,12 @@ class DeafHouse(House):
         return lines[-1] if lines else None
 
 
-@given(st.lists(st.tuples(STEPS, st.booleans()), max_size=30), st.booleans())
+@given(st.lists(st.tuples(STEPS, st.booleans()), max_size=30), st.booleans(), st.booleans())
 def test_every_request_ends_once_and_nothing_is_left(
-    steps: list[tuple[tuple[str, Any], bool]], has_begun: bool
+    steps: list[tuple[tuple[str, Any], bool]], has_begun: bool, is_checked: bool
 ) -> None:
     house = DeafHouse()
+    house.agent._is_checked = is_checked
     outcomes: list[Outcome] = [house.post()]
     line = house.open_line
     assert line is not None

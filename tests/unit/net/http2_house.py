@@ -191,7 +191,9 @@ class House:
         self.knocking: list[tuple[Deferred[Any], IProtocolFactory]] = []
         self.lines: list[Line] = []
         self.asked_for: list[tuple[str, str, int, tuple[bytes, ...]]] = []
-        self.agent = HTTP2Agent(self.clock, self._endpoint, (b"h2",), idle_limit, Random(1))
+        self.agent = HTTP2Agent(
+            self.clock, self._endpoint, (b"h2",), idle_limit, Random(1), is_checked=True
+        )
         self.client = Client(self.clock, self.agent)
 
     def _endpoint(self, scheme: str, host: str, port: int, alpn: tuple[bytes, ...]) -> Door:
