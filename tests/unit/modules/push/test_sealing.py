@@ -177,6 +177,24 @@ def test_a_call_has_a_list_of_media_that_clients_know(media: str) -> None:
     assert decrypted(stage.service.publishes[0])["media"] == []
 
 
+def test_without_a_key_a_call_has_its_details_beside_the_summary() -> None:
+    stage = Stage(told=NOTHING)
+    phone = stage.phone(enabled=False)
+    assert enable(phone, JINGLE)["type"] == "result"
+    phone.acknowledge()
+    phone.cut()
+
+    stage.write(content=CALLING)
+
+    [publish] = stage.service.publishes
+    assert encrypted(publish) is None
+    assert summary(publish) == {}
+    element = child(notification(publish), "tigase:push:jingle:0", "jingle")
+    assert element is not None
+    assert element["sid"] == "ca3cf894"
+    assert [str(one) for one in element.elements()] == ["audio", "video"]
+
+
 def test_a_call_that_nobody_waits_at_any_more_does_not_ring() -> None:
     stage = asleep(hold=1000.0)
     stage.write(content=CALLING)
