@@ -267,7 +267,8 @@ class Lifecycle:
             self._sessions.add(one.session)
             if one.token:
                 self._sessions.name(one.session, one.token)
-            one.session.detached_at = now if one.detached_at is None else one.detached_at + down
+            began_at = now if one.detached_at is None else one.detached_at + down
+            one.session.detached_at = min(began_at, now)  # the clock may have been wrong
         await self._fill_queues({one.session.row: one.session for one in found})
         for one in found:
             # What came after an earlier crash, and waits since, was not sent to anybody.

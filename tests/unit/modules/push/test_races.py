@@ -137,6 +137,22 @@ def test_a_clock_that_is_set_back_has_nobody_ring_for_longer() -> None:
     assert not told[-1]
 
 
+def test_a_hold_that_a_wrong_clock_began_in_days_to_come_begins_at_the_start(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(path=tmp_path / "d")
+    phone = stage.phone()
+    stage.hall.clock.rightNow += 1_000 * DAY
+    phone.cut()
+
+    hall = stage.hall.killed(after=-1_000 * DAY)
+    hall.host.events.emit(ServerStarted())
+    hall.advance(3 * DAY - 1)
+    assert hall.host.sessions.of(JULIET)
+    hall.advance(1)
+    assert not hall.host.sessions.of(JULIET)
+
+
 def test_a_clock_that_is_set_ahead_makes_one_push_of_all_that_waits() -> None:
     stage = Stage(coalesce=60.0)
     stage.asleep()
