@@ -241,6 +241,8 @@ class PushWaits:
         if not text:
             return self._journal.mark()
         if text.isascii() and text.isdigit() and len(text) < 20:
+            if int(text) > self._journal.mark():
+                raise Refused("since: this mark is still to come; was the clock set back?")
             return int(text)
         if not text.endswith("s"):
             raise Refused("since: a mark, or a time before now, such as 5s, is expected")

@@ -340,6 +340,7 @@ def test_who_asks_of_what_is_forgotten_is_not_told_that_nothing_came(
         ({"stage": "sent"}, f"stage: one of {', '.join(STAGES)}"),
         ({"since": "yesterday"}, "since: a mark, or a time before now"),
         ({"since": "-5s"}, "since: seconds from 0"),
+        ({"since": "9" * 19}, "since: this mark is still to come"),
         ({"account": "@@"}, "@@"),
     ],
 )
