@@ -1,8 +1,9 @@
-"""How the push services of Mozilla, Google and Apple, and a UnifiedPush server, say no, and yes.
+"""How the push services of browsers, and a UnifiedPush server, say no, and yes.
 
 Read from autopush's documents and source ("Error Codes", "HTTP Endpoints for Notifications"),
 Apple's "Sending web push notifications in web apps and browsers", ntfy's source, and what
-people report of Google's answers. A fault has one name for all; each service says it its own way.
+people report of Google's answers and of Microsoft's, who serves Edge by WNS. A fault has one name
+for all; each service says it its own way.
 """
 
 import secrets
@@ -25,8 +26,9 @@ MISMATCH = (
 class Fault(NamedTuple):
     """One thing that may be wrong.
 
-    `errno` is autopush's, `reason` Apple's, with `apple` as its status where that is another one;
-    `code` is ntfy's. Where a service has no word of its own for it, the status alone tells.
+    `errno` is autopush's, `reason` Apple's, `code` ntfy's. `apple`, `google` and `microsoft` are
+    their statuses where those are others. Where a service has no word of its own for it, the
+    status alone tells.
     """
 
     status: int
@@ -36,6 +38,7 @@ class Fault(NamedTuple):
     code: int | None = None
     apple: int | None = None
     google: int | None = None
+    microsoft: int | None = None
 
 
 FAULTS = {
@@ -62,7 +65,7 @@ FAULTS = {
     "vanished": Fault(410, "User was deleted during routing", 105, "Unregistered"),
     "gone": Fault(410, "No such subscription", 106, "Unregistered"),
     "too-large": Fault(413, "Request body too large", 104, "PayloadTooLarge", 41301),
-    "too-many": Fault(429, "Too many requests", None, "TooManyRequests", 42901),
+    "too-many": Fault(429, "Too many requests", None, "TooManyRequests", 42901, microsoft=406),
     "unknown": Fault(500, "Unknown error", 999, "InternalServerError", 50001),
     "bridge": Fault(502, "Internal Bridge misconfiguration", 900),
     "bridge-login": Fault(502, "Bridge authentication error", 901),
@@ -152,6 +155,20 @@ def _ntfy(fault: Fault, words: str) -> Reply:
     return Reply.json(fault.status, content)
 
 
+def _microsoft(fault: Fault, words: str) -> Reply:
+    """In headers. Too many is 406, and of all that a sender sends."""
+    status = fault.microsoft or fault.status
+    said = {"X-WNS-Error-Description": words or fault.words, "X-WNS-Msg-ID": secrets.token_hex(8)}
+    if status == 406:
+        return Reply(status, b"", {**said, "X-WNS-Status": "appthrottled", "Retry-After": "900"})
+    return Reply(status, b"", {**said, "X-WNS-Status": "dropped"})
+
+
+def _microsoft_accepted(location: str, ttl: int) -> Reply:
+    said = {"Location": location, "TTL": str(ttl), "X-WNS-Status": "received"}
+    return Reply(201, b"", said)
+
+
 def _accepted(location: str, ttl: int) -> Reply:
     return Reply(201, b"", {"Location": location, "TTL": str(ttl)})
 
@@ -186,6 +203,7 @@ SERVICES = {
             wants_reachable_contact=True,
             topic_is_decoded=True,
         ),
+        Service("microsoft", ("/w/?token=", ""), _microsoft, _microsoft_accepted),
         Service("ntfy", ("/up", "?up=1"), _ntfy, _ntfy_accepted, wants_body=True),
     )
 }

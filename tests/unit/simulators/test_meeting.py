@@ -61,8 +61,14 @@ def posted(bench: Any, provider: Any, fields: dict[str, str], note: Any, shrink:
 
 @pytest.mark.parametrize(
     ("kind", "service"),
-    [(WebPush, "mozilla"), (WebPush, "google"), (WebPush, "apple"), (UnifiedPush, "ntfy")],
-    ids=["mozilla", "google", "apple", "ntfy"],
+    [
+        (WebPush, "mozilla"),
+        (WebPush, "google"),
+        (WebPush, "apple"),
+        (WebPush, "microsoft"),
+        (UnifiedPush, "ntfy"),
+    ],
+    ids=["mozilla", "google", "apple", "microsoft", "ntfy"],
 )
 @given(NOTES, st.booleans())
 def test_any_notification_is_one_that_a_push_service_takes(
