@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from pushd.net.turn import Turn
 from pushd.routing.events import Cause, Events, SessionCaughtUp, Undelivered
+from pushd.routing.records import DELETE_ROWS, runs
 from pushd.routing.sessions import Session
 from pushd.storage.sqlite import Database
 from pushd.wire.acks import AckQueue, Copies
@@ -34,7 +35,6 @@ INSERT_ROW = (
 )
 ACKNOWLEDGE_COPY = "UPDATE queue SET acknowledged = 1 WHERE id = ?"
 UPDATE_ROW = "UPDATE queue SET stanza = ?, at = ? WHERE id = ?"
-DELETE_ROW = "DELETE FROM queue WHERE id = ?"
 UPDATE_SESSION = "UPDATE sessions SET handled = ?, acked = ? WHERE id = ?"
 
 
@@ -330,7 +330,7 @@ class Delivery:
             return None
         dirty, self._dirty = self._dirty, []
         inserts: list[tuple[object, ...]] = []
-        deletes: list[tuple[int]] = []
+        deletes: list[tuple[int, int]] = []
         committing: list[tuple[Session, int]] = []
         updates: list[tuple[int, int, int]] = []
         full: list[Session] = []
@@ -359,10 +359,10 @@ class Delivery:
                 committing.append((session, number))
         for session in dirty:
             if session.forgotten:
-                deletes += [(row,) for row in session.forgotten]
+                deletes += runs(session.forgotten)
                 session.forgotten.clear()
         self._database.add(INSERT_ROW, inserts)
-        self._database.add(DELETE_ROW, deletes)
+        self._database.add(DELETE_ROWS, deletes)
         self._database.add(UPDATE_SESSION, updates)
         return partial(self._committed, committing, full)
 

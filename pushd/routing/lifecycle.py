@@ -22,7 +22,7 @@ from pushd.routing.events import (
     SessionResumed,
 )
 from pushd.routing.leftovers import Leftovers
-from pushd.routing.records import DELETE_ROW, Records
+from pushd.routing.records import DELETE_ROWS, Records
 from pushd.routing.router import Router
 from pushd.routing.sessions import Outlet, Session, Sessions
 from pushd.storage.sqlite import Database
@@ -311,7 +311,7 @@ class Lifecycle:
                 last = row
                 session = by_row.get(number)
                 if session is None or session.queue is None:
-                    self._database.write(DELETE_ROW, (row,))
+                    self._database.write(DELETE_ROWS, (row, row))
                     continue
                 copies = None
                 if message is not None:

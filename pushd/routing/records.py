@@ -22,7 +22,7 @@ UPDATE = (
     "sent = ? WHERE id = ?"
 )
 DELETE = "DELETE FROM sessions WHERE id = ?"
-DELETE_ROW = "DELETE FROM queue WHERE id = ?"
+DELETE_ROWS = "DELETE FROM queue WHERE id BETWEEN ? AND ?"
 SELECT = (
     "SELECT id, token, jid, handled, acked, hold, held_for, presence, priority, state, bound_at, "
     "detached_at, sent FROM sessions ORDER BY id"
@@ -72,8 +72,7 @@ class Records:
     def forget(self, session: Session) -> None:
         """Delete all rows of a session, in the commit that stores what it held elsewhere."""
         if session.row:
-            for row in (*session.rows, *session.forgotten):
-                self._database.write(DELETE_ROW, (row,))
+            self._database.add(DELETE_ROWS, runs([*session.rows, *session.forgotten]))
             session.rows.clear()
             session.forgotten.clear()
             self._database.write(DELETE, (session.row,))
@@ -90,6 +89,24 @@ class Records:
         for session in changed:
             if session.row:
                 self._database.write(UPDATE, _values(session))
+
+
+def runs(rows: list[int]) -> list[tuple[int, int]]:
+    """The same numbers as pairs, each the first and the last of some that follow each other.
+
+    What one commit writes for a session follows each other, and mostly goes at once, too.
+    """
+    found: list[tuple[int, int]] = []
+    if rows:
+        rows.sort()
+        first = last = rows[0]
+        for row in rows:
+            if row > last + 1:
+                found.append((first, last))
+                first = row
+            last = row
+        found.append((first, last))
+    return found
 
 
 def _values(session: Session) -> tuple[object, ...]:
