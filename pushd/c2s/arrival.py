@@ -4,7 +4,6 @@ What may come when is `wire/stream.py`'s table; here is what is done about it. O
 is a session, the connection is handed to a `ClientStream`, and all of this is forgotten.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
@@ -12,6 +11,7 @@ from twisted.logger import Logger
 
 from pushd.c2s.login import Channel, Login
 from pushd.c2s.options import Door
+from pushd.c2s.reading import address, payload, resource
 from pushd.c2s.stream import ClientStream, too_high
 from pushd.net.admission import Guest
 from pushd.net.probation import Probation
@@ -20,7 +20,7 @@ from pushd.net.xmlprotocol import XMLStream
 from pushd.routing.delivery import STUCK
 from pushd.routing.sessions import Session
 from pushd.wire.acks import HandledCountTooHigh
-from pushd.wire.element import Element, child, children, element, escape, serialize, text
+from pushd.wire.element import Element, element, escape, serialize
 from pushd.wire.errors import (
     BadRequest,
     JIDMalformed,
@@ -30,7 +30,7 @@ from pushd.wire.errors import (
     StreamError,
 )
 from pushd.wire.framer import Limits, StreamOpened
-from pushd.wire.jid import JID, parse
+from pushd.wire.jid import JID
 from pushd.wire.namespaces import NS_BIND, NS_CLIENT, NS_SESSION, NS_SM, NS_STREAMS, NS_TLS
 from pushd.wire.stanza import Stanza
 from pushd.wire.stream import (
@@ -52,7 +52,6 @@ log = Logger()
 
 NS_LIMITS = "urn:xmpp:stream-limits:0"
 PROCEED = f"<proceed xmlns='{NS_TLS}'/>".encode()
-_BASE64 = re.compile(rb"<[^<>]*>([A-Za-z0-9+/=]*)</[^<>]*>").fullmatch
 LOGIN_STANZAS = 10  # of the largest size: what may be sent before the login, all told
 
 
@@ -94,7 +93,7 @@ class Arrival:
 
     def opened(self, opening: StreamOpened) -> None:
         """Answer a stream header (RFC 6120 §4.7), the first one or one after a restart."""
-        wanted = _jid(opening.attributes.get("to", ""))
+        wanted = address(opening.attributes.get("to", ""))
         domain = wanted.full if wanted is not None else ""
         known = domain in self._host.domains
         self._greet(domain if known else self._domain or min(self._host.domains), opening)
@@ -144,7 +143,7 @@ class Arrival:
 
     def _greet(self, domain: str, opening: StreamOpened | None) -> None:
         self._is_open = True
-        claimed = _jid(opening.attributes.get("from", "")) if opening is not None else None
+        claimed = address(opening.attributes.get("from", "")) if opening is not None else None
         to = claimed.bare if claimed is not None else ""
         self._stream.send(header(domain, new_id(), NS_CLIENT, to))
 
@@ -154,7 +153,7 @@ class Arrival:
         COMPAT: sendxmpp, and all else that is built on Perl's XML::Stream, is from our domain.
         """
         if self._account is not None and claimed:
-            jid = _jid(claimed)
+            jid = address(claimed)
             if jid is None or jid.bare not in (self._account.bare, self._account.domain):
                 raise StreamError("invalid-from")
 
@@ -199,12 +198,12 @@ class Arrival:
             raise StreamError("policy-violation", "one authentication at a time")
         self._login = Login(self._door.logins, self._domain, self._channel, self._guest.origin)
         mechanism = stanza.attributes.get("mechanism", "")
-        self._attend(self._login.begin(mechanism, _payload(stanza)))
+        self._attend(self._login.begin(mechanism, payload(stanza)))
 
     def _respond(self, stanza: Stanza) -> None:
         if self._login is None:
             raise StreamError("not-authorized", "a response to nothing")
-        self._attend(self._login.respond(_payload(stanza)))
+        self._attend(self._login.respond(payload(stanza)))
 
     def _abort(self, stanza: Stanza) -> None:
         if self._login is None:
@@ -247,9 +246,8 @@ class Arrival:
         if stanza.children != (f"{NS_BIND} bind",) or stanza.type != "set":
             raise StreamError("not-authorized", "a resource must be bound first")
         assert self._account is not None
-        request = next(children(stanza.tree))
         try:
-            jid = self._resource(self._account, text(child(request, NS_BIND, "resource")).strip())
+            jid = self._resource(self._account, resource(stanza).strip())
         except StanzaError as error:
             reply = element(NS_CLIENT, "iq", error.element(), type="error", id=stanza.id)
             self._stream.send(serialize(reply))
@@ -371,20 +369,6 @@ class Arrival:
 
     def _failed(self, condition: str, h: int | None = None) -> None:
         self._stream.send(failed(condition, h))
-
-
-def _jid(text: str) -> JID | None:
-    """The address of a stream header; None for none, and for one that is none."""
-    try:
-        return parse(text) if text else None
-    except JIDMalformed:
-        return None
-
-
-def _payload(stanza: Stanza) -> str:
-    """The text of an element of SASL; what is plain base64, as it should be, needs no tree."""
-    plain = _BASE64(stanza.raw)
-    return plain.group(1).decode() if plain else text(stanza.tree)
 
 
 def _limit(limits: Limits) -> Element:

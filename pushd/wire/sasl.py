@@ -359,7 +359,8 @@ def _unbase64(text: str) -> bytes | None:
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+    """Of two that have the same length."""
+    return (int.from_bytes(one) ^ int.from_bytes(other)).to_bytes(len(one))
 
 
 def _equal(one: str, other: str) -> bool:
