@@ -5,7 +5,6 @@ stays available: what its contacts see ends when the session does.
 """
 
 import re
-from collections.abc import Iterator
 from functools import partial
 
 from pushd.modules.base import Module, on
@@ -141,7 +140,10 @@ class PresenceModule(Module):
 
     def _broadcast(self, session: Session, stanza: Stanza, is_initial: bool) -> None:
         contacts = self._contacts(session.account)
-        sent = sum(self._send(stanza, contact.jid) for contact in contacts if contact.is_seen)
+        sent = 0
+        for contact in contacts:
+            if contact.is_seen:
+                sent += self._send(stanza, contact.jid)
         if is_initial:
             probe = Stanza.of(element(NS_CLIENT, "presence", from_=session.full, type="probe"))
             sent += sum(self._send(probe, contact.jid) for contact in contacts if contact.sees)
@@ -253,12 +255,9 @@ class PresenceModule(Module):
             if not session.is_detached
         ]
 
-    def _available(self, account: str) -> Iterator[Session]:
-        return (
-            session
-            for session in list(self.host.sessions.of(account).values())
-            if session.presence is not None
-        )
+    def _available(self, account: str) -> list[Session]:
+        sessions = self.host.sessions.of(account)
+        return [session for session in sessions.values() if session.presence is not None]
 
 
 def _priority(stanza: Stanza) -> int:

@@ -121,13 +121,18 @@ class Stanza:
             if key in attributes:
                 raw = _without(raw, key.encode())
             attributes[key] = value
-            raw = raw[:head] + f" {key}='{escape(value)}'".encode() + raw[head:]
+            raw = raw[:head] + _attribute(key, value) + raw[head:]
         return Stanza(self.namespace, self.name, attributes, self.children, raw, None, self.claims)
 
     def __repr__(self) -> str:
         """Names and addresses only: a body never reaches a log."""
         shown = {key: self.attributes.get(key) for key in ("type", "from", "to", "id")}
         return f"<{self.name} {shown}>"
+
+
+@lru_cache(8_192)
+def _attribute(key: str, value: str) -> bytes:
+    return f" {key}='{escape(value)}'".encode()
 
 
 @lru_cache(8_192)
