@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.patience import PATIENCE
-from tests.scenarios.test_starting import PYTHON_M, Operator
+from tests.scenarios.test_starting import PYTHON_M, WITH_US, Operator
 
 
 class Fcm:
@@ -18,7 +18,7 @@ class Fcm:
     def __init__(self, folder: Path) -> None:
         self._operator = Operator(folder)
         said = folder / "fcm.json"
-        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm")
+        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm", WITH_US)
         run = self._operator.run(*command, "--ready-file", said)
         self._told = self._operator.wait(run, said)
 

@@ -30,7 +30,7 @@ import pytest
 from pushd.wire.secret import Secret
 from tests.patience import PATIENCE
 from tests.scenarios.peers import Peer, Phone, Service, until
-from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
+from tests.scenarios.test_starting import PYTHON_M, WITH_US, Operator, Run, free_port
 
 DOMAIN = "example.net"
 PUSH_HOST = "push.example.net"
@@ -87,7 +87,8 @@ class House:
         """Start the stand-in for a network; what its ready file says."""
         said = self.folder / f"{name}.json"
         command = (*PYTHON_M[:2], "pushd.simulators", name, "--folder", self.folder / name)
-        return self.operator.wait(self.operator.run(*command, "--ready-file", said), said)
+        run = self.operator.run(*command, "--ready-file", said, WITH_US)
+        return self.operator.wait(run, said)
 
     def _backend(self, name: str) -> dict[str, Any]:
         told = self.stand_ins[name]
@@ -137,7 +138,7 @@ class House:
         said = self.folder / "ready.json"
         said.unlink(missing_ok=True)
         command: list[str | Path] = [*PYTHON_M, "--config", "pushd.yml", "--ready-file", said]
-        command += ["--events", self.events_file, *self._options]
+        command += ["--events", self.events_file, WITH_US, *self._options]
         self.server = self.operator.run(*command)
         self.ready = self.operator.wait(self.server, said)
         for name in (FOREIGN, ELSEWHERE):

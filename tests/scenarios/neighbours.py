@@ -21,7 +21,7 @@ from pushd.net.certificates import DevelopmentCA
 from pushd.wire.secret import Secret
 from tests.patience import PATIENCE
 from tests.scenarios.peers import Phone, until
-from tests.scenarios.test_starting import PYTHON_M, Operator, Run, free_port
+from tests.scenarios.test_starting import PYTHON_M, WITH_US, Operator, Run, free_port
 
 PASSWORD = Secret("a password of some length")
 _numbers = itertools.count(1)
@@ -69,7 +69,7 @@ class Neighbour:
         said = self.folder / "ready.json"
         said.unlink(missing_ok=True)
         command: list[str | Path] = [*PYTHON_M, "--config", "pushd.yml", "--ready-file", said]
-        self.server = self.operator.run(*command, "--events", self.events_file)
+        self.server = self.operator.run(*command, "--events", self.events_file, WITH_US)
         self.ready = self.operator.wait(self.server, said)
 
     def stop(self, number: int = signal.SIGTERM) -> None:

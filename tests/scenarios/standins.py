@@ -22,7 +22,7 @@ from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, PUSH_HOST, House
 from tests.scenarios.peers import until
 from tests.scenarios.reading import fields_of
-from tests.scenarios.test_starting import PYTHON_M
+from tests.scenarios.test_starting import PYTHON_M, WITH_US
 
 _numbers = itertools.count(1)
 
@@ -45,7 +45,7 @@ class HouseOfNetworks(House):
         self.standins: dict[str, dict[str, Any]] = {}
         for name in self.networks:
             said = self.folder / f"{name}.json"
-            folder = ("--folder", self.folder / name, "--ready-file", said)
+            folder = ("--folder", self.folder / name, "--ready-file", said, WITH_US)
             run = self.operator.run(*PYTHON_M[:2], "pushd.simulators", name, *folder)
             self.standins[name] = self.operator.wait(run, said)
         super().configure(app_server={"backends": self.backends()}, **sections)

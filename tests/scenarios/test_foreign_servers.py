@@ -18,7 +18,7 @@ from tests.scenarios.foreigners import Foreigner, Prosody, foreigner
 from tests.scenarios.neighbours import Neighbour
 from tests.scenarios.peers import PING
 from tests.scenarios.reading import secret_form, succeeded
-from tests.scenarios.test_starting import PYTHON_M, Operator
+from tests.scenarios.test_starting import PYTHON_M, WITH_US, Operator
 from tests.scenarios.zone import Zone
 
 HERE = "capulet.example"
@@ -39,7 +39,7 @@ class Pair:
         made.mkdir()
         self.operator = Operator(folder)
         said = folder / "fcm.json"
-        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm")
+        command = (*PYTHON_M[:2], "pushd.simulators", "fcm", "--folder", folder / "fcm", WITH_US)
         self.fcm = self.operator.wait(self.operator.run(*command, "--ready-file", said), said)
         backend = {
             "type": "fcm",

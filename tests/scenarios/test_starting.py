@@ -32,6 +32,7 @@ PYTHON_M = (sys.executable, "-m", "pushd")
 NEW = ("env", *PYTHON_M)  # where a process that the nursery bears would not do
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 SCRIPT = Path(sys.executable).with_name("twistd")
+WITH_US = f"--with-process={os.getpid()}"  # whoever kills the tests leaves no server
 PUSHDCTL = (sys.executable, "-m", "pushd.cli.pushdctl")
 STORY = re.compile(r"3 messages, [1-3] push(es)?, nothing lost, in \d+\.\d s")
 
