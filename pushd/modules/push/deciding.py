@@ -101,10 +101,13 @@ class Decider:
 
     def left(self, session: Session, stanzas: Iterable[tuple[Stanza, float]]) -> None:
         """A session is detached, and nobody has acknowledged these: as one push."""
-        bound = self.bound_to(session)
-        if bound and not self._obstacle(session.account):
-            for stanza, _ in stanzas:
-                self._count(bound, stanza, Cause.DETACHED.value)
+        bound, strays = self.bound_to(session), self.strays(session)
+        if not (bound or strays) or self._obstacle(session.account):
+            return
+        for stanza, _ in stanzas:
+            concerned = bound or [one for one in strays if self._concerns_stray(one, stanza)]
+            if concerned:
+                self._count(concerned, stanza, Cause.DETACHED.value)
 
     def call_last(self, session: Session) -> None:
         """Wake the devices of a session with what is known already: its hold ends soon."""
@@ -202,6 +205,20 @@ class Decider:
     def bound_to(self, session: Session) -> list[Enablement]:
         return self._enablements.bound_to(session.account, session.full)
 
+    def strays(self, session: Session) -> list[Enablement]:
+        """Those whose session is gone, where this one has enabled nothing: its own, perhaps.
+
+        COMPAT: Stork enables push once, and has another resource with each login. So whatever
+        waits on such a session, and would be stored in the end, wakes them at once.
+        """
+        if self.bound_to(session):
+            return []
+        known = self._enablements.of(session.account)
+        return [one for one in known if self.session_of(one) is None]
+
+    def _concerns_stray(self, one: Enablement, stanza: Stanza) -> bool:
+        return stanza.type != "groupchat" and not self._was_beside(one, stanza)
+
     def session_of(self, one: Enablement) -> Session | None:
         """The session that enabled it, or one with the same full JID."""
         return self._host.sessions.get(parse(one.session)) if one.session else None
@@ -226,13 +243,16 @@ class Decider:
                 return None
             session = self.session_of(one)
             if session is None:
-                return ELSEWHERE
+                if self.bound_to(waits_on) or not self._concerns_stray(one, event.stanza):
+                    return ELSEWHERE
+                return None
             return "" if session.is_detached else ONLINE
         if one.session in event.told or self._was_beside(one, event.stanza):
             return TOLD
         session = self.session_of(one)
         if session is None:
-            return None
+            had_none = (not self._enablements.bound_to(one.account, name) for name in event.told)
+            return TOLD if any(had_none) else None  # as a stray
         return TAKES_NONE if session.is_detached else ONLINE
 
     def _count(self, concerned: list[Enablement], stanza: Stanza, reason: str) -> None:

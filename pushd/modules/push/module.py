@@ -1,5 +1,7 @@
 """XEP-0357, the user's side: enabling, deciding who is woken, and what ends that."""
 
+from collections.abc import Iterable
+
 from pushd.modules.base import Module, iq, on
 from pushd.modules.push import options
 from pushd.modules.push.calls import SIGNALS
@@ -207,7 +209,9 @@ class Push(Module):
         """Count a stanza for the devices that wait for it, and wake them."""
         self.decider.undelivered(event)
         session = event.session
-        if event.cause is Cause.UNACKED and session is not None and self.decider.bound_to(session):
+        if event.cause is not Cause.UNACKED or session is None:
+            return
+        if self.decider.bound_to(session) or self.decider.strays(session):
             # Through a crash, too, nobody hears of it twice.
             self.host.lifecycle.note(session, ANNOUNCED, session.announced)
 
@@ -215,8 +219,8 @@ class Push(Module):
     def count_unacknowledged(self, event: SessionDetached) -> None:
         """One push for all that stood unacknowledged when the stream was lost."""
         session = event.session
+        self.decider.left(session, unacknowledged(session, session.notes.get(ANNOUNCED, 0)))
         if self.decider.bound_to(session):
-            self.decider.left(session, unacknowledged(session, session.notes.get(ANNOUNCED, 0)))
             self.last_calls.expect(session)
 
     @on(ServerStarted)
@@ -237,7 +241,12 @@ class Push(Module):
         if ANNOUNCED in event.session.notes and isinstance(event, SessionResumed):
             self.host.lifecycle.note(event.session, ANNOUNCED, None)  # it is sent all again
         self.decider.calls.is_there(event.session.account)
-        for one in self.decider.bound_to(event.session):
+        self._reset(self.decider.bound_to(event.session))
+        if not isinstance(event, SessionBound):  # it takes nothing before it is available
+            self._reset(self.decider.strays(event.session))
+
+    def _reset(self, known: Iterable[Enablement]) -> None:
+        for one in known:
             if one.reset():
                 self.enablements.changed(one)
 
@@ -323,6 +332,8 @@ class Push(Module):
     def say_farewells(self, event: SessionAvailable) -> None:
         """Tell a device that is there again of what ended while it was away."""
         session = event.session
+        if session.priority >= 0:
+            self._reset(self.decider.strays(session))
         self.farewells.say(
             session.account,
             session.full,

@@ -9,6 +9,7 @@ from pushd.modules.push.deciding import REASONS
 from pushd.modules.push.options import Told
 from pushd.routing.events import PushDecided
 from pushd.wire.framer import seal
+from tests.hall import Client
 from tests.unit.modules.push.stage import (
     HOUR,
     JULIET,
@@ -300,3 +301,73 @@ def test_an_operator_disables_a_device_which_is_told() -> None:
     stage.hall.advance(0)
     [told] = [each for each in phone.received() if each.disable]
     assert (told.disable["jid"], told.disable["node"]) == (SERVICE, "phone")
+
+
+# Clients that enable push once, and have another resource with each login, such as Stork.
+
+
+def stray(stage: Stage, resource: str = "2nd") -> Client:
+    """It has enabled push as `1st`, and is back as another."""
+    stage.phone("1st").close()
+    return stage.phone(resource, enabled=False)
+
+
+def test_who_comes_back_as_another_and_enables_nothing_is_woken_once() -> None:
+    stage = Stage()
+    stray(stage).cut()
+
+    stage.write()
+    stage.hall.advance(HOUR)  # and the session is gone
+
+    assert decided(stage) == [("1st", True, "detached"), ("1st", False, "told before")]
+    assert stage.service.counts == ["1"]
+
+
+def test_so_is_one_whose_stream_was_lost_with_it_or_that_says_nothing() -> None:
+    stage = Stage()
+    phone = stray(stage)
+    stage.write("one")
+    phone.cut()
+    assert stage.service.counts == ["1"]
+
+    phone.resume()
+    phone.acknowledge()
+    stage.write("two")
+    stage.overdue(phone)
+    assert stage.service.counts == ["1", "1"]
+    phone.cut()
+    assert stage.service.counts == ["1", "1"]
+
+
+def test_what_it_has_fetched_counts_no_more() -> None:
+    stage = Stage()
+    stray(stage).cut()
+    stage.write("one")
+    stage.hall.advance(HOUR)
+    stage.write("two")
+
+    stage.phone("3rd", enabled=False).cut()
+    stage.write("three")
+
+    assert stage.service.counts == ["1", "2", "1"]
+
+
+def test_a_room_that_another_is_in_wakes_it_not() -> None:
+    stage = Stage()
+    stray(stage).cut()
+
+    stage.hall.route(
+        f"<message from='r@rooms.example.org/x' to='{JULIET}/2nd' type='groupchat'>"
+        "<body>hi</body></message>"
+    )
+
+    assert decided(stage) == [("1st", False, "held for another device")]
+
+
+def test_while_another_is_connected_it_is_left_alone() -> None:
+    stage = Stage()
+    stray(stage)
+
+    stage.write()
+
+    assert decided(stage) == []
