@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from twisted.internet.interfaces import IReactorTime
 
-from pushd.routing.events import AccountRemoved, Events
+from pushd.routing.events import AccountEnabled, AccountRemoved, Events
 from pushd.storage.sqlite import Database, StorageError
 from pushd.wire.errors import Conflict, ItemNotFound, ResourceConstraint
 from pushd.wire.sasl import ScramKeys
@@ -131,6 +131,7 @@ class Accounts:
     def enable(self, bare: str) -> None:
         """Undo `disable`; raises ItemNotFound when there is no such account."""
         self._change(bare, disabled=False, reason="")
+        self._events.emit(AccountEnabled(bare))
 
     def _change(self, bare: str, *, disabled: bool, reason: str) -> None:
         account = self._known.get(bare)

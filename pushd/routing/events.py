@@ -116,6 +116,13 @@ class AccountRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountEnabled:
+    """It was disabled, and is open again."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class RosterChanged:
     """A contact of the account is new, other than before, or no more (RFC 6121 §2.1.6)."""
 

@@ -18,6 +18,7 @@ from pushd.modules.push.shown import Shown
 from pushd.modules.push.waking import LastCalls
 from pushd.routing.delivery import unacknowledged
 from pushd.routing.events import (
+    AccountEnabled,
     AccountRemoved,
     Cause,
     PushDecided,
@@ -283,6 +284,14 @@ class Push(Module):
 
     def _unpaused(self, account: str, by: str = "") -> None:
         self.host.events.emit(PushUnpaused(account, by))
+        self._tell_all(account)
+
+    @on(AccountEnabled)
+    def tell_what_is_left(self, event: AccountEnabled) -> None:
+        """What was not told before the account was disabled is told now."""
+        self._tell_all(event.account)
+
+    def _tell_all(self, account: str) -> None:
         for one in self.enablements.of(account):
             self.publisher.tell(one)
 

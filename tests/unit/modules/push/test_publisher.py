@@ -335,6 +335,21 @@ def test_nothing_is_tried_again_for_an_account_that_was_disabled() -> None:
     assert stage.service.counts == ["1"]
 
 
+def test_what_an_account_was_not_told_of_it_is_told_of_once_it_is_open_again() -> None:
+    stage = Stage()
+    stage.asleep()
+    stage.service.answer = BUSY
+    stage.write("one")
+    stage.hall.host.accounts.disable(JULIET, "by mistake")
+    stage.hall.advance(HOUR)
+    stage.service.answer = accepted
+
+    stage.hall.host.accounts.enable(JULIET)
+    stage.hall.advance(0)
+
+    assert stage.service.counts == ["1", "1"]
+
+
 def test_a_push_waits_for_a_disk_that_is_full() -> None:
     stage = Stage()
     stage.asleep()
