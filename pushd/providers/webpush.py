@@ -244,11 +244,11 @@ class WebPush(contract.Provider):
         return self._stand_in if place.is_stand_in else self._link
 
     def _ttl(self, note: contract.Notification, now: float) -> int:
-        """Whole seconds; 0 is "now or never"."""
+        """Whole seconds. Nought would be "now or never", which Edge's service refuses."""
         left = min(self.options.lifetime, LONGEST_LIFE)
         if note.expires_at is not None:
             left = min(left, note.expires_at - now)
-        return max(0, round(left))
+        return max(1, round(left))
 
 
 def payload(note: contract.Notification, shrink: bool = False) -> bytes:

@@ -326,6 +326,8 @@ def _ttl(request: Request, service: Service) -> int:
     if not _DIGITS.fullmatch(text):
         raise Refused("bad-ttl" if text.startswith("-") else "unreadable-ttl")
     ttl = int(text)
+    if ttl < service.least_ttl:
+        raise Refused("bad-ttl", "Ttl value conflicts with X-WNS-Cache-Policy.")
     if ttl > service.most_ttl and not service.cuts_ttl:
         raise Refused("bad-ttl", f"TTL must be {service.most_ttl} at most")
     return ttl

@@ -96,8 +96,8 @@ HEADERS = {  # that autopush sends with a status; the others are given them, too
 class Service:
     """One push service: what is around the telling part of its endpoints, and how it answers.
 
-    `path_unbound` is the same for subscriptions that are bound to no VAPID key. `most_ttl` is in
-    seconds; a longer TTL is cut, or an error where `cuts_ttl` is false.
+    `path_unbound` is the same for subscriptions that are bound to no VAPID key. `least_ttl` and
+    `most_ttl` are in seconds; a longer TTL is cut, or an error where `cuts_ttl` is false.
     """
 
     name: str
@@ -105,6 +105,7 @@ class Service:
     refusal: Callable[[Fault, str], Reply]  # with words of its own, "" for the fault's
     accepted: Callable[[str, int], Reply]  # with the message resource and the granted TTL
     path_unbound: tuple[str, str] | None = None
+    least_ttl: int = 0
     most_ttl: int = 30 * DAY
     cuts_ttl: bool = True
     wants_vapid: bool = False
@@ -203,7 +204,7 @@ SERVICES = {
             wants_reachable_contact=True,
             topic_is_decoded=True,
         ),
-        Service("microsoft", ("/w/?token=", ""), _microsoft, _microsoft_accepted),
+        Service("microsoft", ("/w/?token=", ""), _microsoft, _microsoft_accepted, least_ttl=1),
         Service("ntfy", ("/up", "?up=1"), _ntfy, _ntfy_accepted, wants_body=True),
     )
 }

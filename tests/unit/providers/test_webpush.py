@@ -119,7 +119,7 @@ def test_what_a_person_is_to_see_is_urgent(note: Notification, urgency: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "ttl"), [(None, "86400"), (NOW + 90, "90"), (NOW + 9 * DAY, "86400"), (1, "0")]
+    ("expires_at", "ttl"), [(None, "86400"), (NOW + 90, "90"), (NOW + 9 * DAY, "86400"), (1, "1")]
 )
 def test_it_is_kept_for_a_day_but_not_beyond_its_end(expires_at: float | None, ttl: str) -> None:
     assert sent(Notification("n", 1, expires_at=expires_at)).headers["ttl"] == ttl

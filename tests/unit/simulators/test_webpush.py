@@ -285,6 +285,17 @@ def test_apple_wants_a_contact_that_is_somewhere_and_a_topic_that_is_base64() ->
     assert bench.push(mozilla, Topic="12345").status == 201
 
 
+def test_a_ttl_of_nought_is_now_or_never_and_microsoft_takes_it_never() -> None:
+    bench = Bench()
+    for service in SERVICES:
+        answer = bench.push(bench.subscribe(service), TTL="0")
+        if service == "microsoft":
+            said = answer.headers["x-wns-error-description"]
+            assert (answer.status, said.split()[0]) == (400, "Ttl")
+        else:
+            assert answer.status == ACCEPTED[service]
+
+
 def test_a_ttl_beyond_the_longest_is_cut_or_refused() -> None:
     bench = Bench()
     answer = bench.push(bench.subscribe(), TTL="9999999999")
