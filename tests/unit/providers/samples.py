@@ -132,11 +132,11 @@ SAMPLES: Mapping[str, Sample] = {
             (lambda folder: {"key_file": str(folder / "nowhere")}, "key_file"),
             (lambda folder: {"team_id": "team"}, "team_id"),
             (lambda folder: {"topic": "not a topic"}, "topic"),
-            (lambda folder: {"port": 80}, ""),
+            (lambda folder: {"port": 80}, "port"),
             (lambda folder: {"environment": "moon"}, "environment"),
             (
                 lambda folder: {"certfile": str(certificate(folder, "com.example.app"))},
-                "",  # beside a key
+                "key_file",  # beside a certificate
             ),
         ),
         proofs=("BEGIN PRIVATE KEY",),
@@ -189,7 +189,7 @@ SAMPLES: Mapping[str, Sample] = {
             (lambda folder: {"url": "/push"}, "url"),
             (lambda folder: {"secret": "garbage of the operator's"}, "secret"),
             (lambda folder: {"secret": [WEBHOOK_SECRET, "whsec_c2hvcnQ="]}, "secret[1]"),
-            (lambda folder: {"secret": []}, ""),
+            (lambda folder: {"secret": []}, "secret"),
         ),
         deleting=frozenset({410}),
         proofs=(WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_")),
@@ -208,7 +208,7 @@ SAMPLES: Mapping[str, Sample] = {
         unusable=(
             (lambda folder: {"auth_key": ""}, "auth_key"),
             (lambda folder: {"package_sid": "s-1-15-2"}, "package_sid"),
-            (lambda folder: {"application_id": GUID}, ""),  # beside a package's
+            (lambda folder: {"application_id": GUID}, "package_sid"),  # beside an application's
             (lambda folder: {"tenant": "a tenant"}, "tenant"),
         ),
         deleting=frozenset({404, 410}),
