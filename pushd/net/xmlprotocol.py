@@ -7,7 +7,6 @@ business.
 
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -84,7 +83,7 @@ class XMLStream(TwistedProtocol):
         self._turn = turn
         self._limits = limits
         self._framer = Framer(limits)
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []  # the next one last; a deque takes 600 bytes
         self._current: Event | None = None
         self._inbox = b""
         self._out: list[bytes] = []
@@ -412,7 +411,7 @@ class XMLStream(TwistedProtocol):
         try:
             while not self._holds and not self._ended:
                 if events:
-                    event = self._current = events.popleft()
+                    event = self._current = events.pop()
                     if type(event) is Stanza:
                         if self.trace is not None:
                             self.trace("received", self.peer(), event.raw)
@@ -423,7 +422,8 @@ class XMLStream(TwistedProtocol):
                     data, self._inbox = self._inbox, b""
                     found = self._framer.feed(data)
                     self.parsed += len(found)
-                    events.extend(found)
+                    found.reverse()
+                    events += found
                 else:
                     break
         except StreamError as error:

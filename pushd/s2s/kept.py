@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from pushd.routing.delivery import stamped
 from pushd.routing.host import Host
+from pushd.routing.records import runs
 from pushd.s2s.pairs import Waiting
 from pushd.storage.sqlite import Database, Row
 from pushd.wire.errors import JIDMalformed
@@ -22,7 +23,7 @@ from pushd.wire.jid import parse
 log = Logger()
 
 INSERT = "INSERT INTO remote_queue (id, stanza, at) VALUES (?, ?, ?)"
-DELETE = "DELETE FROM remote_queue WHERE id = ?"
+DELETE = "DELETE FROM remote_queue WHERE id BETWEEN ? AND ?"
 DELETE_UP_TO = "DELETE FROM remote_queue WHERE id <= ?"
 ALL = "SELECT id, stanza, at FROM remote_queue ORDER BY id"
 LOOK = 1.0  # seconds between two looks at what peers' machines have confirmed
@@ -108,14 +109,14 @@ class Kept:
         """A commit begins."""
         if self._unsure and self._fresh:
             self._look_at_all()
-        write = self._database.write
-        for one in self._fresh:
-            one.row = self._next_row
-            write(INSERT, (one.row, one.stanza.raw, one.came_at))
-            self._next_row += 1
+        inserts: list[tuple[int, bytes, float]] = []
+        for row, one in enumerate(self._fresh, self._next_row):
+            one.row = row
+            inserts.append((row, one.stanza.raw, one.came_at))
+        self._next_row += len(inserts)
         self._fresh.clear()
-        for row in self._gone:
-            write(DELETE, (row,))
+        self._database.add(INSERT, inserts)
+        self._database.add(DELETE, runs(self._gone))
         self._gone.clear()
 
 
