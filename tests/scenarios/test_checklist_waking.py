@@ -81,7 +81,7 @@ def befriend(one: Phone, other: Phone) -> None:
     """They see each other's presence."""
     for asks, answers in ((one, other), (other, one)):
         asks.say(f"<presence type='subscribe' to='{answers.account}'/>")
-        asks.settled()
+        answers.take("request", lambda one: one.getAttribute("type") == "subscribe")
         answers.say(f"<presence type='subscribed' to='{asks.account}'/>")
         answers.settled()
     for peer in (one, other):
