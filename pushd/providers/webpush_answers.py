@@ -35,7 +35,7 @@ def read(response: contract.Response, now: float) -> contract.Outcome:
         return _ours(response, status, word, reason)
     if status in (404, 410):
         return Unregistered(reason=reason)
-    if status == 406 and (said := _throttled(response)):
+    if status in (406, 429) and (said := _throttled(response)):
         scope = Scope.DEVICE if "channel" in said else Scope.BACKEND
         return Busy(after, scope, f"{reason}, throttled")
     if status == 507:  # ntfy: nobody has subscribed to it lately

@@ -214,8 +214,9 @@ def read(response: contract.Response, now: float) -> contract.Outcome:
             return Refused(f"{reason}: {text}", alarm=True, guarded=True)
         case 404:
             return Unregistered(reason=f"{reason}: no such channel")
-        case 406:
-            return Busy(after, Scope.BACKEND, f"{reason}: throttled")
+        case 406 | 429 if status == 406 or "throttled" in said:  # "appthrottled", mostly
+            scope = Scope.DEVICE if "channel" in said else Scope.BACKEND
+            return Busy(after, scope, f"{reason}: throttled")
         case 410 if "block" in response.header("x-wns-error-description").lower():
             return Refused(f"{reason}: this server's domain is blocked", alarm=True)
         case 410:

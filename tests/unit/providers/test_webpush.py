@@ -491,6 +491,13 @@ TABLE: list[tuple[str, int, dict[str, str], bytes, Outcome]] = [
         b"",
         Busy(None, Scope.BACKEND, "HTTP 406, throttled"),
     ),
+    (
+        "Microsoft: of late",
+        429,
+        {"Retry-After": "900", "X-WNS-Status": "appthrottled"},
+        b"",
+        Busy(900, Scope.BACKEND, "HTTP 429, throttled"),
+    ),
     ("others", 406, {"Retry-After": "60"}, b"", Refused("HTTP 406")),
     ("Google", 410, {}, b"push subscription has unsubscribed", Unregistered(reason="HTTP 410")),
     ("Apple", 410, {}, apple("Unregistered"), Unregistered(reason="HTTP 410 Unregistered")),

@@ -222,6 +222,23 @@ TABLE: list[tuple[int, dict[str, str], Outcome]] = [
     (404, {}, Unregistered(reason="HTTP 404: no such channel")),
     (405, {}, Refused("HTTP 405")),
     (406, {"Retry-After": "30"}, Busy(30, Scope.BACKEND, "HTTP 406: throttled")),
+    (
+        406,
+        {"Retry-After": "900", "X-WNS-Status": "appthrottled"},
+        Busy(900, Scope.BACKEND, "HTTP 406: throttled"),
+    ),
+    (
+        406,
+        {"X-WNS-Status": "channelThrottled"},
+        Busy(None, Scope.DEVICE, "HTTP 406: throttled"),
+    ),
+    # As it is said to answer of late.
+    (
+        429,
+        {"Retry-After": "900", "X-WNS-Status": "appthrottled"},
+        Busy(900, Scope.BACKEND, "HTTP 429: throttled"),
+    ),
+    (429, {}, Busy(None, Scope.DEVICE, "HTTP 429")),
     (410, {}, Unregistered(reason="HTTP 410: the channel has expired")),
     (
         410,
