@@ -41,6 +41,7 @@ from pushd.wire.stanza import Stanza
 log = Logger()
 
 DAY = 86_400.0
+SOON_AFTER = 3_600.0  # seconds after a start in which a clock that was wrong is set right
 DIALECTS = (
     Conversations,
     ModPush,
@@ -112,10 +113,9 @@ class AppServer:
         await self.passing.load(push.node for push in self.outbox.waiting())
 
     def start(self) -> None:
-        """Send what still waits, and forget what nobody uses."""
+        """Send what still waits; what nobody uses is forgotten later, and each day."""
         self.outbox.start()
-        self._forget_unused()
-        self._wait_a_day()
+        self._wait(SOON_AFTER)
 
     def stop(self) -> None:
         """Send nothing more; before the dispatcher is closed."""
@@ -169,11 +169,11 @@ class AppServer:
                     self._host.router.add_service(domain)
                     self._host.disco.add_item("server", domain)
 
-    def _wait_a_day(self) -> None:
-        self._tomorrow = self._host.clock.callLater(DAY, self._begin_a_day)
+    def _wait(self, seconds: float) -> None:
+        self._tomorrow = self._host.clock.callLater(seconds, self._begin_a_day)
 
     def _begin_a_day(self) -> None:
-        self._wait_a_day()
+        self._wait(DAY)
         self._forget_unused()
         self._warn_of_ends()
 

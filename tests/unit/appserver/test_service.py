@@ -250,7 +250,7 @@ def test_what_is_not_used_for_long_is_forgotten(used: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends_in", "told"), [(32, [None, "expires", "expires"]), (1.5, ["expires", "expired"])]
+    ("ends_in", "told"), [(31.5, [None, "expires", "expires"]), (1.03, ["expires", "expired"])]
 )
 def test_a_credential_that_ends_soon_is_told_of_each_day(
     ends_in: float, told: list[str | None], monkeypatch: pytest.MonkeyPatch
@@ -262,6 +262,21 @@ def test_a_credential_that_ends_soon_is_told_of_each_day(
         with capturedLogs() as logged:
             stage.hall.advance(DAY)
         assert [event["verb"] for event in logged if "verb" in event] == ([verb] if verb else [])
+
+
+def test_a_clock_that_is_wrong_at_the_start_forgets_nobody() -> None:
+    stage = Stage(rules=Rules(forget_after=10 * DAY))
+    node, _ = register(stage.client())
+    stage.server.stop()
+    now = stage.hall.clock.rightNow
+
+    stage.hall.clock.rightNow = now + 1000 * DAY
+    stage.server.start()
+    stage.hall.advance(60)
+    stage.hall.clock.rightNow = now
+    stage.hall.advance(2 * DAY)
+
+    assert stage.nodes() == [node]
 
 
 def test_who_stops_leaves_no_timers() -> None:
