@@ -115,6 +115,7 @@ class House:
         for *_, answer in self.network.waiting:
             answer.addErrback(lambda failure: None)
         self.network.waiting.clear()
+        self.stage.server.stop()  # lest what is under way there ends at any later time
         self.stage = self._open(self._path)
 
     def do(self, step: tuple[str, Any, Any]) -> None:
