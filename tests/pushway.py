@@ -57,6 +57,7 @@ from tests.way import BODY, MODULES, Phone, Socket, Turns, calls, seconds
 PUBSUB, ELSEWHERE, SERVICE = "push.example.net", "elsewhere.example.net", "far.example.net"
 HEADER = f"<stream:stream to='%b' xmlns='{NS_COMPONENT}' xmlns:stream='{NS_STREAMS}'>".encode()
 WINDOW = 50  # pushes that come in one turn
+OPTIONS = {"webpush": {"requests_per_host": 0}}  # all devices are at one host here
 NODES = 400  # so that no device is pushed more than it may
 DATA, HEADERS, SETTINGS, WINDOW_UPDATE = 0, 1, 4, 8  # frames of HTTP/2
 END_STREAM, END_HEADERS = 1, 4
@@ -160,7 +161,7 @@ class Publishes:
         hall = self.hall = Hall(clock=Timers())
         kind = type or "webhook"
         with TemporaryDirectory() as folder:
-            provider = made(kind, Path(folder))
+            provider = made(kind, Path(folder), **OPTIONS.get(kind, {}))
         dispatcher = Dispatcher(hall.clock, HTTPTransport(self._client), hall.host.events.emit)
         dispatcher.add(kind, provider)
         app = App(kind, provider, "example.net", PUBSUB, "any")
@@ -288,6 +289,7 @@ SCENARIOS: dict[str, Callable[[], Publishes | Wakes]] = {
     "fcm": lambda: Publishes("fcm"),
     "apns": lambda: Publishes("apns"),
     "webhook": lambda: Publishes("webhook"),
+    "webpush": lambda: Publishes("webpush"),
 }
 
 

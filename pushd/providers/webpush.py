@@ -125,6 +125,7 @@ class WebPush(contract.Provider):
             options.allow_private,
             options.base_url or "",
         )
+        self._placed: tuple[contract.Device, Place] | None = None
         self.limits = _limits(options.requests_per_host)
         ca_file = contract.trusted(options.ca_file)
         # A stand-in has authorities of its own; beside it there may be real browsers.
@@ -238,7 +239,10 @@ class WebPush(contract.Provider):
             yield contract.Request(url, link=self._link_to(place))
 
     def _place(self, device: contract.Device) -> Place:
-        return self._rules.place(device.token.reveal())
+        """It is asked for several times in a row. Raises BadField."""
+        if self._placed is None or self._placed[0] is not device:
+            self._placed = (device, self._rules.place(device.token.reveal()))
+        return self._placed[1]
 
     def _link_to(self, place: Place) -> contract.Link:
         return self._stand_in if place.is_stand_in else self._link
