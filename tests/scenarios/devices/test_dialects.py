@@ -93,6 +93,18 @@ def test_devices_of_all_dialects_share_an_account(house: House) -> None:
         assert len(device.registrations()) == len(registered) - count
 
 
+def test_who_enables_once_is_woken_whatever_his_resource_is_later(house: House) -> None:
+    device = Stork(house)
+    device.register()
+    device.enable()
+    for number in range(2):
+        device.phone.hang_up()
+        device.phone = house.phone(device.account, f"another{number}")
+        is_woken(device)
+    device.unregister()
+    is_left_alone(device)
+
+
 def test_accounts_of_one_phone_share_its_node_and_no_pushes(house: House) -> None:
     one = OldMonal(house)
     other = OldMonal(house, identifier=one.identifier)
