@@ -49,7 +49,8 @@ def encrypted(notification: Node) -> Encrypted | None:
     if len(data) > LONGEST_SEALED:
         return None
     type = VOIP if found.get("type") == VOIP else ""
-    return Encrypted(Secret(data), iv, type, quiet=priority(notification) == "low")
+    is_quiet = priority(notification) == "low" or ends_call(notification)
+    return Encrypted(Secret(data), iv, type, quiet=is_quiet)
 
 
 def call(notification: Node, sealed: Encrypted | None, sender: str | None) -> Call | None:

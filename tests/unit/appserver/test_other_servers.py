@@ -153,6 +153,15 @@ PUBLISHES: dict[str, tuple[str, dict[str, Any], str]] = {
         SEALED,
         "",
     ),
+    "Tigase, the same, where no priorities are wished": (
+        publish(
+            "",
+            "<jingle xmlns='tigase:push:jingle:0' action='reject' sid='s1'/>"
+            + encrypted(" type='voip'"),
+        ),
+        SEALED,
+        "",
+    ),
     "MongooseIM": (
         publish(
             form(
