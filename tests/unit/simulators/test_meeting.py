@@ -3,6 +3,7 @@
 Those of Ubuntu Push and WNS do so in their own tests.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -13,16 +14,20 @@ from pushd.providers.contract import (
     Accepted,
     Device,
     Notification,
+    Request,
     Response,
     Secret,
     Sending,
     Token,
 )
+from pushd.providers.fcm import FCM
+from pushd.providers.fcm import Options as FCMOptions
 from pushd.providers.unifiedpush import UnifiedPush
 from pushd.providers.webhook import Options as WebhookOptions
 from pushd.providers.webhook import Webhook
 from pushd.providers.webpush import Options, WebPush
 from pushd.providers.webpush_encryption import HEADER_BYTES, SIZES, TAG_BYTES
+from tests.unit.simulators import bench as fcm_bench
 from tests.unit.simulators import test_webhook, webpush_bench
 from tests.unit.simulators.bench import NOW, result_of
 
@@ -102,3 +107,31 @@ def test_any_notification_is_one_that_a_receiver_takes(note: Notification, shrin
     assert bench.last.signatures == 1
     response = Response(answer.status, answer.headers, answer.body)
     assert isinstance(provider.outcome(response, NOW), Accepted)
+
+
+@pytest.fixture(scope="module")
+def fcm(tmp_path_factory: pytest.TempPathFactory) -> FCM:
+    file = tmp_path_factory.mktemp("fcm") / "account.json"
+    file.write_text(json.dumps(fcm_bench.Bench().simulator.service_account()))
+    return FCM(FCMOptions(file, base_url=fcm_bench.URL))
+
+
+@given(NOTES, st.booleans())
+def test_any_notification_is_one_that_fcm_takes(fcm: FCM, note: Notification, shrink: bool) -> None:
+    bench = fcm_bench.Bench()
+    asked = fcm.credential("").request(NOW)
+    assert isinstance(asked, Request)
+    got = fcm.credential("").accept(ask(bench, asked), NOW)
+    assert isinstance(got, Token)
+    sending = Sending(credential=got.value, shrink=shrink)
+    response = ask(bench, fcm.request(note, Device(Secret("phone")), NOW, sending))
+    assert isinstance(fcm.outcome(response, NOW), Accepted), response.body
+    [received] = bench.simulator.requests
+    assert (received.token, received.error) == ("phone", "")
+    assert received.message["data"].get("node") in (note.node, None)
+
+
+def ask(bench: fcm_bench.Bench, request: Request) -> Response:
+    path = request.url.removeprefix(fcm_bench.URL)
+    said = bench.request(request.method, path, data=request.body, headers=dict(request.headers))
+    return Response(said.status, said.headers, said.body)
