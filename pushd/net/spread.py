@@ -3,6 +3,8 @@
 Each connection looks the name up, and begins with another of the addresses than the one
 before it: several share the servers behind a name, and one that is out of order is not what
 is tried first each time. Which kind of address goes first stays the resolver's choice.
+No more than a few are tried for each: a stranger's name may lead to thousands, all of which an
+endpoint would knock at.
 """
 
 from collections import OrderedDict
@@ -13,6 +15,7 @@ from twisted.internet.interfaces import IAddress
 from pushd.net.arranged import Arranged
 
 REMEMBERED = 1000  # hosts
+TRIED = 4  # addresses of each kind, for one connection
 
 
 class Spreading(Arranged):
@@ -32,12 +35,16 @@ class Spreading(Arranged):
 
 
 def in_turn(addresses: list[IAddress], turn: int) -> list[IAddress]:
-    """The addresses of each kind rotated; where one kind stood, that kind stands."""
+    """The addresses of each kind rotated; where one kind stood, that kind stands.
+
+    Of each kind no more than `TRIED`: what is left out now comes first at another turn.
+    """
     kinds: dict[type, list[IAddress]] = {}
     for address in addresses:
         kinds.setdefault(type(address), []).append(address)
     rotated = {
-        kind: iter(found[turn % len(found) :] + found[: turn % len(found)])
+        kind: iter((found[turn % len(found) :] + found[: turn % len(found)])[:TRIED])
         for kind, found in kinds.items()
     }
-    return [next(rotated[type(address)]) for address in addresses]
+    tried = [next(rotated[type(address)], None) for address in addresses]
+    return [address for address in tried if address is not None]

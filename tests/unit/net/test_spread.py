@@ -20,9 +20,16 @@ def test_addresses_of_a_kind_take_turns() -> None:
     assert firsts == [ONE, TWO, THREE, ONE]
 
 
-def test_no_address_is_lost_and_kinds_stay_where_they_were() -> None:
+def test_of_a_few_addresses_none_is_lost_and_kinds_stay_where_they_were() -> None:
     assert in_turn([SIX, ONE, SEVEN, TWO, THREE], 1) == [SEVEN, TWO, SIX, THREE, ONE]
     assert in_turn([], 5) == []
+
+
+def test_a_few_of_very_many_are_tried_and_each_has_its_turn() -> None:
+    fours = [IPv4Address("TCP", f"198.51.100.{number}", 443) for number in range(200)]
+    sixes = [IPv6Address("TCP", f"2001:db8::{number}", 443) for number in range(200)]
+    assert in_turn([*sixes, *fours], 199) == [sixes[199], *sixes[:3], fours[199], *fours[:3]]
+    assert {in_turn([*fours], turn)[0] for turn in range(200)} == {*fours}
 
 
 @implementer(IHostnameResolver)
