@@ -15,6 +15,8 @@ IDLE = 900.0  # seconds until a device that has nobody listening for it may have
 # is none for other devices.
 BRIDGES = range(900, 904)
 
+LOGIN = frozenset({40101, 40301})  # ntfy's numbers for who may not write
+
 # Apple's words.
 OUR_TOKEN = frozenset({"BadJwtToken", "ExpiredJwtToken"})
 OTHER_KEY = frozenset({"VapidPkHashMismatch"})
@@ -61,7 +63,10 @@ def _ours(response: contract.Response, status: int, word: str, reason: str) -> c
     if status == 400 and word not in OUR_TOKEN:
         return Refused(reason)
     # Some do not say that it is the key of this subscription alone.
-    return Refused(f"{reason}: our signature is not taken", renew_credential=True, guarded=True)
+    why = "our signature is not taken"
+    if response.json().get("code") in LOGIN:
+        why = "its server lets nobody write there without a login"
+    return Refused(f"{reason}: {why}", renew_credential=True, guarded=True)
 
 
 def _throttled(response: contract.Response) -> str:

@@ -135,6 +135,8 @@ def _webpush(row: Row) -> Response:
         return Response(row.status, {}, text.encode())
     if row.note == "throttled":
         return Response(row.status, {"X-WNS-Status": "appthrottled", "Retry-After": "900"})
+    if row.note == "code 40301":
+        return _json(row.status, {"code": 40301})
     errno = re.fullmatch(r"errno (\d+)", row.word)
     if errno is not None:
         return _json(row.status, {"errno": int(errno[1])})

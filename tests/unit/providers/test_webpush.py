@@ -466,6 +466,20 @@ TABLE: list[tuple[str, int, dict[str, str], bytes, Outcome]] = [
         other("HTTP 403"),
     ),
     ("Google", 403, {}, b"invalid JWT provided\n", stale("HTTP 403")),
+    *(
+        (
+            "ntfy",
+            code // 100,
+            {},
+            b'{"code":%d,"http":%d,"error":"x"}' % (code, code // 100),
+            Refused(
+                f"HTTP {code // 100}: its server lets nobody write there without a login",
+                renew_credential=True,
+                guarded=True,
+            ),
+        )
+        for code in (40101, 40301)
+    ),
     ("RFC 8030", 404, {}, b"", Unregistered(reason="HTTP 404")),
     ("Mozilla", 404, {}, mozilla(102), Unregistered(reason="HTTP 404 errno 102")),
     ("others", 405, {}, b"", Refused("HTTP 405")),
