@@ -228,7 +228,7 @@ class AppServer:
                 registration.backend,
                 outcome,
                 reason,
-                seconds,
+                max(0.0, seconds),  # whatever the clock has done meanwhile
             )
         )
 

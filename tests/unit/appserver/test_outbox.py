@@ -126,6 +126,16 @@ def test_what_became_of_a_push_is_told(result: Result, expected: tuple[str, str]
     ]
 
 
+def test_a_push_takes_no_less_than_no_time_whatever_the_clock_does() -> None:
+    stage = Registered()
+    stage.push()
+    stage.hall.clock.rightNow -= 60
+    stage.calls[0].look()
+    stage.calls[0].answer(Accepted())
+
+    assert [event.seconds for event in stage.hall.events(PushSettled)] == [0.0]
+
+
 def test_a_push_that_was_taken_is_noted() -> None:
     stage = Registered()
     stage.push()
