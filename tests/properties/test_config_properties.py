@@ -18,7 +18,7 @@ from pushd.config.sections import Config, Limits, Listen, Log, Push, Sessions
 from pushd.config.summary import summary
 from pushd.wire.secret import Secret
 
-FOLDER = Path(tempfile.gettempdir())
+FOLDER = Path(tempfile.gettempdir()) / "pushd-properties-nowhere"
 MARKER = "sesame"
 
 
