@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
 
 START = 60.0  # seconds that it may take until it answers
-STOP = 10.0  # seconds until it is killed
+STOP = 30.0  # seconds until it is killed
 ASK = 0.2  # seconds between two requests to stop: one that falls between fork and exec is lost
 LOOK = 0.01  # seconds between two looks for its ready file
 

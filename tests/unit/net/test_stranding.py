@@ -4,6 +4,7 @@ import select
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -29,11 +30,11 @@ class Pair:
         self.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.server.close()
 
-    def client_hears(self) -> bool:
-        """Whether anything has come: bytes, FIN or RST. On loopback all is there at once."""
+    def client_hears(self, seconds: float = 0.0) -> bool:
+        """Whether anything comes by then: bytes, FIN or RST. On loopback that is mostly now."""
         waiting = select.poll()
         waiting.register(self.client, select.POLLIN)
-        return bool(waiting.poll(0))
+        return bool(waiting.poll(seconds * 1e3))
 
     def unacknowledged(self) -> int:
         """How many segments the server's system has not acknowledged."""
@@ -65,7 +66,8 @@ def test_a_connection_that_is_kept_outlives_its_server_s_end(pair: Pair) -> None
 @linux
 def test_what_a_client_sends_into_the_dark_is_not_even_acknowledged(pair: Pair) -> None:
     pair.client.sendall(b"before")
-    assert pair.unacknowledged() == 0
+    while pair.unacknowledged():
+        time.sleep(0.001)  # a busy system has more to do
     stranded = Stranded()
     stranded.keep(pair.server.fileno())
     pair.client.sendall(b"after")
@@ -106,7 +108,7 @@ def test_no_more_than_so_many_are_kept(pair: Pair) -> None:
         for _ in range(MOST):
             stranded.keep(other.server.fileno())
         assert len(stranded) == MOST
-        assert pair.client_hears()
+        assert pair.client_hears(PATIENCE)
         assert not other.client_hears()
         stranded.close()
 
