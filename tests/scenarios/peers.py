@@ -344,3 +344,15 @@ class Service(Peer):
     def say_to(self, account: str, payload: str) -> None:
         """A message."""
         self.say(f"<message from='{self.domain}' to='{account}'>{payload}</message>")
+
+
+def befriend(one: Phone, other: Phone) -> None:
+    """They see each other's presence."""
+    for asks, answers in ((one, other), (other, one)):
+        asks.say(f"<presence type='subscribe' to='{answers.account}'/>")
+        answers.take("request", lambda one: one.getAttribute("type") == "subscribe")
+        answers.say(f"<presence type='subscribed' to='{asks.account}'/>")
+        answers.settled()
+    for peer in (one, other):
+        peer.received()
+        peer.settled()  # by now the server has the acknowledgement of what came

@@ -12,7 +12,7 @@ from pushd.wire.element import child, text
 from pushd.wire.namespaces import FORM_PUSH_SUMMARY, NS_CLIENT, NS_PUSH
 from tests.patience import PATIENCE
 from tests.scenarios.house import DOMAIN, FOREIGN, House, opened
-from tests.scenarios.peers import Phone
+from tests.scenarios.peers import Phone, befriend
 from tests.scenarios.reading import (
     accepted,
     condition,
@@ -75,18 +75,6 @@ def reasons(house: House, phone: Phone) -> list[str]:
         for one in house.events("push-decided", account=phone.account)
         if not one["pushed"]
     ]
-
-
-def befriend(one: Phone, other: Phone) -> None:
-    """They see each other's presence."""
-    for asks, answers in ((one, other), (other, one)):
-        asks.say(f"<presence type='subscribe' to='{answers.account}'/>")
-        answers.take("request", lambda one: one.getAttribute("type") == "subscribe")
-        answers.say(f"<presence type='subscribed' to='{asks.account}'/>")
-        answers.settled()
-    for peer in (one, other):
-        peer.received()
-        peer.settled()  # by now the server has the acknowledgement of what came
 
 
 # Who is there.

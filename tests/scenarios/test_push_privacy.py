@@ -6,21 +6,13 @@ import pytest
 
 from pushd.wire.element import serialize
 from tests.scenarios.house import FOREIGN, House, opened
-from tests.scenarios.peers import Phone
+from tests.scenarios.peers import befriend
 from tests.scenarios.reading import options_form, secret_form, succeeded
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield from opened(tmp_path_factory)
-
-
-def befriend(one: Phone, other: Phone) -> None:
-    for asks, answers in ((one, other), (other, one)):
-        asks.say(f"<presence type='subscribe' to='{answers.account}'/>")
-        asks.settled()
-        answers.say(f"<presence type='subscribed' to='{asks.account}'/>")
-        answers.settled()
 
 
 def seen_by_a_contact(house: House, has_push: bool) -> list[str]:
