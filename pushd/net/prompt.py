@@ -2,7 +2,7 @@
 
 Twisted registers a connection with the reactor to be told that it can be written to, writes in
 the next turn, and takes it off again. Writing first costs two system calls and one turn less,
-also under TLS; what does not fit goes Twisted's way.
+also under TLS; what does not fit goes Twisted's way. In the clear, what fits is not even buffered.
 """
 
 from typing import Any
@@ -15,6 +15,17 @@ class PromptServer(Server):
 
     _is_waiting = False  # for the reactor to say that the socket can be written to
     _sent: Any = 0  # the bytes that the last attempt wrote, or the exception that it met
+
+    def write(self, data: bytes) -> None:
+        if self.TLS or self._is_waiting or self.disconnecting or not self.connected:
+            super().write(data)  # type: ignore[no-untyped-call]
+            return
+        try:
+            sent = self.socket.send(data)
+        except OSError:  # it is full, or gone: Twisted finds that out once more, and deals with it
+            sent = 0
+        if sent < len(data):
+            super().write(data[sent:])  # type: ignore[no-untyped-call]
 
     def startWriting(self) -> None:
         """Something is to be written, or the connection is to be closed."""
