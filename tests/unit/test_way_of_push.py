@@ -14,9 +14,9 @@ TURNS = 2
 CALLS = {
     "detached": 370,
     "logged-out": 378,
-    "outbox": 390,
-    "fcm": 1540,
-    "apns": 1590,
+    "outbox": 385,
+    "fcm": 1530,
+    "apns": 1575,
 }
 
 
