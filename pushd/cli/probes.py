@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pushd.cli.commands import REFUSED, Argument, Command, asked, located, say
+from pushd.cli.places import DEFAULT_CONFIG
 from pushd.cli.pushtables import plain
-from pushd.cli.reaching import DEFAULT_CONFIG, Unreachable
+from pushd.cli.reaching import Unreachable
 from pushd.wire.printable import printable
 
 PATIENCE = 120.0  # seconds: more than all steps may take

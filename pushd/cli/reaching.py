@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pushd.cli import ready as ready_files
+from pushd.cli.places import DEFAULT_CONFIG
 from pushd.storage.lock import DATABASE
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from pushd.admin.operations import Group
 
-DEFAULT_CONFIG = Path("/etc/pushd/pushd.yml")
 SOCKET = "pushd.sock"  # in a data folder, unless the configuration has another
 PATIENCE = 30.0  # seconds to wait for the server's answer
 

@@ -20,7 +20,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from pushd.cli.reaching import DEFAULT_CONFIG
+from pushd.cli.places import DEFAULT_CONFIG
 from pushd.config.load import load
 from pushd.config.problems import ConfigErrors
 from pushd.config.release import release

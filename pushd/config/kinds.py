@@ -10,7 +10,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -361,6 +360,8 @@ def one_of(names: tuple[str, ...]) -> str:
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """The known name that an unknown one is a misspelling of, or ""."""
+    from difflib import get_close_matches  # a server whose configuration is right needs it never
+
     return next(iter(get_close_matches(name[:80], known, n=1)), "")
 
 

@@ -9,7 +9,7 @@ from twisted.python import usage
 
 from pushd.admin.web import Pages
 from pushd.cli.development import USUAL_PORTS
-from pushd.cli.reaching import DEFAULT_CONFIG
+from pushd.cli.places import DEFAULT_CONFIG
 from pushd.cli.twistd import Options
 from pushd.config.sections import Limits, Listen
 from pushd.net.descriptors import RESERVE

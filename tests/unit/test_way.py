@@ -45,7 +45,7 @@ def test_nothing_on_the_way_waits(name: str) -> None:
 
 # The same for one message to a detached session, for presence to one of 20 contacts, for a login
 # with its end, and for a resumption with the 30 messages that wait for it.
-ERRAND_CALLS = {"detached": 88, "presence": 290, "login": 2_060, "resumption": 3_400}
+ERRAND_CALLS = {"detached": 88, "presence": 128, "login": 1_990, "resumption": 3_310}
 
 
 @pytest.mark.parametrize("name", ERRANDS)
