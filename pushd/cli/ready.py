@@ -13,16 +13,12 @@ from typing import Any
 
 
 def check(path: Path) -> None:
-    """See that the file can be written when the time comes, and take away an old one.
-
-    Raises OSError.
-    """
+    """See that the file can be written when the time comes. Raises OSError."""
     folder = path.parent
     if not folder.is_dir():
         raise _refusal(errno.ENOENT if not folder.exists() else errno.ENOTDIR, folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _refusal(errno.EACCES, folder)
-    path.unlink(missing_ok=True)
 
 
 def write(path: Path, ready: Mapping[str, Any]) -> None:

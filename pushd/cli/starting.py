@@ -62,6 +62,8 @@ class Starting:
             self._events = EventLog(self._reactor, _appending(options["events"]))
         try:
             self.server = self._opened()
+            if options["ready-file"]:  # which is none of another server that has the same data
+                options["ready-file"].unlink(missing_ok=True)
         except BaseException:
             if self._development is not None:
                 self._development.discard()

@@ -602,11 +602,13 @@ def test_an_address_that_is_not_of_this_machine_is_named(operator: Operator) -> 
 
 
 def test_a_folder_in_use_is_left_as_it_is(operator: Operator) -> None:
+    file = operator.folder / f"ready-{len(operator.runs)}.json"
     server, ready = operator.develop("--free-ports", "--data", "data")
     folder = operator.folder / "data"
     before = {path: path.read_bytes() for path in folder.rglob("*.pem")}
 
-    code, said = operator.fails(*PYTHON_M, "--dev", "--free-ports", "--data", "data")
+    options = ("--dev", "--free-ports", "--data", "data", "--ready-file", file)
+    code, said = operator.fails(*PYTHON_M, *options)
 
     assert (code, said) == (
         1,
@@ -614,7 +616,7 @@ def test_a_folder_in_use_is_left_as_it_is(operator: Operator) -> None:
     )
     assert {path: path.read_bytes() for path in folder.rglob("*.pem")} == before
     assert operator.pushdctl("--data", "data", "user", "list").returncode == 0
-    assert ready["pid"] == server.pid
+    assert ready["pid"] == json.loads(file.read_text())["pid"] == server.pid
 
 
 def test_a_folder_of_a_newer_release_is_left_as_it_is(operator: Operator) -> None:

@@ -37,15 +37,6 @@ def test_nothing_is_left_of_a_file_that_could_not_be_put_in_place(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["ready.json"]
 
 
-def test_a_file_of_an_earlier_run_goes_before_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "ready.json"
-    path.write_text("{}")
-
-    ready.check(path)
-
-    assert not path.exists()
-
-
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         ready.check(tmp_path / "nowhere" / "ready.json")
