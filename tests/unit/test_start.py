@@ -17,6 +17,7 @@ APART = (
     *("pushd.net.client", "pushd.net.mutual", "pushd.net.srv", "pushd.s2s.peers"),
     *("pushd.modules.push", "pushd.modules.roster", "pushd.providers.apns", "pushd.client"),
     *("pushd.simulators", "pushd.wiring.federation", "pushd.cli.development"),
+    *("pushd.cli.reaching", "difflib", "importlib.metadata"),
     *("h2", "jwt", "prometheus_client", "treq", "twisted.names", "twisted.web", "wokkel"),
 )
 
