@@ -204,6 +204,16 @@ def test_the_reference_lists_it_by_its_node_and_removes_it() -> None:
     assert [one.dialect for one in house.server.registrations.of(JULIET)] == ["mod_push"]
 
 
+def test_the_reference_removes_it_by_the_id_that_is_named_and_not_by_a_resource() -> None:
+    house = stage()
+    ask(house, node="phone")  # as its resource is called
+    phone = house.client()
+    assert outcome(execute(phone, "unregister-push", {})).startswith("bad-request")
+    assert len(house.server.registrations.of(JULIET)) == 1
+    assert outcome(execute(phone, "unregister-push", {"device-id": "phone"})) == ""
+    assert house.server.registrations.of(JULIET) == []
+
+
 def test_an_operator_removes_whom_he_sees() -> None:
     house = stage()
     for address in (PHONE, ROMEO):
