@@ -162,3 +162,13 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
 
 def test_a_bucket_without_a_rate_never_empties() -> None:
     assert taken(Bucket(rate=None, burst=1, now=0), 0) == 1000
+
+
+def test_a_device_that_is_called_dead_again_keeps_no_others_remembered() -> None:
+    guard = DeletionGuard(devices=10, period=3600.0)
+    guard.may_delete(1, 0.0)
+    for device in range(2, 11):
+        guard.may_delete(device, 10.0)
+    guard.may_delete(1, 3500.0)
+    assert guard.may_delete(11, 3700.0)
+    assert guard.may_delete(12, 3700.0)

@@ -146,6 +146,17 @@ def test_whoever_heard_of_an_alarm_hears_that_another_provider_put_it_right() ->
     assert shop.reports.recoveries == [Recovered("main", "obedient", "a")]
 
 
+def test_another_credential_is_another_sender_of_whom_nothing_is_known() -> None:
+    shop = Shop()
+    service = shop.service("a")
+    service.accepted()
+    judged = [service.lane.guard.may_delete(number, NOW) for number in range(20)]
+    assert judged == [True] * 10 + [False] * 10
+    shop.backend.renew(Obedient())
+    assert not service.lane.guard.is_proven
+    assert service.lane.guard.may_delete(20, NOW)
+
+
 def test_no_end_of_different_alarms_is_remembered() -> None:
     service = Shop().service()
     for number in range(500):
