@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from pushd.admin.families import counter, counters, gauge, gauges
-from pushd.admin.peermetrics import PeerTallies, peers
+from pushd.admin.peermetrics import peers
 from pushd.admin.pushmetrics import push
 from pushd.admin.status import Status
 from pushd.admin.tallies import Lag, Tallies
@@ -47,7 +47,6 @@ class Metrics(Collector):
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._peers = PeerTallies(sources.host.events)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -68,7 +67,7 @@ class Metrics(Collector):
         yield from _doors(sources)
         yield from _messages(sources)
         yield from push(sources.tallies.push, told)
-        yield from peers(self._peers, sources.peers)
+        yield from peers(sources.tallies.peers, sources.peers)
         yield from _storage(sources.host.database, told["database"])
         yield from _process(sources.lag)
 

@@ -10,6 +10,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pushd.admin.pushtallies import PushTallies
 from pushd.routing.events import (
     Events,
+    PeerConnected,
+    PeerUnreachable,
     SessionBound,
     SessionDetached,
     SessionEnded,
@@ -51,6 +53,22 @@ OFFENCES = frozenset(
 )
 
 
+class PeerTallies:
+    """Of streams between servers."""
+
+    def __init__(self, events: Events) -> None:
+        self.connected: Counter[tuple[str, str]] = Counter()  # by direction and method
+        self.failed: Counter[str] = Counter()  # by step
+        events.listen(PeerConnected, self._connected)
+        events.listen(PeerUnreachable, self._failed)
+
+    def _connected(self, event: PeerConnected) -> None:
+        self.connected["out" if event.outgoing else "in", event.method] += 1
+
+    def _failed(self, event: PeerUnreachable) -> None:
+        self.failed[event.step] += 1
+
+
 class Tallies:
     """Counts by name; each key is the tuple of its labels."""
 
@@ -60,6 +78,7 @@ class Tallies:
         self.detached: Counter[str] = Counter()  # by class of reason
         self.undelivered: Counter[str] = Counter()  # by cause
         self.push = PushTallies(events)
+        self.peers = PeerTallies(events)
         events.listen(SessionBound, self._bound)
         events.listen(SessionEnded, self._ended)
         events.listen(SessionDetached, self._detached)

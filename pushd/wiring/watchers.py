@@ -1,5 +1,6 @@
 """What serves who watches the server: metrics, whether it is alive, and whether it is ready."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pushd.admin.status import Status
@@ -10,6 +11,7 @@ from pushd.routing.host import Host
 from pushd.wiring.ports import BACKLOG, Ports
 
 if TYPE_CHECKING:
+    from pushd.admin.metrics import Metrics
     from pushd.admin.web import Obstacle, WatchFactory
     from pushd.s2s.peers import Peers
 
@@ -35,14 +37,18 @@ class Watchers:
         """Take the ports, if there are any, and answer at once. Raises CannotListenError."""
         if not endpoints:
             return
-        from pushd.admin.metrics import Metrics, Sources  # its library is large
         from pushd.admin.web import Pages, WatchFactory
 
         tallies = Tallies(host.events)
-        sources = Sources(host, status, door, ports.admissions, tallies, self._lag, peers)
-        factory = self._factory = WatchFactory(
-            self._reactor, Pages(Metrics(sources).page, obstacle)
-        )
+
+        @cache
+        def metrics() -> "Metrics":
+            from pushd.admin.metrics import Metrics, Sources  # its library takes a megabyte
+
+            return Metrics(Sources(host, status, door, ports.admissions, tallies, self._lag, peers))
+
+        pages = Pages(lambda accept: metrics().page(accept), obstacle)
+        factory = self._factory = WatchFactory(self._reactor, pages)
         for endpoint in endpoints:
             port = self._reactor.listenTCP(
                 endpoint.port, factory, BACKLOG, interface=endpoint.host or "::"
