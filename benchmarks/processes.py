@@ -214,9 +214,8 @@ class Server(ABC):
         authority = DevelopmentCA(self.folder / "certificates", time.time())
         return authority.issue([DOMAIN], "server")
 
-    def run(self, *command: str) -> str:
-        """Run one of the server's own commands to its end; what it printed."""
-        done = subprocess.run(
+    def _run(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             command,
             cwd=self.folder,
             env=self._environment(),
@@ -226,6 +225,13 @@ class Server(ABC):
             timeout=START,
             check=False,
         )
+
+    def run(self, *command: str) -> str:
+        """Run one of the server's own commands to its end; what it printed."""
+        try:
+            done = self._run(command)
+        except subprocess.TimeoutExpired:  # ejabberd's hangs now and then, on a busy machine
+            done = self._run(command)
         if done.returncode:
             raise ServerError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
