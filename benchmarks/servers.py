@@ -6,7 +6,6 @@ said in it: rate limits are off, and so are modules that pushd has no counterpar
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from benchmarks.accounts import DOMAIN, Population, portable, write_prosody, wri
 from benchmarks.component import SECRET
 from benchmarks.ports import free_port
 from benchmarks.processes import Server, ServerError, family
+from pushd.config.release import RELEASE
 
 
 class Pushd(Server):
@@ -31,9 +31,7 @@ class Pushd(Server):
 
     @classmethod
     def version(cls) -> str:
-        setup = Path(__file__).parents[1] / "setup.cfg"
-        found = re.search(r"^version = (.*)$", setup.read_text(), re.MULTILINE)
-        return found.group(1) if found else ""
+        return RELEASE
 
     def configure(self) -> None:
         host = "{}"

@@ -20,7 +20,7 @@ import twisted
 from pushd.admin.operations import Operation
 from pushd.admin.sessions import totals
 from pushd.config.checks import SOON
-from pushd.config.release import release
+from pushd.config.release import RELEASE
 from pushd.net.tls import CertificateStore, Loaded
 from pushd.providers.dispatch import Dispatcher
 from pushd.routing.host import Host
@@ -64,7 +64,6 @@ class Status:
         self._certificates = certificates
         self._listeners = listeners
         self._started_at = host.clock.seconds()
-        self._version = release()
 
     def operations(self) -> Mapping[str, Operation]:
         return {"status": self.show}
@@ -78,7 +77,7 @@ class Status:
         now = self._host.clock.seconds()
         told = {
             "running": True,
-            "version": self._version,
+            "version": RELEASE,
             "pid": os.getpid(),
             "started_at": self._started_at,
             "uptime": now - self._started_at,

@@ -113,12 +113,12 @@ class Place:
 def stopped(place: Place) -> dict[str, Any]:
     """What can be told of a server that does not run."""
     from pushd.admin.status import database, of_database, software
-    from pushd.config.release import release
+    from pushd.config.release import RELEASE
 
     told = database(place.database)
     return {
         "running": False,
-        "version": release(),
+        "version": RELEASE,
         "software": software(),
         "database": told,
         "problems": ["the server does not run", *of_database(told)],

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from pushd.cli.places import DEFAULT_CONFIG
 from pushd.config.load import load
 from pushd.config.problems import ConfigErrors
-from pushd.config.release import release
+from pushd.config.release import RELEASE
 from pushd.config.sections import Config, Log
 from pushd.config.summary import summary
 from pushd.modules.catalogue import available
@@ -75,7 +75,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Display the version of pushd and stop."""
-        sys.stdout.write(f"pushd {release()}\n")
+        sys.stdout.write(f"pushd {RELEASE}\n")
         raise SystemExit(0)
 
     def postOptions(self) -> None:

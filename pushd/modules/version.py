@@ -1,6 +1,6 @@
 """XEP-0092: Software Version. What the server runs on is nobody's business (§5)."""
 
-from pushd.config.release import release
+from pushd.config.release import RELEASE
 from pushd.modules.base import Module, iq
 from pushd.routing.requests import IQ
 from pushd.wire.element import Element, element
@@ -18,5 +18,5 @@ class Version(Module):
             NS_VERSION,
             "query",
             element(NS_VERSION, "name", "pushd"),
-            element(NS_VERSION, "version", release()),
+            element(NS_VERSION, "version", RELEASE),
         )

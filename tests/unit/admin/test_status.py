@@ -13,7 +13,7 @@ from pushd.admin import status
 from pushd.admin.operations import Operations
 from pushd.admin.status import Status
 from pushd.cli import tables
-from pushd.config.release import release
+from pushd.config.release import RELEASE
 from pushd.net.certificates import DevelopmentCA
 from pushd.net.tls import CertificateFiles, CertificateStore
 from pushd.providers.dispatch import Dispatcher
@@ -140,7 +140,7 @@ def test_a_server_tells_what_it_is_and_that_all_is_well(hall: Hall, store: Any) 
 def test_the_text_has_the_same_for_people(hall: Hall, store: Any) -> None:
     lines = tables.status(told(hall, store, later=90)).splitlines()
 
-    assert lines[0].startswith(f"pushd {release()} (python 3.")
+    assert lines[0].startswith(f"pushd {RELEASE} (python 3.")
     assert ", up 1 min, since " in lines[1]
     assert "domain example.net: certificate for 36" in lines[2]
     assert lines[3:7] == [
