@@ -204,26 +204,30 @@ class Desk:
             known.sort(key=lambda one: one.used_at)
             surplus = max(0, len(known) + 1 - most)
             gone += [(one, "too many devices, and used least") for one in known[:surplus]]
-        if not rules.shared_tokens:
-            gone += [
-                (one, ANOTHERS)
-                for one in self.registrations.everyone()
-                if one.account != wanted.account and one.is_of(wanted)
-            ]
-        return gone
+        return gone + self._at_others(wanted)
+
+    def _at_others(self, wanted: Wanted | Registration) -> list[tuple[Registration, str]]:
+        """What other accounts have of this device, where it is to be one account's alone."""
+        if self._limiter.rules.shared_tokens:
+            return []
+        return [
+            (one, ANOTHERS)
+            for one in self.registrations.everyone()
+            if one.account != wanted.account and one.is_of(wanted)
+        ]
 
     def displace(self, aimed: Registration) -> None:
         """A node stands for another device now: what else that had registered has to go.
 
         As when it registers (`_displaced`).
         """
-        for one in self.registrations.of(aimed.account):
-            if one.node != aimed.node and one.room == aimed.room and one.is_of(aimed):
-                self._unregister(one, TWIN, "")
-        if not self._limiter.rules.shared_tokens:
-            for one in self.registrations.everyone():
-                if one.account != aimed.account and one.is_of(aimed):
-                    self._unregister(one, ANOTHERS, "")
+        gone = [
+            (one, TWIN)
+            for one in self.registrations.of(aimed.account)
+            if one.node != aimed.node and one.room == aimed.room and one.is_of(aimed)
+        ]
+        for one, reason in gone + self._at_others(aimed):
+            self._unregister(one, reason, "")
 
     async def unregister(self, found: Iterable[Registration], by: JID) -> None:
         """Forget what its owner wants forgotten; returns when that is on disk.
