@@ -33,6 +33,12 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+def state_of(path: Path) -> tuple[int, int, int]:
+    """What is another one once the file is. Raises OSError."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def others_may_read_a_key(path: Path) -> bool:
     """Is there a private key in the file, for every user of this machine?"""
     try:

@@ -19,7 +19,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from pushd.config.checks import key_fault, load_key, read_file
+from pushd.config.checks import key_fault, load_key, read_file, state_of
 from pushd.net.bounded import Bound
 from pushd.net.http import CONNECT_TIMEOUT, Road, authorities
 from pushd.net.proxy import Tunnel
@@ -116,11 +116,9 @@ class Outward:
         found = []
         for file in self._files:
             try:
-                stat = file.stat()
+                found.append(state_of(file))
             except OSError:
                 found.append((0, 0, 0))
-            else:
-                found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
         return tuple(found)
 
 

@@ -28,7 +28,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pushd.config.checks import certificate_fault, covers
+from pushd.config.checks import certificate_fault, covers, state_of
 from pushd.net.certificates import CertificateError
 from pushd.net.handshakes import Handshakes
 from pushd.wire.errors import JIDMalformed
@@ -56,11 +56,8 @@ class CertificateFiles:
     key: Path
 
     def state(self) -> State:
-        """Changes when one of the files does."""
-        found = (self.certificate.stat(), self.key.stat())
-        return tuple(
-            number for one in found for number in (one.st_mtime_ns, one.st_size, one.st_ino)
-        )
+        """Changes when one of the files does. Raises OSError."""
+        return state_of(self.certificate) + state_of(self.key)
 
 
 class WrongProtocol(SSL.Error):

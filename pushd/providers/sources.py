@@ -10,9 +10,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from pushd.config.checks import state_of
 from pushd.wire.secret import Kept
-
-Look = tuple[int, int, int]
 
 
 class Sources:
@@ -41,9 +40,8 @@ def _paths(options: object) -> Iterator[Path]:
                 yield value.path
 
 
-def _look(path: Path) -> Look | None:
+def _look(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = path.stat()
+        return state_of(path)
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
