@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pushd.providers.contract import Accepted, Busy, Limits, Unregistered
+from pushd.providers.contract import Accepted, Busy, Limits, Token, Unregistered
 from tests.unit.providers.bench import DAY, NOW, Voucher, device, token
 from tests.unit.providers.test_credentials import Desk
 from tests.unit.providers.test_dispatch import Office
@@ -60,18 +60,11 @@ def test_a_dead_second_token_of_such_a_device_is_asked_once() -> None:
     assert pushed.result == Accepted("message-1")
 
 
-def test_a_token_of_the_future_is_replaced() -> None:
-    desk = Desk(Voucher(token("ahead", NOW), second := token("right", NOW - DAY)))
-    desk.ask()
-    desk.answer()
-    set_back(desk.clock)
-    waiting = desk.ask()
-    desk.answer()
-    assert waiting == [second]
-
-
-def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
-    desk = Desk(Voucher(Busy(reason="503"), second := token("right", NOW - DAY)))
+@pytest.mark.parametrize(
+    "first", [token("ahead", NOW), Busy(reason="503")], ids=["of the future", "not to be had"]
+)
+def test_another_token_is_asked_for_in_place_of_that_of_a_wrong_clock(first: Token | Busy) -> None:
+    desk = Desk(Voucher(first, second := token("right", NOW - DAY)))
     desk.ask()
     desk.answer()
     set_back(desk.clock)
