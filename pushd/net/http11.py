@@ -131,13 +131,13 @@ class _Pool(HTTPConnectionPool):
     """One that can do without the connection that it has kept for longest."""
 
     def make_room(self) -> bool:
-        for connection in self._timeouts:  # in the order in which they were put there
-            key = next(key for key, kept in self._connections.items() if connection in kept)
-            self._connections[key].remove(connection)
-            self._timeouts.pop(connection).cancel()
-            connection.abort()
-            return True
-        return False
+        connection = next(iter(self._timeouts), None)  # in the order in which they were put there
+        if connection is None:
+            return False
+        next(kept for kept in self._connections.values() if connection in kept).remove(connection)
+        self._timeouts.pop(connection).cancel()
+        connection.abort()
+        return True
 
 
 class _Counted(proxyForInterface(IResponse)):  # type: ignore[misc]

@@ -167,12 +167,13 @@ class Incoming(Stream):
         self._stream.abort()
 
     def retire(self) -> None:
-        """What the peer says meanwhile is heard, if it would not say it again.
+        """Close it, unless it is about to be used.
 
-        One that counts would: it has no acknowledgement.
+        What the peer says meanwhile is heard, if it would not say it again. One that counts would:
+        it has no acknowledgement.
         """
         if not self.pairs or self._keys.verifying:
-            return  # it is about to be used
+            return
         reason = "it was idle"
         if self._received is None:
             self._turn_back(reason)

@@ -118,10 +118,10 @@ class MongooseIM:
             raise BadRequest("node: it is missing", condition("nodeid-required"))
         found = self._desk.registrations.called(node)
         known = [one for one in found if one.dialect == NAME]
-        if not known and found:
-            raise Forbidden("this node is not managed so")
-        if not known:
+        if not found:
             raise ItemNotFound("no such node")
+        if not known:
+            raise Forbidden("this node is not managed so")
         if known[0].account != request.sender.bare:
             raise Forbidden("this node is another's")
         return known[0]
